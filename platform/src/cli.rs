@@ -1,0 +1,159 @@
+//! The command line that every service has: `serve` (the default), `migrate`, `check-config`, and its own commands.
+
+use std::{
+    env,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use secrecy::SecretString;
+use sqlx::migrate::Migrator;
+
+use crate::{
+    config::{
+        self, Faults, FromSection,
+        service::{PostgresConfig, ServiceConfig},
+    },
+    postgres,
+    telemetry::Telemetry,
+    tls,
+};
+
+/// The exit code for a faulty configuration file or command line: `EX_USAGE` of `sysexits.h`.
+pub const EX_USAGE: u8 = 64;
+
+/// What the command line needs to know of a service.
+pub trait Service: 'static {
+    /// The name of the binary and of its folder.
+    const NAME: &'static str;
+    /// The environment variable that names its configuration file.
+    const CONFIG_VARIABLE: &'static str;
+    /// Its configuration.
+    type Config: FromSection + AsRef<ServiceConfig>;
+    /// Commands that only this service has; [`NoCommands`] for none.
+    type Commands: Subcommand;
+
+    /// The migrations of its database.
+    fn migrations() -> Migrator;
+
+    /// Runs the service until it is told to stop.
+    fn serve(config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
+
+    /// Runs a command of its own.
+    fn run(command: Self::Commands, config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
+}
+
+/// For services without commands of their own.
+#[derive(Debug, Subcommand)]
+pub enum NoCommands {}
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli<C: Subcommand> {
+    /// The configuration file [default: the one that the service's environment variable names, else
+    /// <service>/config.yaml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command<C>>,
+}
+
+#[derive(Subcommand)]
+enum Command<C: Subcommand> {
+    /// Run the service (the default)
+    Serve,
+    /// Bring the database's schema up to date
+    Migrate(Migrate),
+    /// Check the configuration file and report every fault of it
+    CheckConfig,
+    #[command(flatten)]
+    Own(C),
+}
+
+#[derive(Args)]
+struct Migrate {
+    /// Take back the latest migration instead
+    #[arg(long)]
+    revert: bool,
+    /// Take the database's URL from this environment variable, and read no configuration file
+    #[arg(long, value_name = "NAME")]
+    url_from: Option<String>,
+}
+
+/// The whole `main` of a service.
+pub fn main<S: Service>() -> ExitCode {
+    tls::install_crypto_provider();
+    let command = Cli::<S::Commands>::command().name(S::NAME);
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Fails only when there is nobody left to read it.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run::<S>(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Faults>() => {
+            eprintln!("{error}");
+            ExitCode::from(EX_USAGE)
+        }
+        Err(error) => {
+            eprintln!("{}: {error:#}", S::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
+    let file = cli
+        .config
+        .or_else(|| env::var_os(S::CONFIG_VARIABLE).map(PathBuf::from))
+        .unwrap_or_else(|| Path::new(S::NAME).join("config.yaml"));
+    let load = || config::load::<S::Config>(&file);
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve) {
+            Command::Serve => {
+                let config = load()?;
+                let telemetry = Telemetry::install(S::NAME, &config.as_ref().log, config.as_ref().jaeger.as_ref())?;
+                let served = S::serve(config).await;
+                telemetry.shut_down();
+                served
+            }
+            Command::Migrate(Migrate { revert, url_from }) => {
+                let postgres = match url_from {
+                    Some(variable) => PostgresConfig::of_url(SecretString::from(
+                        env::var(&variable).with_context(|| format!("the environment variable {variable}"))?,
+                    )),
+                    None => load()?.as_ref().postgres.clone(),
+                };
+                let (before, after) = postgres::migrate(&postgres, &S::migrations(), revert).await?;
+                report(S::NAME, before.into_iter().collect(), after.into_iter().collect());
+                Ok(())
+            }
+            Command::CheckConfig => {
+                load()?;
+                println!("{}: ok", file.display());
+                Ok(())
+            }
+            Command::Own(command) => S::run(command, load()?).await,
+        }
+    })
+}
+
+fn report(service: &str, before: std::collections::BTreeSet<i64>, after: std::collections::BTreeSet<i64>) {
+    if before == after {
+        println!("{service}: the database is up to date");
+    }
+    for version in after.difference(&before) {
+        println!("{service}: applied {version}");
+    }
+    for version in before.difference(&after) {
+        println!("{service}: took back {version}");
+    }
+}

@@ -1,0 +1,81 @@
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use super::*;
+
+#[derive(Debug)]
+struct Shop {
+    name: String,
+    timeout: Duration,
+    ports: Vec<u16>,
+    stock: Option<Stock>,
+}
+
+#[derive(Debug)]
+struct Stock {
+    size: u32,
+}
+
+impl FromSection for Shop {
+    fn from_section(section: &mut Section<'_>) -> Option<Self> {
+        let name = section.required("name");
+        let timeout = section.with_default("timeout", Duration::from_secs(1));
+        let ports = section.required_list("ports");
+        let stock = section.optional_section("stock");
+        Some(Self { name: name?, timeout: timeout?, ports: ports?, stock: stock? })
+    }
+}
+
+impl FromSection for Stock {
+    fn from_section(section: &mut Section<'_>) -> Option<Self> {
+        section.required("size").map(|size| Self { size })
+    }
+}
+
+fn read(text: &str) -> Result<Shop, Faults> {
+    parse("shop.yaml", text, &|name| (name == "SHOP_NAME").then(|| "Corner: \"shop\" # 7".into()))
+}
+
+#[test]
+fn values_defaults_and_variables_are_read() {
+    let shop = read("name: The ${SHOP_NAME}!\nports: [1, '2']\nstock: {size: 3}").unwrap();
+    assert_eq!(shop.name, "The Corner: \"shop\" # 7!");
+    assert_eq!(shop.timeout, Duration::from_secs(1));
+    assert_eq!(shop.ports, [1, 2]);
+    assert_eq!(shop.stock.unwrap().size, 3);
+}
+
+#[test]
+fn every_fault_is_reported_at_once_with_its_key() {
+    let faults = read("timeout: soon\nports: [70000, x]\nstock: {sise: 3}\ncolour: red").unwrap_err();
+    assert_eq!(
+        faults.to_string(),
+        "shop.yaml:\n  name: is missing\n  timeout: must be a duration with its unit, such as 10m, 5s or 250ms\n  \
+         ports[0]: must be a whole number from 0 to 65535\n  ports[1]: must be a whole number from 0 to 65535\n  \
+         stock.size: is missing\n  stock.sise: unknown key\n  colour: unknown key"
+    );
+}
+
+#[test]
+fn an_unset_variable_is_named_and_a_value_never_quoted() {
+    let faults = read("name: ${NOWHERE}\nports: [1]\ntimeout: hunter2").unwrap_err().to_string();
+    assert!(faults.contains("name: the environment variable NOWHERE is not set"), "{faults}");
+    assert!(!faults.contains("hunter2"), "{faults}");
+}
+
+#[test]
+fn a_file_that_is_no_mapping_is_refused() {
+    assert!(read("- 1").unwrap_err().to_string().contains("must be a mapping"));
+    assert!(read("a: [").unwrap_err().to_string().contains("is not YAML"));
+}
+
+#[test]
+fn a_service_is_reached_over_tls_unless_its_address_says_http() {
+    assert!(ServiceUrl::from_text("localhost:50052").unwrap().is_tls());
+    assert!(ServiceUrl::from_text("https://localhost:50052").unwrap().is_tls());
+    assert!(!ServiceUrl::from_text("http://localhost:50052").unwrap().is_tls());
+    assert!(ServiceUrl::from_text("localhost").is_err());
+    assert!(ServiceUrl::from_text("ftp://localhost:1").is_err());
+    assert!(ServiceUrl::from_text("https://localhost:1/path").is_err());
+}

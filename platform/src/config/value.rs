@@ -1,0 +1,109 @@
+//! Single values of a configuration file: from text, with what would have been right when it is wrong.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::Uri;
+use secrecy::SecretString;
+
+use super::Variables;
+
+/// A type that is read from one value of the file.
+pub trait FromText: Sized {
+    /// Reads the value, or says what it must be without quoting it.
+    fn from_text(text: &str) -> Result<Self, String>;
+}
+
+/// Replaces every `${NAME}`.
+pub(super) fn substitute(text: &str, variables: Variables<'_>) -> Result<String, String> {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, tail) = after.split_once('}').ok_or("has a ${ without its }")?;
+        let value = variables(name).ok_or_else(|| format!("the environment variable {name} is not set"))?;
+        result.push_str(before);
+        result.push_str(&value);
+        rest = tail;
+    }
+    result.push_str(rest);
+    Ok(result)
+}
+
+impl FromText for String {
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() { Err("must not be empty".into()) } else { Ok(text.into()) }
+    }
+}
+
+impl FromText for SecretString {
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(Self::from)
+    }
+}
+
+impl FromText for PathBuf {
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(Self::from)
+    }
+}
+
+impl FromText for bool {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be true or false".into())
+    }
+}
+
+impl FromText for SocketAddr {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be an IP address and port such as 127.0.0.1:50051 or [::]:50051".into())
+    }
+}
+
+impl FromText for Duration {
+    fn from_text(text: &str) -> Result<Self, String> {
+        humantime::parse_duration(text).map_err(|_| "must be a duration with its unit, such as 10m, 5s or 250ms".into())
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {
+        $(impl FromText for $number {
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.parse()
+                    .map_err(|_| format!("must be a whole number from {} to {}", <$number>::MIN, <$number>::MAX))
+            }
+        })*
+    };
+}
+
+numbers!(u16, u32, i64);
+
+/// Where a gRPC service answers: `https://host:port`, or `http://host:port` for a peer behind a proxy that speaks
+/// plaintext. Without a scheme, `host:port` means `https`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceUrl(Uri);
+
+impl ServiceUrl {
+    /// The address with scheme, host and port.
+    pub fn uri(&self) -> &Uri {
+        &self.0
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.0.scheme_str() == Some("https")
+    }
+}
+
+impl FromText for ServiceUrl {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        with_scheme
+            .parse::<Uri>()
+            .ok()
+            .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+            .filter(|uri| uri.host().is_some_and(|host| !host.is_empty()) && uri.port_u16().is_some())
+            .filter(|uri| uri.path() == "/" && uri.query().is_none())
+            .map(Self)
+            .ok_or_else(|| "must be an address such as https://localhost:50052".into())
+    }
+}

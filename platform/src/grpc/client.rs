@@ -1,0 +1,145 @@
+//! Calls to another gRPC service: one lazy channel that reconnects by itself, over TLS unless the address says
+//! otherwise, with the caller's deadline and trace passed on, and every call counted and timed.
+
+use std::{
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::future::BoxFuture;
+use http::{HeaderValue, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+use tonic::{
+    Code, Status,
+    body::Body,
+    transport::{Channel as Transport, Endpoint},
+};
+use tower::{Service, service_fn};
+use tracing::{Instrument as _, field::Empty, info_span};
+
+use super::{Method, code_name, codes, methods};
+use crate::{config::ServiceUrl, deadline, metrics, telemetry::trace, tls::ClientTls};
+
+/// How long a connection, including its TLS handshake, may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often an unused connection is asked whether the other side is still there, and how long that may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
+/// How long a call may take that nobody set a deadline for.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A channel to one service, for the generated clients; clones share the connection.
+#[derive(Clone)]
+pub struct Channel {
+    transport: Transport,
+}
+
+impl Channel {
+    /// Makes a channel; it connects at the first call.
+    ///
+    /// `service` (`package.Service`) and the `descriptors` it is found in name the methods for metrics. `tls` is
+    /// not used where the address begins with `http://`.
+    pub fn new(url: &ServiceUrl, tls: &ClientTls, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
+        for method in methods(descriptors, service)? {
+            metrics::CLIENT_STARTED.with_label_values(&method.labels());
+            metrics::CLIENT_HANDLING_SECONDS.with_label_values(&method.labels());
+            for code in codes() {
+                metrics::CLIENT_HANDLED.with_label_values(&method.labels_with(&code_name(code)));
+            }
+        }
+        let tls = url.is_tls().then(|| tls.clone());
+        // The connector below does the TLS, with certificates that may change; to the endpoint the stream is plain.
+        let mut plain = url.uri().clone().into_parts();
+        plain.scheme = Some(http::uri::Scheme::HTTP);
+        let transport = Endpoint::from(Uri::from_parts(plain)?)
+            .origin(url.uri().clone())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE.0)
+            .keep_alive_timeout(KEEP_ALIVE.1)
+            .keep_alive_while_idle(true)
+            .connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone())));
+        Ok(Self { transport })
+    }
+}
+
+async fn connect(uri: Uri, tls: Option<ClientTls>) -> std::io::Result<TokioIo<Box<dyn Stream>>> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
+    let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
+    let stream = TlsConnector::from(tls.current()).connect(name, stream).await?;
+    Ok(TokioIo::new(Box::new(stream)))
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        self.transport.poll_ready(context).map_err(unreachable)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let method = Method::of_path(request.uri().path());
+        let span = info_span!(
+            "rpc",
+            otel.name = request.uri().path().trim_start_matches('/'),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            rpc.system = "grpc",
+            rpc.grpc.status_code = Empty,
+        );
+        let timeout = deadline::remaining().unwrap_or(DEFAULT_TIMEOUT);
+        if let Ok(value) = HeaderValue::from_str(&deadline::to_header(timeout)) {
+            request.headers_mut().insert(deadline::GRPC_TIMEOUT, value);
+        }
+        trace::inject(&span, request.headers_mut());
+
+        // The clone has not been polled ready; the service that was takes the call.
+        let fresh = self.transport.clone();
+        let mut transport = std::mem::replace(&mut self.transport, fresh);
+        let started = Instant::now();
+        if let Some(method) = &method {
+            metrics::CLIENT_STARTED.with_label_values(&method.labels()).inc();
+        }
+        let call = async move {
+            let answer = match tokio::time::timeout(timeout, transport.call(request)).await {
+                Ok(answer) => answer.map_err(unreachable),
+                Err(_) => Err(Status::deadline_exceeded("no answer within the deadline")),
+            };
+            let code = match &answer {
+                Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+                Err(status) => status.code(),
+            };
+            tracing::Span::current().record("rpc.grpc.status_code", code as i32);
+            if code != Code::Ok {
+                tracing::Span::current().record("otel.status_code", "ERROR");
+            }
+            if let Some(method) = &method {
+                metrics::CLIENT_HANDLED.with_label_values(&method.labels_with(&code_name(code))).inc();
+                metrics::CLIENT_HANDLING_SECONDS
+                    .with_label_values(&method.labels())
+                    .observe(started.elapsed().as_secs_f64());
+            }
+            answer
+        };
+        Box::pin(call.instrument(span))
+    }
+}
+
+/// Whatever breaks on the way to a service or back, the service is unavailable to us.
+fn unreachable(error: tonic::transport::Error) -> Status {
+    let mut status = Status::unavailable("the service cannot be reached");
+    status.set_source(std::sync::Arc::new(error));
+    status
+}

@@ -1,0 +1,19 @@
+//! What any service of the fleet needs and no service is about.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod deadline;
+pub mod failure;
+pub mod grpc;
+pub mod ids;
+pub mod kafka;
+pub mod metrics;
+pub mod net;
+pub mod postgres;
+pub mod process;
+pub mod refusal;
+pub mod telemetry;
+pub mod testing;
+pub mod tls;
+pub mod worker;

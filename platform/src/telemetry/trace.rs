@@ -1,0 +1,75 @@
+//! The trace that a request belongs to, and how it travels: in headers of HTTP and Kafka, and in outbox rows.
+
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, Injector, TextMapPropagator as _},
+    trace::TraceContextExt as _,
+};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The header of <https://www.w3.org/TR/trace-context/>.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Makes a span the child of the span that `traceparent` names; without it, or if it is malformed, the span begins a
+/// trace of its own.
+pub fn set_parent(span: &Span, traceparent: Option<&str>) {
+    let Some(traceparent) = traceparent else { return };
+    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &One(traceparent));
+    if parent.span().span_context().is_valid()
+        && let Err(error) = span.set_parent(parent)
+    {
+        tracing::debug!(%error, "a span could not be given its parent");
+    }
+}
+
+/// The `traceparent` of a request.
+pub fn of_headers(headers: &HeaderMap) -> Option<&str> {
+    headers.get(TRACEPARENT)?.to_str().ok()
+}
+
+/// The `traceparent` for what a span calls; `None` where the span is disabled.
+pub fn traceparent(span: &Span) -> Option<String> {
+    let mut slot = Slot(None);
+    TraceContextPropagator::new().inject_context(&span.context(), &mut slot);
+    slot.0
+}
+
+/// The trace id of a span in 32 hexadecimal digits; `None` where the span is disabled.
+pub fn trace_id(span: &Span) -> Option<String> {
+    let context = span.context();
+    let span = context.span();
+    let span = span.span_context();
+    span.is_valid().then(|| span.trace_id().to_string())
+}
+
+/// Puts the `traceparent` of a span into the headers of what it calls.
+pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if let Some(value) = traceparent(span).and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(TRACEPARENT, value);
+    }
+}
+
+struct One<'a>(&'a str);
+
+impl Extractor for One<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        key.eq_ignore_ascii_case(TRACEPARENT).then_some(self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT]
+    }
+}
+
+struct Slot(Option<String>);
+
+impl Injector for Slot {
+    fn set(&mut self, key: &str, value: String) {
+        if key.eq_ignore_ascii_case(TRACEPARENT) {
+            self.0 = Some(value);
+        }
+    }
+}
