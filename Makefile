@@ -1,0 +1,90 @@
+# `make help` lists what is here.
+
+# `make run` and `make test` share one build; PROFILE=release makes an optimised one instead.
+PROFILE ?= dev
+CARGO_FLAGS := $(if $(filter release,$(PROFILE)),--release)
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
+
+# Options for what is run: make run ARGS="--payment-timeout 5s"
+ARGS ?=
+
+# Queries are checked against the committed results, whatever database the environment names.
+export SQLX_OFFLINE := true
+
+DATABASES := checkout:CH_POSTGRES_URL loms:LOMS_POSTGRES_URL notifications:NOTIF_POSTGRES_URL
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null && command -v c++ >/dev/null || { echo "a C or C++ compiler is missing: install one (Debian, Ubuntu: sudo apt-get install build-essential; macOS: xcode-select --install)" >&2; exit 1; }
+
+.PHONY: build
+build: tools
+	@cargo build --workspace $(CARGO_FLAGS)
+
+# A recipe's last line is one plain command that replaces its shell, so that a signal to make reaches the program.
+
+.PHONY: run
+run: build ## Run the whole fleet on this machine until Ctrl-C
+	@exec $(BIN)/stack up $(ARGS)
+
+.PHONY: demo
+demo: build ## Tell a shopper's journey against the fleet, step by step
+	@exec $(BIN)/stack demo $(ARGS)
+
+# Tests wait more than they compute.
+TEST_THREADS ?= 8
+
+.PHONY: test
+test: build ## Run every test, against a Postgres and a broker of its own
+	@RUST_TEST_THREADS=$(TEST_THREADS) exec $(BIN)/stack with -- cargo test --workspace --locked $(CARGO_FLAGS) $(ARGS)
+
+.PHONY: test-kafka
+test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs Java 17 and Maven)
+	@RUST_TEST_THREADS=$(TEST_THREADS) stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test it $(EVENT_TESTS)'
+	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
+
+.PHONY: check
+check: build ## Check formatting, lints, docs and queries
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- --deny warnings
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
+	@exec $(BIN)/stack with -- migrations/queries --check
+
+.PHONY: queries
+queries: build ## Write what the compiler knows of the queries (.sqlx) anew
+	@exec $(BIN)/stack with -- migrations/queries
+
+.PHONY: certs
+certs: build ## Make certificates for development in certs/
+	@exec $(BIN)/stack certs $(ARGS)
+
+.PHONY: urls
+urls:
+	@for database in $(DATABASES); do \
+	  eval "url=\$${$${database#*:}:-}"; \
+	  [ -n "$$url" ] || { echo "$${database#*:} is not set: the URL of the $${database%%:*} database" >&2; missing=1; }; \
+	done; [ -z "$${missing:-}" ]
+
+.PHONY: migrate
+migrate: urls build ## Bring the databases that CH_, LOMS_ and NOTIF_POSTGRES_URL name up to date
+	@set -e; for database in $(DATABASES); do $(BIN)/$${database%%:*} migrate --url-from $${database#*:}; done
+
+.PHONY: migration
+migration: ## Begin a migration: make migration service=loms name=add_x
+	@case "$(service)" in checkout|loms|notifications) ;; *) echo "say which service: make migration service=loms name=add_x" >&2; exit 1 ;; esac
+	@case "$(name)" in ''|*[!a-z0-9_]*) echo "give it a name of a-z, 0-9 and _: make migration service=loms name=add_x" >&2; exit 1 ;; esac
+	@stem="migrations/$(service)/$$(date -u +%Y%m%d%H%M%S)_$(name)"; for step in up down; do : > "$$stem.$$step.sql" && echo "$$stem.$$step.sql"; done
+
+.PHONY: clean
+clean: ## Remove local data, certificates and everything that was built
+	@if [ -x $(BIN)/stack ]; then $(BIN)/stack clean; \
+	elif [ -d .local ]; then rm -rf -- "$$(readlink .local/postgres || echo .local/postgres)" .local; fi
+	@rm -f certs/*.pem certs/*.key
+	@cargo clean

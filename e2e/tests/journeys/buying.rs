@@ -1,0 +1,98 @@
+//! Shoppers buy, and are told what became of their orders.
+
+use std::process::Command;
+
+use chrono::{Datelike as _, Utc};
+use e2e::World;
+use futures::future::join_all;
+use platform::testing::eventually;
+use proto::{
+    cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
+    loms::{OrderPayedRequest, StocksRequest},
+    notifications::{Date, GetHistoryWithPeriodRequest, Message},
+};
+use tonic_types::StatusExt as _;
+
+/// A SKU of which there is plenty.
+const PLENTY: u32 = 1212;
+/// A SKU of which there are ten units.
+const TEN_LEFT: u32 = 1412;
+
+pub async fn the_story_of_the_demo_holds(world: &World) {
+    let stack = stack::binaries::find("stack").unwrap();
+    let state = world.state();
+    let output =
+        tokio::task::spawn_blocking(move || Command::new(stack).arg("demo").arg("--state-dir").arg(state).output());
+    let output = output.await.unwrap().unwrap();
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("everything happened as it should"), "{story}");
+}
+
+pub async fn a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses(world: &World) {
+    let user = world.shopper();
+    let order = buy(world, user, PLENTY).await;
+    world.loms().unwrap().order_payed(OrderPayedRequest { order_id: order }).await.unwrap();
+
+    let told = eventually("three statuses are in the history", || async {
+        let messages = history(world, user).await;
+        (messages.len() == 3).then_some(messages)
+    })
+    .await;
+    let statuses: Vec<_> = told.iter().map(|message| message.status.as_str()).collect();
+    assert_eq!(statuses, ["new", "awaiting payment", "paid"]);
+    assert!(told.iter().all(|message| message.order_id == order && message.user_id == user));
+
+    let texts: Vec<_> = told.into_iter().map(|message| message.message).collect();
+    eventually("Telegram has all three in that order", || async {
+        let received: Vec<_> = world.telegram().await.unwrap().into_iter().map(|message| message.text).collect();
+        let ours: Vec<_> = received.into_iter().filter(|text| texts.contains(text)).collect();
+        (ours == texts).then_some(())
+    })
+    .await;
+}
+
+pub async fn sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders(world: &World) {
+    let shoppers: Vec<_> = (0..64).map(|_| world.shopper()).collect();
+    let checkout = world.checkout().unwrap();
+    for &user in &shoppers {
+        checkout.clone().add_to_cart(AddToCartRequest { user, sku: TEN_LEFT, count: 1 }).await.unwrap();
+    }
+    let purchases = shoppers.iter().map(|&user| {
+        let mut checkout = checkout.clone();
+        async move { checkout.purchase(PurchaseRequest { user, idempotency_key: String::new() }).await }
+    });
+    let outcomes = join_all(purchases).await;
+
+    let refusals: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert_eq!(refusals.len(), 54);
+    for refusal in refusals {
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "INSUFFICIENT_STOCK", "{refusal:?}");
+    }
+    for (user, outcome) in shoppers.iter().zip(&outcomes) {
+        let cart = checkout.clone().list_cart(ListCartRequest { user: *user }).await.unwrap().into_inner();
+        assert_eq!(cart.items.len(), usize::from(outcome.is_err()), "the cart of a refused shopper is as it was");
+    }
+    let stocks = world.loms().unwrap().stocks(StocksRequest { sku: TEN_LEFT }).await.unwrap().into_inner();
+    assert!(stocks.stocks.is_empty());
+}
+
+/// One unit from the cart to an order that awaits payment.
+pub async fn buy(world: &World, user: i64, sku: u32) -> i64 {
+    let mut checkout = world.checkout().unwrap();
+    checkout.add_to_cart(AddToCartRequest { user, sku, count: 1 }).await.unwrap();
+    let purchase = PurchaseRequest { user, idempotency_key: String::new() };
+    checkout.purchase(purchase).await.unwrap().into_inner().order_id
+}
+
+/// What a user was told, from yesterday on, because a journey may cross midnight.
+pub async fn history(world: &World, user: i64) -> Vec<Message> {
+    let today = Utc::now().date_naive();
+    let [from, to] = [today.pred_opt().unwrap(), today.succ_opt().unwrap()].map(|day| Date {
+        year: day.year(),
+        month: day.month() as i32,
+        day: day.day() as i32,
+    });
+    let request = GetHistoryWithPeriodRequest { user, from: Some(from), to: Some(to), ..Default::default() };
+    world.notifications().unwrap().get_history_with_period(request).await.unwrap().into_inner().messages
+}

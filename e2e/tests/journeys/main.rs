@@ -1,0 +1,49 @@
+//! Journeys over one whole fleet, from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod buying;
+mod doors;
+mod outages;
+
+use std::{process::ExitCode, sync::Arc};
+
+use e2e::World;
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::Runtime;
+
+macro_rules! journeys {
+    ($runtime:expr, $world:expr, [$($module:ident :: $name:ident),* $(,)?]) => {
+        vec![$({
+            let (runtime, world) = (Arc::clone(&$runtime), $world.clone());
+            Trial::test(concat!(stringify!($module), "::", stringify!($name)), move || {
+                let world = world.expect("a fleet runs whenever a journey does");
+                runtime.block_on($module::$name(&world));
+                Ok(())
+            })
+        }),*]
+    };
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new().unwrap());
+    let world = (!arguments.list).then(|| Arc::new(runtime.block_on(World::start()).expect("the fleet starts")));
+    let trials = journeys!(
+        runtime,
+        world,
+        [
+            buying::the_story_of_the_demo_holds,
+            buying::a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses,
+            buying::sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders,
+            doors::strangers_are_refused_where_a_certificate_is_demanded_and_served_where_it_is_not,
+            doors::every_service_has_health_reflection_metrics_and_a_trace_id,
+            outages::a_checkout_killed_during_purchases_loses_none_and_doubles_none,
+            outages::messages_that_telegram_refuses_for_a_while_arrive_later_and_in_order,
+        ]
+    );
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(world) = world.and_then(Arc::into_inner) {
+        runtime.block_on(world.stop());
+    }
+    conclusion.exit_code()
+}

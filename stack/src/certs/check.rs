@@ -1,0 +1,59 @@
+//! Whether a directory holds a set of certificates that clients and servers will accept.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use rustls::{
+    RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _},
+    sign::CertifiedKey,
+};
+
+use super::{CA_FILE, NAMES};
+
+/// Verifies every certificate as a client would at the instant `at`; the error says what is wrong with the first bad
+/// one.
+pub(super) fn check(dir: &Path, at: SystemTime) -> Result<(), String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = verifier(&dir.join(CA_FILE), &provider)?;
+    let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+    for name in NAMES {
+        pair(dir, name, &verifier, &provider, at)?;
+    }
+    Ok(())
+}
+
+fn verifier(ca: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{CA_FILE}: {error}");
+    if !ca.exists() {
+        return Err(format!("{CA_FILE} is missing"));
+    }
+    let certificate = CertificateDer::from_pem_file(ca).map_err(|error| wrong(&error))?;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).map_err(|error| wrong(&error))?;
+    WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(provider))
+        .build()
+        .map_err(|error| wrong(&error))
+}
+
+fn pair(
+    dir: &Path,
+    name: &'static str,
+    verifier: &WebPkiServerVerifier,
+    provider: &CryptoProvider,
+    at: UnixTime,
+) -> Result<(), String> {
+    let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+    if !certificate.exists() || !key.exists() {
+        return Err(format!("{name}.pem or {name}.key is missing"));
+    }
+    let wrong = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+    let certificate = CertificateDer::from_pem_file(certificate).map_err(|error| wrong(&error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(&error))?;
+    let server = ServerName::try_from(name).map_err(|error| wrong(&error))?;
+    verifier.verify_server_cert(&certificate, &[], &server, &[], at).map_err(|error| wrong(&error))?;
+    // Fails when the key is not the certificate's.
+    CertifiedKey::from_der(vec![certificate], key, provider).map_err(|error| wrong(&error))?;
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! The command line of `stack`.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+use stack::{
+    certs::{self, Outcome},
+    fleet,
+    product_service::ProductService,
+    signals::StopSignals,
+    telegram::Telegram,
+    with,
+};
+
+use crate::{
+    serve, tell,
+    up::{self, Up},
+};
+
+/// The local fleet: everything that the services need around them, on this machine alone.
+#[derive(Debug, Parser)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole fleet until Ctrl-C.
+    Up(Up),
+    /// Tell a shopper's journey against the running fleet, step by step; without one, start it for the story.
+    Demo {
+        /// The directory for data, logs and configuration.
+        #[arg(long, default_value = ".local")]
+        state_dir: PathBuf,
+    },
+    /// Stop what a killed launcher left behind, and remove all local data.
+    Clean {
+        /// The directory for data, logs and configuration.
+        #[arg(long, default_value = ".local")]
+        state_dir: PathBuf,
+    },
+    /// Make certificates for development, unless a valid set is there.
+    Certs {
+        /// The directory they go to.
+        #[arg(long, default_value = "certs")]
+        dir: PathBuf,
+        /// Make a new set in any case.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Run a Kafka-protocol broker that keeps everything in memory and creates no topic by itself.
+    Broker {
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        listen: SocketAddr,
+    },
+    /// Run the stand-in for ProductService, with the local catalogue.
+    ProductService {
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:50054")]
+        listen: SocketAddr,
+        /// The directory with its certificate.
+        #[arg(long, default_value = "certs")]
+        certs: PathBuf,
+    },
+    /// Run the stand-in for Telegram's Bot API.
+    Telegram {
+        /// Where it listens.
+        #[arg(long, default_value = "127.0.0.1:8091")]
+        listen: SocketAddr,
+        /// The only bot key it accepts; any, unless given.
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Run a command beside a private Postgres and broker: TEST_POSTGRES_URL and TEST_KAFKA_BROKERS.
+    With {
+        /// Use this broker instead of a private one.
+        #[arg(long, value_name = "HOST:PORT")]
+        kafka: Option<String>,
+        /// The command and its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+/// Does what the command line asks for; answers the exit code.
+pub async fn run(cli: Cli) -> anyhow::Result<u8> {
+    match cli.command {
+        Command::Up(up) => return up::run(up).await,
+        Command::Demo { state_dir } => return tell::run(state_dir).await,
+        Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| println!("{line}")).await?,
+        Command::Certs { dir, force } => {
+            let outcome = if force {
+                certs::generate(&dir)?;
+                Outcome::Made("as asked".into())
+            } else {
+                certs::ensure(&dir)?
+            };
+            match outcome {
+                Outcome::Kept => println!("the certificates in {} are valid", dir.display()),
+                Outcome::Made(reason) => println!("made new certificates in {} ({reason})", dir.display()),
+            }
+        }
+        Command::Broker { listen } => serve::broker(listen).await?,
+        Command::ProductService { listen, certs } => {
+            let mut signals = StopSignals::new()?;
+            let service = ProductService::start_with(listen, &certs)?;
+            println!("the product service listens on {}", service.address());
+            signals.next().await;
+        }
+        Command::Telegram { listen, key } => {
+            let mut signals = StopSignals::new()?;
+            let telegram = Telegram::start(listen, key)?;
+            println!("the Telegram stand-in listens on {}", telegram.address());
+            signals.next().await;
+        }
+        Command::With { kafka, command } => return with::run(kafka, &command).await,
+    }
+    Ok(0)
+}

@@ -1,0 +1,228 @@
+//! `stack demo`: a shopper's journey against the running fleet, told step by step. Every step is checked; one that does
+//! not hold ends the story with an error.
+
+use std::{
+    future::Future,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use chrono::{Datelike as _, Utc};
+use proto::{
+    loms::ListOrderRequest,
+    notifications::{Date, GetHistoryWithPeriodRequest},
+};
+
+mod calls;
+mod narrator;
+
+use calls::{Calls, free};
+use narrator::{chapter, say};
+
+use crate::{
+    fleet::{Addresses, Part, Replica},
+    telegram::Message,
+};
+
+/// What Anna buys: two of one thing and one of another.
+const BOARDS: (u32, u32) = (1003, 2);
+const PAN: (u32, u32) = (1001, 1);
+/// How long an order of the second LOMS awaits payment, so that nobody has to watch for ten minutes.
+const SHORT_PAYMENT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long something that happens in the background may take to show.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tells the story against the fleet that is there.
+pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
+    let mut story = Story::begin(fleet)?;
+    story.browse().await?;
+    story.fill_the_cart().await?;
+    let order = story.purchase().await?;
+    story.pay(order).await?;
+    story.cancel_by_hand().await?;
+    story.leave_unpaid().await?;
+    story.run_out_of_stock().await?;
+    println!("\nThat is all: everything happened as it should.");
+    Ok(())
+}
+
+struct Story<'a> {
+    fleet: &'a Addresses,
+    calls: Calls,
+    /// Shoppers that nobody used before, so that the story can be told again.
+    anna: i64,
+    boris: i64,
+}
+
+impl<'a> Story<'a> {
+    fn begin(fleet: &'a Addresses) -> anyhow::Result<Self> {
+        let calls = Calls::new(fleet)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+        let anna = i64::try_from(now.as_millis())?;
+        println!("Anna is user {anna}, Boris is user {}. Every call below can be repeated with grpcurl.", anna + 1);
+        Ok(Self { fleet, calls, anna, boris: anna + 1 })
+    }
+
+    async fn browse(&mut self) -> anyhow::Result<()> {
+        chapter("1. Anna browses");
+        say("What does the shop sell?");
+        let skus = self.calls.list_skus(5).await?.skus;
+        ensure!(!skus.is_empty(), "the catalogue is empty");
+        say("Two things catch her eye.");
+        for sku in [PAN.0, BOARDS.0] {
+            self.calls.product(sku).await?;
+        }
+        say("Are they in stock?");
+        for (sku, count) in [PAN, BOARDS] {
+            let stocks = self.calls.stocks(sku).await?;
+            ensure!(free(&stocks) >= u64::from(count), "SKU {sku} is out of stock; `make clean` starts afresh");
+        }
+        Ok(())
+    }
+
+    async fn fill_the_cart(&mut self) -> anyhow::Result<()> {
+        chapter("2. She fills her cart");
+        self.calls.add_to_cart(self.anna, PAN.0, PAN.1).await?.answered()?;
+        self.calls.add_to_cart(self.anna, BOARDS.0, BOARDS.1 + 1).await?.answered()?;
+        say("One too many; she puts it back.");
+        self.calls.delete_from_cart(self.anna, BOARDS.0, 1).await?;
+        say("Names and prices come from ProductService.");
+        let cart = self.calls.list_cart(self.anna).await?;
+        let lines: Vec<_> = cart.items.iter().map(|item| (item.sku, item.count)).collect();
+        ensure!(lines == [PAN, BOARDS], "the cart holds {lines:?}");
+        let total: u64 = cart.items.iter().map(|item| u64::from(item.price) * u64::from(item.count)).sum();
+        ensure!(cart.total_price == total, "the total is {}, not {total}", cart.total_price);
+        Ok(())
+    }
+
+    async fn purchase(&mut self) -> anyhow::Result<i64> {
+        chapter("3. She buys it");
+        let before = self.calls.stocks(BOARDS.0).await?;
+        let key = format!("demo-{}", self.anna);
+        let order = self.calls.purchase(self.anna, &key).await?.answered()?.order_id;
+        say("Her connection breaks and she clicks again: the same key answers the same order.");
+        let again = self.calls.purchase(self.anna, &key).await?.answered()?.order_id;
+        ensure!(again == order, "the second click made order {again}");
+        say("The cart is empty, and her units are reserved: nobody else can buy them.");
+        let cart = self.calls.list_cart(self.anna).await?;
+        ensure!(cart.items.is_empty(), "the cart still holds something");
+        let after = self.calls.stocks(BOARDS.0).await?;
+        ensure!(free(&before) - free(&after) == u64::from(BOARDS.1), "the stock does not show the reservation");
+        let status = self.calls.list_order(order).await?.status;
+        ensure!(status == "awaiting payment", "the order is `{status}`");
+        Ok(order)
+    }
+
+    async fn pay(&mut self, order: i64) -> anyhow::Result<()> {
+        chapter("4. She pays");
+        self.calls.pay(order).await?.answered()?;
+        let status = self.calls.list_order(order).await?.status;
+        ensure!(status == "paid", "the order is `{status}`");
+        say("LOMS told Kafka, notifications read it and told Telegram. On Anna's phone:");
+        let texts = eventually("three messages about the order arrive", || async {
+            let messages: Vec<Message> =
+                reqwest::get(format!("http://{}/messages", self.fleet.telegram)).await?.json().await?;
+            let texts = messages.into_iter().map(|message| message.text);
+            let about: Vec<_> = texts.filter(|text| mentions(text, order)).collect();
+            Ok((about.len() >= 3).then_some(about))
+        })
+        .await?;
+        for text in texts {
+            narrator::answer(format!("✉ {text}"));
+        }
+        say("They are in her history too.");
+        let today = Utc::now().date_naive();
+        let date = Some(Date { year: today.year(), month: today.month() as i32, day: today.day() as i32 });
+        let request = GetHistoryWithPeriodRequest { user: self.anna, from: date, to: date, ..Default::default() };
+        let history = self.calls.history(request).await?;
+        let statuses: Vec<_> = history.messages.iter().map(|message| message.status.as_str()).collect();
+        ensure!(statuses == ["new", "awaiting payment", "paid"], "the history tells of {statuses:?}");
+        Ok(())
+    }
+
+    async fn cancel_by_hand(&mut self) -> anyhow::Result<()> {
+        chapter("5. Boris changes his mind");
+        let before = self.calls.stocks(BOARDS.0).await?;
+        self.calls.add_to_cart(self.boris, BOARDS.0, 1).await?.answered()?;
+        let order = self.calls.purchase(self.boris, "").await?.answered()?.order_id;
+        self.calls.cancel(order).await?;
+        let status = self.calls.list_order(order).await?.status;
+        ensure!(status == "cancelled", "the order is `{status}`");
+        say("What was reserved for him is free again.");
+        let after = self.calls.stocks(BOARDS.0).await?;
+        ensure!(free(&before) == free(&after), "the stock is not what it was");
+        say("A cancelled order cannot be paid.");
+        self.calls.pay(order).await?.refused_with("ORDER_NOT_PAYABLE")
+    }
+
+    async fn leave_unpaid(&mut self) -> anyhow::Result<()> {
+        chapter("6. Boris forgets to pay");
+        say(format!(
+            "LOMS gives an order ten minutes. To see it sooner, a second LOMS joins the fleet for a moment; its orders \
+             have {} seconds.",
+            SHORT_PAYMENT_TIMEOUT.as_secs()
+        ));
+        let timeout = format!("{}s", SHORT_PAYMENT_TIMEOUT.as_secs());
+        let replica = Replica::start(Part::Loms, &self.fleet.loms, &[("orders", "payment_timeout", &timeout)])?;
+        eventually("the second LOMS is ready", || async { Ok(replica.is_ready().await.then_some(())) }).await?;
+        let before = self.calls.stocks(BOARDS.0).await?;
+        let mut at_replica = Calls { loms: calls::loms(&self.fleet.certs, replica.port)?, ..self.calls.clone() };
+        let order = at_replica.create_order(self.boris, BOARDS.0, 3).await?.answered()?.order_id;
+        let reserved = self.calls.stocks(BOARDS.0).await?;
+        ensure!(free(&before) - free(&reserved) == 3, "the stock does not show the reservation");
+        say("The second LOMS leaves again, with the order unpaid. The one that stays keeps the deadline.");
+        replica.stop().await;
+        let loms = &self.calls.loms;
+        eventually("the unpaid order is cancelled", || async {
+            let answer = loms.clone().list_order(ListOrderRequest { order_id: order }).await?;
+            Ok((answer.into_inner().status == "cancelled").then_some(()))
+        })
+        .await?;
+        self.calls.list_order(order).await?;
+        let after = self.calls.stocks(BOARDS.0).await?;
+        ensure!(free(&before) == free(&after), "the stock is not what it was");
+        Ok(())
+    }
+
+    async fn run_out_of_stock(&mut self) -> anyhow::Result<()> {
+        chapter("7. Two shoppers, one last unit");
+        let sku = PAN.0;
+        let left = free(&self.calls.stocks(sku).await?);
+        let rest = u32::try_from(left).context("more units than an order can hold")?;
+        ensure!(rest > 0, "SKU {sku} is out of stock; `make clean` starts afresh");
+        say("Anna puts one more pan into her cart. While she hesitates, Boris orders all that are left.");
+        self.calls.add_to_cart(self.anna, sku, 1).await?.answered()?;
+        let order = self.calls.create_order(self.boris, sku, rest).await?.answered()?.order_id;
+        say("Her purchase is refused, as a whole, and her cart is as it was.");
+        self.calls.purchase(self.anna, "").await?.refused_with("INSUFFICIENT_STOCK")?;
+        let cart = self.calls.list_cart(self.anna).await?;
+        ensure!(cart.items.len() == 1 && cart.items[0].count == 1, "the cart is not as it was");
+        say("Boris cancels, and she gets her pan after all.");
+        self.calls.cancel(order).await?;
+        let order = self.calls.purchase(self.anna, "").await?.answered()?.order_id;
+        self.calls.pay(order).await?.answered()
+    }
+}
+
+fn mentions(text: &str, order: i64) -> bool {
+    text.split(|c: char| !c.is_ascii_digit()).any(|number| number == order.to_string())
+}
+
+/// Waits until something shows that happens in the background.
+async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let looking = async {
+        loop {
+            if let Some(found) = look().await? {
+                return anyhow::Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(found) => found,
+        Err(_) => bail!("waited {} seconds in vain until {what}", PATIENCE.as_secs()),
+    }
+}

@@ -1,0 +1,60 @@
+//! A second process of a service, beside the fleet's own: the same database and the same configuration, but for its
+//! ports and what the caller changes.
+
+use std::{fs, process::Command};
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+use serde_yaml::Value;
+
+use super::{Part, SERVICE_GRACE, ServiceAddresses};
+use crate::{binaries, files::replace_secret, ports, process::Process};
+
+/// A running replica. Dropping it kills it.
+#[derive(Debug)]
+pub struct Replica {
+    process: Process,
+    /// Its gRPC port.
+    pub port: u16,
+    admin_port: u16,
+}
+
+impl Replica {
+    /// Starts a replica of a service on ports of its own; each change is a section, a key and its value. Its
+    /// configuration and its log lie beside the original's.
+    pub fn start(part: Part, original: &ServiceAddresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(&original.config)
+            .with_context(|| format!("cannot read {}", original.config.display()))?;
+        let mut config: Value = serde_yaml::from_str(&text)?;
+        let (port, admin_port) = (ports::free()?, ports::free()?);
+        let (grpc, admin) = (ports::loopback(port).to_string(), ports::loopback(admin_port).to_string());
+        for (section, key, value) in
+            [("grpc", "listen", grpc.as_str()), ("admin", "listen", &admin)].iter().chain(changes)
+        {
+            config[*section][*key] = Value::String((*value).to_owned());
+        }
+        let name = format!("{}-{port}", part.name());
+        let file = original.config.with_file_name(format!("{name}.yaml"));
+        replace_secret(&file, &serde_yaml::to_string(&config)?)?;
+        let mut command = Command::new(binaries::find(part.name())?);
+        command.arg("serve").arg("--config").arg(&file);
+        let process = Process::spawn(&name, command, &original.log.with_file_name(format!("{name}.log")))?;
+        Ok(Self { process, port, admin_port })
+    }
+
+    /// Whether it is ready to serve.
+    pub async fn is_ready(&self) -> bool {
+        let url = format!("http://{}/readyz", ports::loopback(self.admin_port));
+        reqwest::get(url).await.is_ok_and(|response| response.status().is_success())
+    }
+
+    /// Stops it as an operator would.
+    pub async fn stop(mut self) {
+        self.process.stop(Signal::TERM, SERVICE_GRACE).await;
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+}

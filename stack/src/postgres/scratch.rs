@@ -1,0 +1,81 @@
+//! The directory of a throw-away cluster. It is removed with its owner; one whose owner was killed is removed by the
+//! next that is made.
+
+use std::{
+    env,
+    fs::{self, File, Permissions, TryLockError},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tempfile::TempDir;
+
+use super::{account::Account, stale};
+
+const PREFIX: &str = "route256-postgres-";
+
+/// Held locked by the owner, which the system undoes however the owner ends.
+const LOCK: &str = "owner.lock";
+
+/// A directory too young to be swept: its owner may be about to lock it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// A directory and the claim to it.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    directory: TempDir,
+    _owner: File,
+}
+
+impl Scratch {
+    /// Makes a directory that belongs to the account, and removes abandoned ones.
+    pub async fn new(account: Option<&Account>) -> anyhow::Result<Self> {
+        let parent = parent(account);
+        sweep(&parent).await;
+        let make = || -> std::io::Result<Self> {
+            let closed = Permissions::from_mode(0o700);
+            let directory = tempfile::Builder::new().prefix(PREFIX).permissions(closed).tempdir_in(&parent)?;
+            let owner = File::create(directory.path().join(LOCK))?;
+            owner.lock()?;
+            account.map_or(Ok(()), |account| account.give(directory.path()))?;
+            Ok(Self { directory, _owner: owner })
+        };
+        make().with_context(|| format!("cannot make a directory in {}", parent.display()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// The directory for temporary files, unless the account cannot enter it.
+fn parent(account: Option<&Account>) -> PathBuf {
+    let usual = env::temp_dir();
+    match account {
+        Some(account) if !account.can_enter(&usual) => PathBuf::from("/var/tmp"),
+        Some(_) | None => usual.canonicalize().unwrap_or(usual),
+    }
+}
+
+/// Removes what killed owners left. What cannot be removed is somebody else's and stays.
+async fn sweep(parent: &Path) {
+    let Ok(entries) = parent.read_dir() else { return };
+    for directory in entries.flatten().map(|entry| entry.path()) {
+        let ours = directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+        if ours && abandoned(&directory).unwrap_or(false) {
+            let _ = stale::stop(&directory.join("data"), &mut |_| ()).await;
+            let _ = fs::remove_dir_all(&directory);
+        }
+    }
+}
+
+fn abandoned(directory: &Path) -> std::io::Result<bool> {
+    let lock = File::open(directory.join(LOCK))?;
+    // Another account's directory is not ours to judge.
+    let ours = lock.metadata()?.uid() == rustix::process::geteuid().as_raw();
+    let young = lock.metadata()?.modified()?.elapsed().is_ok_and(|age| age < YOUNG);
+    Ok(ours && !young && !matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))))
+}

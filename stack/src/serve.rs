@@ -1,0 +1,32 @@
+//! `stack broker`. It is here and not in the library, so that only this program links the broker.
+
+use std::{net::SocketAddr, time::Instant};
+
+use anyhow::Context as _;
+use reqwest::Url;
+use stack::signals::StopSignals;
+use tansu_broker::{NODE_ID, broker::Broker, coordinator::group::administrator::Controller};
+use tansu_storage::StorageContainer;
+use uuid::Uuid;
+
+/// Serves until a signal asks to stop; what it holds is gone then.
+pub async fn broker(listen: SocketAddr) -> anyhow::Result<()> {
+    let mut signals = StopSignals::new()?;
+    let url = Url::parse(&format!("tcp://{listen}"))?;
+    let mut broker = Broker::<Controller<StorageContainer>, StorageContainer>::builder()
+        .node_id(NODE_ID)
+        .cluster_id("route256")
+        .incarnation_id(Uuid::new_v4())
+        .listener(url.clone())
+        .advertised_listener(url)
+        .storage(Url::parse("memory://broker/")?)
+        .silent(true)
+        .build()
+        .await?;
+    println!("the broker listens on {listen}");
+    // Not its own `main`, which on a signal waits for clients to leave.
+    tokio::select! {
+        ended = broker.serve(Instant::now().into()) => ended.with_context(|| format!("cannot serve on {listen}")),
+        _ = signals.next() => Ok(()),
+    }
+}

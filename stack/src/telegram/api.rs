@@ -1,0 +1,122 @@
+//! The shapes of the Bot API: what `sendMessage` takes, what it answers, and how it refuses.
+
+use axum::{
+    Form, Json,
+    extract::{FromRequest as _, Request},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The longest text, in UTF-16 code units, which is how Telegram counts.
+const LONGEST: usize = 4096;
+
+/// A message to send, with a chat and a text that can be one's.
+#[derive(Debug)]
+pub(super) struct SendMessage {
+    pub chat_id: Value,
+    pub text: String,
+}
+
+/// The fields as they come; both may be missing, and a form has the chat as text.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(default)]
+    chat_id: Value,
+    #[serde(default)]
+    text: String,
+}
+
+impl SendMessage {
+    /// Reads a request's JSON or form, and checks it as the real API does.
+    pub async fn read(content_type: &str, request: Request) -> Result<Self, Refusal> {
+        let unreadable = |error: String| Refusal::bad_request(format!("Bad Request: {error}"));
+        let Fields { chat_id, text } = if content_type.starts_with("application/json") {
+            Json::from_request(request, &()).await.map_err(|error| unreadable(error.body_text()))?.0
+        } else {
+            Form::from_request(request, &()).await.map_err(|error| unreadable(error.body_text()))?.0
+        };
+        let chat_id = chat_of(chat_id).ok_or_else(|| Refusal::bad_request("Bad Request: chat_id is empty"))?;
+        if text.trim().is_empty() {
+            return Err(Refusal::bad_request("Bad Request: message text is empty"));
+        }
+        if text.encode_utf16().count() > LONGEST {
+            return Err(Refusal::bad_request("Bad Request: message is too long"));
+        }
+        Ok(Self { chat_id, text })
+    }
+}
+
+/// A chat: a number, also when written as text, or a channel's name.
+fn chat_of(value: Value) -> Option<Value> {
+    match value {
+        Value::Number(_) => Some(value),
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(text.parse::<i64>().map_or_else(|_| text.into(), Value::from)),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The answer to a message that was accepted.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    ok: bool,
+    result: Value,
+}
+
+impl Answer {
+    /// The message as the API gives it back.
+    pub fn accepted(number: usize, chat_id: &Value, text: &str, at: DateTime<Utc>) -> Self {
+        let chat = json!({ "id": chat_id, "type": "private" });
+        let result = json!({ "message_id": number, "date": at.timestamp(), "chat": chat, "text": text });
+        Self { ok: true, result }
+    }
+}
+
+/// An error in the API's own form.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    description: String,
+    retry_after: Option<u64>,
+}
+
+impl Refusal {
+    /// The message itself is at fault.
+    pub fn bad_request(description: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, description: description.into(), retry_after: None }
+    }
+
+    /// The key is not the bot's.
+    pub fn unauthorized() -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, description: "Unauthorized".into(), retry_after: None }
+    }
+
+    /// The path is none of the API's.
+    pub fn not_found() -> Self {
+        Self { status: StatusCode::NOT_FOUND, description: "Not Found".into(), retry_after: None }
+    }
+
+    /// The refusal of a fault.
+    pub fn asked_for(status: u16, retry_after: Option<u64>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let reason = status.canonical_reason().unwrap_or("Error");
+        let description = match retry_after {
+            Some(seconds) => format!("{reason}: retry after {seconds}"),
+            None => reason.into(),
+        };
+        Self { status, description, retry_after }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "ok": false, "error_code": self.status.as_u16(), "description": self.description });
+        if let Some(seconds) = self.retry_after {
+            body["parameters"] = json!({ "retry_after": seconds });
+        }
+        (self.status, Json(body)).into_response()
+    }
+}

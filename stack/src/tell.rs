@@ -1,0 +1,38 @@
+//! `stack demo`: the story against the fleet that runs, or against one of its own that ends with it.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::bail;
+use stack::{
+    demo,
+    fleet::{self, Fleet, Ports, Settings},
+    signals::StopSignals,
+};
+
+/// How long an order waits for its payment, as everywhere unless somebody asks for something else.
+const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Tells the story; answers the exit code.
+pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
+    if let Some(addresses) = fleet::running(&state) {
+        demo::tell(&addresses).await?;
+        return Ok(0);
+    }
+    println!("No fleet is ready on {}; one is started for the story.", state.display());
+    let settings =
+        Settings { state, certs: "certs".into(), ports: Ports::DEFAULT, payment_timeout: PAYMENT_TIMEOUT, kafka: None };
+    let mut signals = StopSignals::new()?;
+    let mut say = |line: &str| println!("  {line}");
+    let mut fleet = tokio::select! {
+        fleet = Fleet::start(&settings, &mut say) => fleet?,
+        _ = signals.next() => return Ok(1),
+    };
+    let addresses = fleet.addresses().clone();
+    let told = tokio::select! {
+        told = demo::tell(&addresses) => told.map(|()| 0),
+        death = fleet.died() => bail!("{death}"),
+        _ = signals.next() => Ok(1),
+    };
+    fleet.stop().await;
+    told
+}

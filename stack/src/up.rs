@@ -1,0 +1,125 @@
+//! `stack up`: the fleet in the foreground, told about line by line, until Ctrl-C.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use stack::{
+    fleet::{Addresses, Fleet, Part, Ports, Settings, shown},
+    signals::StopSignals,
+};
+
+/// The options of `stack up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How long an order waits for its payment before it is cancelled.
+    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    payment_timeout: Duration,
+    /// Use these brokers instead of a local one.
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// The directory for data, logs and configuration.
+    #[arg(long, default_value = ".local")]
+    state_dir: PathBuf,
+    /// The directory of the certificates.
+    #[arg(long, default_value = "certs")]
+    certs: PathBuf,
+    /// Which ports to listen on.
+    #[arg(long, value_enum, default_value_t = Choice::Default)]
+    ports: Choice,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Choice {
+    /// Those that the fleet is known by.
+    Default,
+    /// Any that are free, so that it runs beside another fleet.
+    Free,
+}
+
+/// Starts the fleet and stops it when asked to; answers the exit code.
+pub async fn run(up: Up) -> anyhow::Result<u8> {
+    let begin = Instant::now();
+    let say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
+    let ports = match up.ports {
+        Choice::Default => Ports::DEFAULT,
+        Choice::Free => Ports::free()?,
+    };
+    let Up { payment_timeout, kafka, state_dir: state, certs, .. } = up;
+    let settings = Settings { state, certs, ports, payment_timeout, kafka };
+
+    let mut signals = StopSignals::new()?;
+    let mut tell = say;
+    let mut fleet = tokio::select! {
+        fleet = Fleet::start(&settings, &mut tell) => fleet?,
+        // What was started stops as the other future is dropped.
+        _ = signals.next() => {
+            say("stopping");
+            return Ok(0);
+        }
+    };
+    say("everything is healthy");
+    println!("\n{}\n{}\nready", table(&mut fleet), hints(fleet.addresses()));
+
+    let code = tokio::select! {
+        death = fleet.died() => {
+            eprintln!("\n{death}");
+            1
+        }
+        _ = signals.next() => 0,
+    };
+    println!();
+    say("stopping");
+    tokio::select! {
+        () = fleet.stop() => say("stopped"),
+        // Whoever asks twice is in a hurry: dropping the fleet kills it.
+        _ = signals.next() => say("killed"),
+    }
+    Ok(code)
+}
+
+/// What runs where.
+fn table(fleet: &mut Fleet) -> String {
+    let mut rows = vec![["process", "pid", "address", "admin", "log"].map(str::to_owned)];
+    for part in Part::ALL {
+        let id = fleet.id(part);
+        let (addresses, log) = (fleet.addresses(), fleet.log(part));
+        let admin = addresses.service(part).map_or_else(String::new, |service| format!("http://{}", service.admin));
+        rows.push([
+            part.name().to_owned(),
+            id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+            addresses.of(part),
+            admin,
+            id.map_or_else(String::new, |_| shown(&log).display().to_string()),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let widths: Vec<_> = (0..5).map(width).collect();
+    let line = |row: &[String; 5]| {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What to try next.
+fn hints(addresses: &Addresses) -> String {
+    let certs = shown(&addresses.certs).display();
+    let (checkout, loms) = (addresses.checkout.grpc.port(), addresses.loms.grpc.port());
+    let telegram = addresses.of(Part::Telegram);
+    format!(
+        "Try, in another terminal:
+  make demo
+  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1, \"sku\": 1001, \"count\": 2}}' localhost:{checkout} cart.Cart/AddToCart
+  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1}}' localhost:{checkout} cart.Cart/ListCart
+  grpcurl -cacert {certs}/ca.pem -cert {certs}/client.pem -key {certs}/client.key -d '{{\"sku\": 1001}}' localhost:{loms} loms.Loms/Stocks
+  curl {telegram}/messages
+  tail -f {}
+
+Unpaid orders are cancelled after {}. Ctrl-C stops everything; the data stays.",
+        shown(&addresses.loms.log).display(),
+        humantime::format_duration(addresses.payment_timeout),
+    )
+}
