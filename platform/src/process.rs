@@ -1,7 +1,7 @@
 //! The life of a service's process: its admin port opens first, then it serves and does its background work, and on
 //! SIGTERM or SIGINT it stops being ready, takes no more work, finishes what runs and ends.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -31,6 +31,7 @@ pub struct Process {
     work: TaskTracker,
     grace_period: Duration,
     admin: JoinHandle<()>,
+    admin_address: SocketAddr,
     admin_stop: CancellationToken,
 }
 
@@ -41,7 +42,8 @@ impl Process {
         stop_on_signal(stop.clone())?;
         let readiness = Readiness::default();
         let admin_port = Port::open(config.admin.listen, None).await.context("admin.listen")?;
-        info!(address = %admin_port.address(), "admin port is open");
+        let admin_address = admin_port.address();
+        info!(address = %admin_address, "admin port is open");
         let admin_stop = CancellationToken::new();
         let admin = tokio::spawn(admin_port.serve(admin::router(readiness.clone()), admin_stop.clone()));
         let reporter = HealthReporter::new();
@@ -51,12 +53,17 @@ impl Process {
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let grace_period = config.shutdown.grace_period;
         let work = TaskTracker::new();
-        Ok(Self { service, readiness, reporter, health, stop, work, grace_period, admin, admin_stop })
+        Ok(Self { service, readiness, reporter, health, stop, work, grace_period, admin, admin_address, admin_stop })
     }
 
     /// The health service that this process keeps up to date.
     pub fn health(&self) -> HealthServer<HealthService> {
         self.health.clone()
+    }
+
+    /// Where operators reach it; the port number is the real one also if 0 was asked for.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// Cancelled when the process is told to stop.

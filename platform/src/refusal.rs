@@ -110,6 +110,10 @@ impl From<Failure> for Status {
     }
 }
 
+/// How many violations the text of a status repeats. The details hold all of them, and both together must fit into the
+/// 16 KiB of headers that many clients take at most.
+const IN_MESSAGE: usize = 5;
+
 /// Collects what is wrong with a request while it is turned into a command.
 ///
 /// ```
@@ -147,8 +151,15 @@ impl Violations {
 
 impl From<Violations> for Status {
     fn from(violations: Violations) -> Self {
-        let lines: Vec<_> =
-            violations.0.iter().map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
+        let mut lines: Vec<_> = violations
+            .0
+            .iter()
+            .take(IN_MESSAGE)
+            .map(|violation| format!("{}: {}", violation.field, violation.description))
+            .collect();
+        if violations.0.len() > IN_MESSAGE {
+            lines.push(format!("and {} more", violations.0.len() - IN_MESSAGE));
+        }
         let details = ErrorDetails::with_bad_request(violations.0);
         Status::with_error_details(Code::InvalidArgument, lines.join("; "), details)
     }

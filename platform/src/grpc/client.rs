@@ -30,7 +30,7 @@ use crate::{config::ServiceUrl, deadline, metrics, telemetry::trace, tls::Client
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often an unused connection is asked whether the other side is still there, and how long that may take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
-/// How long a call may take that nobody set a deadline for.
+/// How long a call may take for which neither its maker nor the request on whose behalf it is made set a deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -99,7 +99,8 @@ impl Service<Request<Body>> for Channel {
             rpc.system = "grpc",
             rpc.grpc.status_code = Empty,
         );
-        let timeout = deadline::remaining().unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = [deadline::requested(request.headers()), deadline::remaining()].into_iter().flatten().min();
+        let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
         if let Ok(value) = HeaderValue::from_str(&deadline::to_header(timeout)) {
             request.headers_mut().insert(deadline::GRPC_TIMEOUT, value);
         }
