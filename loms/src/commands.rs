@@ -1,0 +1,65 @@
+//! The commands that only LOMS has, for people who keep its stock.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use platform::{config::service::PostgresConfig, postgres::Database};
+use sqlx::migrate::Migrator;
+
+use crate::{
+    domain::{stock::Stock, stock_file::StockFile},
+    usecase::{Stocks, import_stock::ImportError},
+};
+
+/// A person does not wait for a database as patiently as a service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Commands of `loms`.
+#[derive(Debug, Subcommand)]
+pub enum Commands {
+    /// Set or show what warehouses hold
+    #[command(subcommand)]
+    Stock(StockCommand),
+}
+
+/// Commands of `loms stock`.
+#[derive(Debug, Subcommand)]
+pub enum StockCommand {
+    /// Set what is on hand from a CSV file with the header warehouse_id,sku,count
+    Import {
+        /// The file; stock that it does not name stays as it is
+        file: PathBuf,
+    },
+    /// Print all stock as CSV: warehouse_id,sku,on_hand,reserved,free
+    List,
+}
+
+/// Runs a command.
+pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<()> {
+    let Commands::Stock(command) = command;
+    let database = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", config, migrations));
+    let stocks = Stocks::new(database.await.context("Postgres does not answer (postgres.connection_string)")??);
+    match command {
+        StockCommand::Import { file } => {
+            let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let lines = stocks.import(StockFile::parse(&text)).await.map_err(|error| match error {
+                ImportError::Faults(_) => anyhow::Error::from(error).context(file.display().to_string()),
+                ImportError::Failure(failure) => failure.into(),
+            })?;
+            println!("{}: {lines} lines imported", file.display());
+        }
+        StockCommand::List => print(&stocks.all().await?).context("cannot write the list")?,
+    }
+    Ok(())
+}
+
+fn print(stock: &[Stock]) -> Result<(), csv::Error> {
+    let mut output = csv::Writer::from_writer(io::stdout().lock());
+    output.write_record(["warehouse_id", "sku", "on_hand", "reserved", "free"])?;
+    for row in stock {
+        output.serialize((row.warehouse.get(), row.sku.get(), row.on_hand.get(), row.reserved.get(), row.free()))?;
+    }
+    output.flush()?;
+    Ok(())
+}

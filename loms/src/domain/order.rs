@@ -1,0 +1,140 @@
+//! What an order may become, and when: `new -> awaiting payment | failed; awaiting payment -> paid | cancelled`.
+
+use chrono::{DateTime, Utc};
+use platform::ids::{OrderId, UserId};
+
+use super::{
+    lines::Line,
+    message,
+    plan::{Reservation, Shortage},
+    status::Status,
+    transition::{Event, Transition},
+};
+
+/// An order as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its number.
+    pub id: OrderId,
+    /// The moment from which it cannot be paid any more.
+    pub pay_before: DateTime<Utc>,
+    /// Where it is in its life.
+    pub state: State,
+}
+
+/// A status and the data that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// See [`Status::New`].
+    New,
+    /// See [`Status::AwaitingPayment`].
+    AwaitingPayment,
+    /// See [`Status::Failed`]; what was short.
+    Failed(Shortage),
+    /// See [`Status::Paid`].
+    Paid,
+    /// See [`Status::Cancelled`].
+    Cancelled,
+}
+
+impl State {
+    /// The status alone.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::New => Status::New,
+            Self::AwaitingPayment => Status::AwaitingPayment,
+            Self::Failed(_) => Status::Failed,
+            Self::Paid => Status::Paid,
+            Self::Cancelled => Status::Cancelled,
+        }
+    }
+}
+
+/// An order with everything that its customer asks about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderDetails {
+    /// The order.
+    pub order: Order,
+    /// Its customer.
+    pub user: UserId,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// What it asks for, by SKU.
+    pub lines: Vec<Line>,
+}
+
+/// An order that was created just now and whose lines are not reserved yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewOrder {
+    /// Its number.
+    pub id: OrderId,
+    /// Until when it can be paid, if it can be reserved.
+    pub pay_before: DateTime<Utc>,
+}
+
+impl NewOrder {
+    /// The order awaits payment if its lines were planned, and else fails. It tells of both its first statuses at
+    /// once, because nobody sees it before it has the second.
+    pub fn settle(self, plan: &Result<Vec<Reservation>, Shortage>) -> Transition {
+        let (to, message) = match plan {
+            Ok(_) => (State::AwaitingPayment, message::awaits_payment(self.id, self.pay_before)),
+            Err(shortage) => (State::Failed(*shortage), message::failed(self.id, shortage.sku)),
+        };
+        let events = vec![Event::new(Status::New, message::created(self.id)), Event::new(to.status(), message)];
+        Transition::new(self.id, Status::New, to, events)
+    }
+}
+
+/// Why an order cannot be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotPayable {
+    /// It awaits payment, but its deadline has passed.
+    Expired {
+        /// The deadline.
+        pay_before: DateTime<Utc>,
+    },
+    /// It does not await payment.
+    Status(Status),
+}
+
+/// Why an order cannot be cancelled: it has this status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotCancellable(pub Status);
+
+impl Order {
+    /// Pays the order; `None` if it is paid already.
+    pub fn pay(&self, now: DateTime<Utc>) -> Result<Option<Transition>, NotPayable> {
+        match self.state {
+            State::AwaitingPayment if now < self.pay_before => {
+                Ok(Some(self.becomes(State::Paid, message::paid(self.id))))
+            }
+            State::AwaitingPayment => Err(NotPayable::Expired { pay_before: self.pay_before }),
+            State::Paid => Ok(None),
+            State::New | State::Failed(_) | State::Cancelled => Err(NotPayable::Status(self.state.status())),
+        }
+    }
+
+    /// Cancels the order; `None` if it is cancelled already.
+    pub fn cancel(&self) -> Result<Option<Transition>, NotCancellable> {
+        match self.state {
+            State::AwaitingPayment => Ok(Some(self.becomes(State::Cancelled, message::cancelled(self.id)))),
+            State::Cancelled => Ok(None),
+            State::New | State::Failed(_) | State::Paid => Err(NotCancellable(self.state.status())),
+        }
+    }
+
+    /// Cancels the order for want of payment; `None` if it does not await payment or its deadline is yet to come.
+    pub fn expire(&self, now: DateTime<Utc>) -> Option<Transition> {
+        match self.state {
+            State::AwaitingPayment if now >= self.pay_before => {
+                Some(self.becomes(State::Cancelled, message::expired(self.id)))
+            }
+            State::AwaitingPayment | State::New | State::Failed(_) | State::Paid | State::Cancelled => None,
+        }
+    }
+
+    fn becomes(&self, to: State, message: String) -> Transition {
+        let event = Event::new(to.status(), message);
+        Transition::new(self.id, self.state.status(), to, vec![event])
+    }
+}

@@ -1,0 +1,14 @@
+//! LOMS, logistics and order management: orders, the stock they reserve, and what becomes of both.
+
+pub mod app;
+pub mod commands;
+pub mod config;
+pub mod domain;
+pub mod expiry;
+mod grpc;
+pub mod kafka;
+mod metrics;
+pub mod outbox_watch;
+pub mod relay;
+pub mod store;
+pub mod usecase;

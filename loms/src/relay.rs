@@ -1,0 +1,67 @@
+//! The background step that publishes the outbox, in waves: the oldest unsent event of each order, all in flight at
+//! once. What is acknowledged is deleted, the rest stays for the next wave, so that an event that fails holds back the
+//! later ones of its order and nobody else's. One replica at a time does it.
+//!
+//! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
+//! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
+
+use std::time::Duration;
+
+use platform::{
+    failure::Failure,
+    postgres::Database,
+    worker::{Next, Step},
+};
+
+use crate::{kafka::publisher::Publisher, metrics, store::outbox};
+
+/// How many events are in flight at once.
+const WAVE: usize = 500;
+/// How often it looks for events that nobody woke it for: those of other replicas, and those left behind.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Publishes the outbox.
+pub struct Relay {
+    database: Database,
+    publisher: Publisher,
+}
+
+impl Relay {
+    /// Publishes the outbox of this database.
+    pub fn new(database: Database, publisher: Publisher) -> Self {
+        Self { database, publisher }
+    }
+}
+
+impl Step for Relay {
+    const NAME: &'static str = "relay";
+
+    async fn step(&mut self) -> Result<Next, Failure> {
+        self.publisher.prepare().await?;
+        let mut transaction = self.database.begin("relay_events").await?;
+        if !outbox::lock_relay(&mut transaction).await? {
+            return Ok(Next::Idle(PAUSE));
+        }
+        let wave = outbox::wave(&mut transaction, WAVE).await?;
+        if wave.is_empty() {
+            return Ok(Next::Idle(PAUSE));
+        }
+        let results = self.publisher.publish(&wave).await?;
+        let mut published = Vec::with_capacity(wave.len());
+        let mut failures = Vec::new();
+        for (event, result) in std::iter::zip(&wave, results) {
+            match result {
+                Ok(()) => published.push(event.id),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        outbox::delete(&mut transaction, &published).await?;
+        transaction.commit().await?;
+        metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
+        metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
+        match failures.into_iter().next() {
+            Some(failure) => Err(failure),
+            None => Ok(Next::Worked),
+        }
+    }
+}

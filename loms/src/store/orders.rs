@@ -1,0 +1,221 @@
+//! The tables `orders` and `order_item`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use platform::{
+    failure::Failure,
+    ids::{IdempotencyKey, OrderId, UserId},
+    postgres::{Database, Transaction},
+};
+
+use super::read;
+use crate::domain::{
+    lines::{Line, Lines},
+    order::{NewOrder, Order, OrderDetails, State},
+    plan::Shortage,
+    status::Status,
+};
+
+/// Orders read at one moment of the database's clock.
+#[derive(Debug, Clone)]
+pub struct AsOf<T> {
+    /// What was read.
+    pub value: T,
+    /// The moment.
+    pub now: DateTime<Utc>,
+}
+
+/// Writes a new order with its lines; `None` if the user has an order of this key already.
+///
+/// Waits for another transaction that is about to write an order of the same key.
+pub async fn insert(
+    transaction: &mut Transaction,
+    user: UserId,
+    key: Option<&IdempotencyKey>,
+    lines: &Lines,
+    payment_timeout: Duration,
+) -> Result<Option<NewOrder>, Failure> {
+    let skus: Vec<i64> = lines.iter().map(|line| line.sku.into()).collect();
+    let counts: Vec<i32> = lines.iter().map(|line| line.count.get().cast_signed()).collect();
+    let row = sqlx::query!(
+        r#"
+        /* insert_order */
+        WITH created AS (
+            INSERT INTO orders (user_id, idempotency_key, created_at, pay_before)
+            VALUES ($1, $2, now(), now() + make_interval(secs => $3))
+            ON CONFLICT ON CONSTRAINT orders_idempotency_key DO NOTHING
+            RETURNING id, pay_before
+        ), items AS (
+            INSERT INTO order_item (order_id, sku, count)
+            SELECT created.id, item.sku, item.count
+            FROM created, unnest($4::bigint[], $5::integer[]) AS item (sku, count)
+        )
+        SELECT id, pay_before FROM created
+        "#,
+        user.get(),
+        key.map(IdempotencyKey::as_str),
+        payment_timeout.as_secs_f64(),
+        &skus,
+        &counts,
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    row.map(|row| Ok(NewOrder { id: read(row.id)?, pay_before: row.pay_before })).transpose()
+}
+
+/// The order that a user's key names already.
+pub async fn by_key(
+    transaction: &mut Transaction,
+    user: UserId,
+    key: &IdempotencyKey,
+) -> Result<Option<Order>, Failure> {
+    sqlx::query_as!(
+        OrderRow,
+        r#"
+        /* order_by_key */
+        SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+        FROM orders
+        WHERE user_id = $1 AND idempotency_key = $2
+        "#,
+        user.get(),
+        key.as_str(),
+    )
+    .fetch_optional(&mut **transaction)
+    .await?
+    .map(Order::try_from)
+    .transpose()
+}
+
+/// Locks an order until the end of the transaction, and reads it and the clock once nobody else holds the lock.
+pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Option<AsOf<Order>>, Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* lock_order */
+        WITH locked AS MATERIALIZED (
+            SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+            FROM orders
+            WHERE id = $1
+            FOR UPDATE
+        )
+        SELECT locked.*, clock_timestamp() AS "now!" FROM locked
+        "#,
+        order.get(),
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    row.map(|row| {
+        let order = OrderRow {
+            id: row.id,
+            status: row.status,
+            pay_before: row.pay_before,
+            failed_sku: row.failed_sku,
+            failed_requested: row.failed_requested,
+            failed_available: row.failed_available,
+        };
+        Ok(AsOf { value: order.try_into()?, now: row.now })
+    })
+    .transpose()
+}
+
+/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold.
+pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<AsOf<Vec<Order>>, Failure> {
+    let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
+    let rows = sqlx::query_as!(
+        OrderRow,
+        r#"
+        /* lock_due_orders */
+        SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+        FROM orders
+        WHERE status = 'awaiting payment' AND pay_before <= now()
+        ORDER BY pay_before
+        LIMIT $1
+        FOR UPDATE SKIP LOCKED
+        "#,
+        limit,
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    let now = sqlx::query_scalar!(r#"/* begin_of_transaction */ SELECT now() AS "now!""#)
+        .fetch_one(&mut **transaction)
+        .await?;
+    Ok(AsOf { value: rows.into_iter().map(Order::try_from).collect::<Result<_, _>>()?, now })
+}
+
+/// The earliest payment deadline of all orders that await payment.
+pub async fn next_deadline(database: &Database) -> Result<AsOf<Option<DateTime<Utc>>>, Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* next_deadline */
+        SELECT min(pay_before) AS deadline, clock_timestamp() AS "now!" FROM orders WHERE status = 'awaiting payment'
+        "#,
+    )
+    .fetch_one(database.pool())
+    .await?;
+    Ok(AsOf { value: row.deadline, now: row.now })
+}
+
+/// An order with everything that its customer asks about.
+pub async fn details(database: &Database, order: OrderId) -> Result<Option<OrderDetails>, Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* order_details */
+        SELECT id, user_id, status, created_at, pay_before, failed_sku, failed_requested, failed_available,
+               ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "skus!",
+               ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "counts!"
+        FROM orders
+        WHERE id = $1
+        "#,
+        order.get(),
+    )
+    .fetch_optional(database.pool())
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let lines = std::iter::zip(row.skus, row.counts)
+        .map(|(sku, count)| Ok(Line { sku: read(sku)?, count: read(count)? }))
+        .collect::<Result<_, Failure>>()?;
+    let order = OrderRow {
+        id: row.id,
+        status: row.status,
+        pay_before: row.pay_before,
+        failed_sku: row.failed_sku,
+        failed_requested: row.failed_requested,
+        failed_available: row.failed_available,
+    };
+    Ok(Some(OrderDetails { order: order.try_into()?, user: read(row.user_id)?, created_at: row.created_at, lines }))
+}
+
+struct OrderRow {
+    id: i64,
+    status: String,
+    pay_before: DateTime<Utc>,
+    failed_sku: Option<i64>,
+    failed_requested: Option<i32>,
+    failed_available: Option<i64>,
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = Failure;
+
+    fn try_from(row: OrderRow) -> Result<Self, Failure> {
+        let state = match row.status.parse().map_err(Failure::unforeseen)? {
+            Status::New => State::New,
+            Status::AwaitingPayment => State::AwaitingPayment,
+            Status::Failed => State::Failed(row.shortage()?),
+            Status::Paid => State::Paid,
+            Status::Cancelled => State::Cancelled,
+        };
+        Ok(Self { id: read(row.id)?, pay_before: row.pay_before, state })
+    }
+}
+
+impl OrderRow {
+    fn shortage(&self) -> Result<Shortage, Failure> {
+        let (Some(sku), Some(requested), Some(available)) =
+            (self.failed_sku, self.failed_requested, self.failed_available)
+        else {
+            return Err(Failure::unforeseen("a failed order says what was short"));
+        };
+        Ok(Shortage { sku: read(sku)?, requested: read(requested)?, available: read(available)? })
+    }
+}

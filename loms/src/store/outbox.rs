@@ -1,0 +1,116 @@
+//! The table `outbox`. [`apply`](super::apply) writes it; here it is read and emptied.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use platform::{
+    failure::Failure,
+    ids::{OrderId, UserId},
+    postgres::{Database, Transaction},
+};
+use uuid::Uuid;
+
+use super::{read, require_rows};
+use crate::domain::status::Status;
+
+/// Names the lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
+const RELAY_LOCK: i64 = 1;
+
+/// An event that is not published yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsent {
+    /// Its place in the outbox.
+    pub id: i64,
+    /// Its identity for readers.
+    pub event_id: Uuid,
+    /// The order it is about.
+    pub order: OrderId,
+    /// The order's customer.
+    pub user: UserId,
+    /// The status that the order took.
+    pub status: Status,
+    /// The same in a sentence for the customer.
+    pub message: String,
+    /// The trace context of the change.
+    pub traceparent: Option<String>,
+    /// When the order took the status.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Becomes the one relay that publishes, until the end of the transaction; false if another one is.
+pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> {
+    sqlx::query_scalar!(r#"/* lock_relay */ SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, RELAY_LOCK)
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(Failure::from)
+}
+
+/// The oldest unsent event of each order, oldest first.
+///
+/// To be called after [`lock_relay`], in a statement of its own: one that began earlier would still see the events that
+/// the relay before published and deleted.
+pub async fn wave(transaction: &mut Transaction, limit: usize) -> Result<Vec<Unsent>, Failure> {
+    let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
+    let rows = sqlx::query!(
+        r#"
+        /* outbox_wave */
+        SELECT id, event_id, order_id, user_id, status, message, traceparent, occurred_at
+        FROM outbox
+        WHERE NOT EXISTS (
+            SELECT FROM outbox AS earlier WHERE earlier.order_id = outbox.order_id AND earlier.id < outbox.id
+        )
+        ORDER BY id
+        LIMIT $1
+        "#,
+        limit,
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Unsent {
+                id: row.id,
+                event_id: row.event_id,
+                order: read(row.order_id)?,
+                user: read(row.user_id)?,
+                status: row.status.parse().map_err(Failure::unforeseen)?,
+                message: row.message,
+                traceparent: row.traceparent,
+                occurred_at: row.occurred_at,
+            })
+        })
+        .collect()
+}
+
+/// Removes events that are published.
+pub async fn delete(transaction: &mut Transaction, ids: &[i64]) -> Result<(), Failure> {
+    let deleted = sqlx::query!("/* delete_from_outbox */ DELETE FROM outbox WHERE id = ANY ($1)", ids)
+        .execute(&mut **transaction)
+        .await?
+        .rows_affected();
+    require_rows("delete_from_outbox", ids.len(), deleted)
+}
+
+/// How much waits to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// The number of events.
+    pub events: i64,
+    /// How long ago the oldest of them occurred.
+    pub oldest_age: Duration,
+}
+
+/// Measures what waits to be published.
+pub async fn backlog(database: &Database) -> Result<Backlog, Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* outbox_backlog */
+        SELECT count(*) AS "events!",
+               coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS "oldest_age!"
+        FROM outbox
+        "#,
+    )
+    .fetch_one(database.pool())
+    .await?;
+    Ok(Backlog { events: row.events, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
+}

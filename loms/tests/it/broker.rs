@@ -1,0 +1,85 @@
+//! LOMS without its broker: calls are answered, events wait, and nothing is lost.
+
+use loms::kafka::topics;
+use platform::{
+    kafka::{ORDERS, ORDERS_DLQ, Quiet, client},
+    testing::eventually,
+};
+use proto::loms::OrderPayedRequest;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier},
+    consumer::{BaseConsumer, Consumer as _},
+};
+use stack::{broker::Broker, ports};
+
+use crate::{
+    operations::probe,
+    topic::{published, statuses},
+    world::{Running, World, create, order, user},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_down_delays_events_and_nothing_else() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let port = ports::free().unwrap();
+    let brokers = [ports::loopback(port).to_string()];
+    let loms = Running::start(world.config_for(&brokers)).await;
+    let (client, user) = (loms.client(), user());
+    eventually("it is ready without a broker", async || (probe(&loms, "readyz").await.0 == 200).then_some(())).await;
+    let first = create(&client, order(user, &[(7, 1)])).await.unwrap();
+    client.clone().order_payed(OrderPayedRequest { order_id: first }).await.unwrap();
+    assert_eq!(world.number("SELECT count(*) FROM outbox").await, 3);
+
+    let logs = tempfile::tempdir().unwrap();
+    let broker = Broker::start(port, &logs.path().join("broker.log")).await.unwrap();
+    let records = published(&world, &brokers, &[user], 3).await;
+    assert_eq!(statuses(&records, first), ["new", "awaiting payment", "paid"]);
+
+    // The one that takes its place knows neither topics nor producers.
+    broker.stop().await;
+    let second = create(&client, order(user, &[(7, 1)])).await.unwrap();
+    let broker = Broker::start(port, &logs.path().join("replaced.log")).await.unwrap();
+    let records = published(&world, &brokers, &[user], 2).await;
+    assert_eq!(statuses(&records, second), ["new", "awaiting payment"]);
+    loms.stop().await;
+    broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_topics_are_created_at_the_start() {
+    let world = World::with_stock(&[]).await;
+    let brokers = platform::testing::brokers();
+    let _loms = world.loms().await;
+    eventually("both topics exist", async || {
+        let consumer: BaseConsumer<Quiet> = client("test", &brokers).create_with_context(Quiet).unwrap();
+        let metadata =
+            tokio::task::spawn_blocking(move || consumer.fetch_metadata(None, std::time::Duration::from_secs(5)))
+                .await
+                .unwrap()
+                .unwrap();
+        let partitions = |name: &str| {
+            metadata.topics().iter().find(|topic| topic.name() == name).map(|topic| topic.partitions().len())
+        };
+        (partitions(ORDERS) == Some(3) && partitions(ORDERS_DLQ) == Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_fits_into_its_topic_with_its_headers() {
+    let brokers = platform::testing::brokers();
+    let settings = client("test", &brokers);
+    topics::create_missing(&settings).await.unwrap();
+    topics::create_missing(&settings).await.expect("topics that exist are no fault");
+    let admin: AdminClient<Quiet> = settings.create_with_context(Quiet).unwrap();
+    let topics = [ResourceSpecifier::Topic(ORDERS), ResourceSpecifier::Topic(ORDERS_DLQ)];
+    let answer = admin.describe_configs(&topics, &AdminOptions::new()).await.unwrap();
+    let limit = |resource: &ConfigResource| {
+        resource
+            .get("max.message.bytes")
+            .and_then(|entry| entry.value.clone())
+            .map_or(1_048_588, |text| text.parse().unwrap())
+    };
+    let limits: Vec<usize> = answer.into_iter().map(|resource| limit(&resource.unwrap())).collect();
+    assert!(limits[1] > limits[0], "{limits:?}");
+}

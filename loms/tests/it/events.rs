@@ -1,0 +1,247 @@
+//! The events of orders, as the topic has them.
+
+use std::time::Duration;
+
+use loms::{
+    domain::{
+        lines::{Line, Tally},
+        order::{NewOrder, Order, State},
+    },
+    kafka::publisher::Publisher,
+    relay::Relay,
+    store,
+    usecase::create::CreateOrder,
+};
+use platform::{
+    grpc::server::TRACE_ID_HEADER,
+    ids::UserId,
+    postgres::Transaction,
+    testing::brokers,
+    worker::{Next, Step as _},
+};
+use proto::loms::{CancelOrderRequest, OrderPayedRequest};
+
+use crate::{
+    topic::{Record, published, records_of, statuses},
+    world::{World, create, lock, order, user},
+};
+
+fn relay(world: &World) -> Relay {
+    Relay::new(world.database.database(), Publisher::new(&brokers()))
+}
+
+/// Drives a relay until a condition holds.
+async fn relay_until(relay: &mut Relay, done: impl AsyncFn() -> bool) {
+    let driving = async { while relay.step().await.unwrap() == Next::Worked || !done().await {} };
+    tokio::time::timeout(Duration::from_secs(30), driving).await.expect("the relay is done in time");
+}
+
+fn command(user: i64) -> CreateOrder {
+    let mut tally = Tally::default();
+    tally.add(Line { sku: 7u32.try_into().unwrap(), count: 1u32.try_into().unwrap() }).unwrap();
+    CreateOrder { user: UserId::try_from(user).unwrap(), lines: tally.lines().unwrap(), key: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_status_of_an_order_is_published_in_order() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let loms = world.loms().await;
+    let client = loms.client();
+    let user = user();
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        let paid = create(&client, order(user, &[(7, 1)])).await.unwrap();
+        client.clone().order_payed(OrderPayedRequest { order_id: paid }).await.unwrap();
+        let cancelled = create(&client, order(user, &[(7, 1)])).await.unwrap();
+        client.clone().cancel_order(CancelOrderRequest { order_id: cancelled }).await.unwrap();
+        create(&client, order(user, &[(7, 1000)])).await.unwrap_err();
+        expected.push((paid, ["new", "awaiting payment", "paid"].as_slice()));
+        expected.push((cancelled, ["new", "awaiting payment", "cancelled"].as_slice()));
+        expected.push((cancelled + 1, ["new", "failed"].as_slice()));
+    }
+    let records = published(&world, &brokers(), &[user], 40).await;
+    assert_eq!(records.len(), 40);
+    for (order, expected) in expected {
+        assert_eq!(statuses(&records, order), expected, "order {order}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_has_the_key_value_and_headers_that_readers_rely_on() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let loms = world.loms().await;
+    let user = user();
+    let answer = loms.client().create_order(order(user, &[(7, 1)])).await.unwrap();
+    let trace = answer.metadata().get(TRACE_ID_HEADER).unwrap().to_str().unwrap().to_owned();
+    let id = answer.into_inner().order_id;
+    let records = published(&world, &brokers(), &[user], 2).await;
+
+    let mut moments = Vec::new();
+    for record in &records {
+        assert_eq!(record.key, id.to_string());
+        assert_eq!(record.partition, partition_of(&record.key));
+        assert_eq!((record.user(), record.order()), (user, id));
+        let mut names: Vec<_> = record.value.as_object().unwrap().keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["EventID", "Message", "OccurredAt", "OrderID", "Status", "UserId"]);
+        record.event_id().parse::<uuid::Uuid>().unwrap();
+        let moment = record.value["OccurredAt"].as_str().unwrap();
+        assert!(moment.ends_with('Z'), "{moment} is in UTC");
+        moments.push(moment.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+        assert_eq!(record.headers["content-type"], "application/json");
+        let traceparent: Vec<_> = record.headers["traceparent"].split('-').collect();
+        assert_eq!(traceparent[1], trace, "the event belongs to the trace of the call");
+    }
+    assert_eq!(records[0].value["Message"], format!("Order {id} is created."));
+    assert!(moments.is_sorted(), "{moments:?}");
+}
+
+/// Where the FNV-1a partitioners of Sarama and librdkafka put a key.
+fn partition_of(key: &str) -> i32 {
+    let hash = key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (hash.cast_signed() % 3).abs()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_of_the_caller_runs_on_into_the_event() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let loms = world.loms().await;
+    let user = user();
+    let mut request = tonic::Request::new(order(user, &[(7, 1)]));
+    // The platform's channel carries the trace of the span that calls, so the caller has one.
+    let span = tracing::info_span!(parent: None, "caller");
+    let trace = platform::telemetry::trace::trace_id(&span).unwrap();
+    request.set_timeout(Duration::from_secs(5));
+    let mut client = loms.client();
+    tracing::Instrument::instrument(client.create_order(request), span).await.unwrap();
+    for record in published(&world, &brokers(), &[user], 2).await {
+        assert_eq!(record.headers["traceparent"].split('-').nth(1), Some(trace.as_str()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_rolled_back_leaves_no_event() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let orders = world.orders(Duration::from_secs(600));
+    let (seen, unseen) = (user(), user());
+    let id = orders.create(&command(seen)).await.unwrap();
+
+    let mut transaction = world.database.database().begin("test").await.unwrap();
+    let paid = awaiting(&mut transaction, id).await.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
+    store::apply(&mut transaction, &[paid]).await.unwrap();
+    drop(transaction);
+    let mut transaction = world.database.database().begin("test").await.unwrap();
+    let new = insert(&mut transaction, unseen).await;
+    store::apply(&mut transaction, &[new.settle(&Ok(Vec::new()))]).await.unwrap();
+    drop(transaction);
+
+    let mut relay = relay(&world);
+    while relay.step().await.unwrap() == Next::Worked {}
+    let records = published(&world, &brokers(), &[seen, unseen], 2).await;
+    assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "awaiting payment"]);
+}
+
+async fn insert(transaction: &mut Transaction, user: i64) -> NewOrder {
+    let command = command(user);
+    let timeout = Duration::from_secs(600);
+    store::orders::insert(transaction, command.user, None, &command.lines, timeout).await.unwrap().unwrap()
+}
+
+async fn awaiting(transaction: &mut Transaction, id: platform::ids::OrderId) -> Order {
+    store::orders::lock(transaction, id).await.unwrap().unwrap().value
+}
+
+#[tokio::test]
+async fn a_change_of_an_order_that_has_another_status_by_now_is_refused_whole() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let orders = world.orders(Duration::from_secs(600));
+    let [one, other] = [orders.create(&command(user())).await.unwrap(), orders.create(&command(user())).await.unwrap()];
+    orders.cancel(other).await.unwrap();
+
+    let waits = |id| Order { id, pay_before: chrono::DateTime::UNIX_EPOCH, state: State::AwaitingPayment };
+    let stale = [one, other].map(|id| waits(id).expire(chrono::DateTime::UNIX_EPOCH).unwrap());
+    let mut transaction = world.database.database().begin("test").await.unwrap();
+    store::apply(&mut transaction, &stale).await.unwrap_err();
+    drop(transaction);
+    assert_eq!(world.number("SELECT count(*) FROM orders WHERE status = 'awaiting payment'").await, 1);
+    assert_eq!(world.number("SELECT count(*) FROM outbox").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_relay_died_before_deleting_it_is_published_again_as_the_same_event() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let user = user();
+    world.orders(Duration::from_secs(600)).create(&command(user)).await.unwrap();
+
+    // Somebody else's lock keeps the relay between the broker's acknowledgement and the end of its transaction.
+    let mut holder = world.database.pool.begin().await.unwrap();
+    lock(&mut holder, "SELECT FROM outbox FOR UPDATE").await;
+    let mut doomed = relay(&world);
+    let doomed = tokio::spawn(async move { doomed.step().await });
+    world.until_blocked(1).await;
+    let first = records_of(&brokers(), &[user], 1).await;
+    assert_eq!(first.iter().map(Record::status).collect::<Vec<_>>(), ["new"]);
+    doomed.abort();
+    assert!(doomed.await.unwrap_err().is_cancelled());
+    holder.rollback().await.unwrap();
+
+    let mut next = relay(&world);
+    relay_until(&mut next, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
+    let records = records_of(&brokers(), &[user], 3).await;
+    assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "new", "awaiting payment"]);
+    assert_eq!(records[0].event_id(), records[1].event_id());
+    assert_eq!(records[0].value, records[1].value);
+    assert_ne!(records[1].event_id(), records[2].event_id());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_that_run_at_once_publish_each_event_once() {
+    const ORDERS: usize = 150;
+    let world = World::with_stock(&[(1, 7, 1000)]).await;
+    let user = user();
+    let orders = world.orders(Duration::from_secs(600));
+    let creating = async {
+        for _ in 0..ORDERS {
+            orders.create(&command(user)).await.unwrap();
+        }
+    };
+    let done = async || {
+        world.number("SELECT count(*) FROM orders").await == i64::try_from(ORDERS).unwrap()
+            && world.number("SELECT count(*) FROM outbox").await == 0
+    };
+    let (mut one, mut other) = (relay(&world), relay(&world));
+    tokio::join!(creating, relay_until(&mut one, done), relay_until(&mut other, done));
+    let records = records_of(&brokers(), &[user], 2 * ORDERS).await;
+    assert_eq!(records.len(), 2 * ORDERS);
+    for id in 1..=i64::try_from(ORDERS).unwrap() {
+        assert_eq!(statuses(&records, id), ["new", "awaiting payment"], "order {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_cannot_be_published_holds_back_its_own_order_and_no_other() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let orders = world.orders(Duration::from_secs(600));
+    let user = user();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(orders.create(&command(user)).await.unwrap().get());
+    }
+    // More than a record may hold.
+    let swollen = format!("SET message = repeat('x', 3000000) WHERE status = 'new' AND order_id = {}", ids[1]);
+    world.execute(&format!("UPDATE outbox {swollen}")).await.unwrap();
+
+    let mut relay = relay(&world);
+    while relay.step().await.is_ok_and(|next| next == Next::Worked) {}
+    while relay.step().await.is_ok_and(|next| next == Next::Worked) {}
+    let records = records_of(&brokers(), &[user], 4).await;
+    for (id, expected) in std::iter::zip(&ids, [2, 0, 2]) {
+        assert_eq!(statuses(&records, *id).len(), expected, "order {id}");
+    }
+    assert_eq!(world.number("SELECT count(*) FROM outbox").await, 2);
+
+    world.execute("UPDATE outbox SET message = 'shorter'").await.unwrap();
+    relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
+    let records = records_of(&brokers(), &[user], 6).await;
+    assert_eq!(statuses(&records, ids[1]), ["new", "awaiting payment"]);
+}

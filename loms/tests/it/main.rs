@@ -1,0 +1,21 @@
+//! LOMS from outside: its calls, its events, its command line, and what its database never allows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod broker;
+mod calls;
+mod config;
+mod events;
+mod expiry;
+mod idempotency;
+mod limits;
+mod operations;
+mod plan;
+mod races;
+mod refusals;
+mod schema;
+mod states;
+mod stock;
+mod tls;
+mod topic;
+mod validation;
+mod world;

@@ -1,0 +1,106 @@
+//! What operators see of LOMS: probes, metrics, health, reflection, trace ids, and how it stops.
+
+use proto::loms::StocksRequest;
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+use crate::world::{CERTS, Running, World, channel, create, order, user};
+
+/// Asks the operators' port; answers the HTTP status and the text.
+pub async fn probe(loms: &Running, path: &str) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{}/{path}", loms.admin)).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn it_is_healthy_ready_and_describes_itself() {
+    let world = World::with_stock(&[]).await;
+    let loms = world.loms().await;
+    loms.client().stocks(StocksRequest { sku: 7 }).await.unwrap();
+    assert_eq!(probe(&loms, "livez").await.0, 200);
+    assert_eq!(probe(&loms, "readyz").await.0, 200);
+
+    let channel = channel(&loms.url(), CERTS.dir.path(), "client");
+    for service in ["", "loms.Loms"] {
+        let request = HealthCheckRequest { service: service.into() };
+        let answer = HealthClient::new(channel.clone()).check(request).await.unwrap();
+        assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+    }
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let answer = ServerReflectionClient::new(channel)
+        .server_reflection_info(futures::stream::iter([request]))
+        .await
+        .unwrap()
+        .into_inner()
+        .message()
+        .await
+        .unwrap()
+        .unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains(&"loms.Loms".to_owned()), "{names:?}");
+}
+
+#[tokio::test]
+async fn metrics_with_known_labels_are_there_before_anything_happens() {
+    let world = World::with_stock(&[]).await;
+    let loms = world.loms().await;
+    let text = probe(&loms, "metrics").await.1;
+    for metric in [
+        "loms_order_statuses_total{status=\"new\"}",
+        "loms_order_statuses_total{status=\"awaiting payment\"}",
+        "loms_order_statuses_total{status=\"failed\"}",
+        "loms_order_statuses_total{status=\"paid\"}",
+        "loms_order_statuses_total{status=\"cancelled\"}",
+        "loms_refusals_total{reason=\"INSUFFICIENT_STOCK\"}",
+        "loms_refusals_total{reason=\"ORDER_NOT_FOUND\"}",
+        "loms_refusals_total{reason=\"ORDER_EXPIRED\"}",
+        "loms_refusals_total{reason=\"ORDER_NOT_PAYABLE\"}",
+        "loms_refusals_total{reason=\"ORDER_NOT_CANCELLABLE\"}",
+        "loms_expiry_lag_seconds_count",
+        "loms_outbox_events",
+        "loms_outbox_oldest_age_seconds",
+        "loms_events_published_total",
+        "loms_event_publish_failures_total",
+    ] {
+        assert!(text.lines().any(|line| line.starts_with(metric)), "{metric} is missing");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_names_its_trace_also_a_refusal() {
+    let world = World::with_stock(&[]).await;
+    let loms = world.loms().await;
+    let answer = loms.client().stocks(StocksRequest { sku: 7 }).await.unwrap();
+    assert_eq!(answer.metadata().get("x-trace-id").unwrap().len(), 32);
+    let status = loms.client().stocks(StocksRequest { sku: 0 }).await.unwrap_err();
+    assert_eq!(status.metadata().get("x-trace-id").unwrap().len(), 32);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_runs_when_loms_is_told_to_stop_is_answered() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let loms = world.loms().await;
+    let stock = world.lock_stock().await;
+    let client = loms.client();
+    let call = tokio::spawn(async move { create(&client, order(user(), &[(7, 1)])).await });
+    world.until_blocked(1).await;
+    loms.tell_to_stop();
+    platform::testing::eventually("it is not ready any more", async || {
+        (probe(&loms, "readyz").await == (503, "draining\n".to_owned())).then_some(())
+    })
+    .await;
+    let late = loms.client().stocks(StocksRequest { sku: 7 }).await.unwrap_err();
+    assert_eq!(late.code(), Code::Unavailable, "{late:?}");
+    stock.rollback().await.unwrap();
+    call.await.unwrap().expect("the call was accepted before");
+    loms.stop().await;
+    assert_eq!(world.stock_of(7).await, (10, 1));
+}

@@ -1,0 +1,103 @@
+//! What the database itself forbids, and its migrations.
+
+use loms::app::Loms;
+use platform::{cli::Service as _, testing::TestDatabase};
+
+use crate::world::{World, create, order, user};
+
+/// The name of the constraint that a statement breaks.
+async fn broken(world: &World, statement: &str) -> String {
+    let error = world.execute(statement).await.expect_err(statement);
+    error.as_database_error().and_then(|error| error.constraint()).expect("a constraint is broken").to_owned()
+}
+
+#[tokio::test]
+async fn no_statement_can_oversell() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let loms = world.loms().await;
+    create(&loms.client(), order(user(), &[(7, 4)])).await.unwrap();
+
+    for oversold in [
+        "UPDATE stock SET reserved = 11",
+        "UPDATE stock SET on_hand = 3",
+        "UPDATE stock SET reserved = -1",
+        "INSERT INTO stock VALUES (1, 8, 0, 1)",
+    ] {
+        assert_eq!(broken(&world, oversold).await, "stock_never_oversold", "{oversold}");
+    }
+    assert_eq!(broken(&world, "UPDATE stock SET on_hand = 1000000001").await, "stock_on_hand_is_bounded");
+    assert_eq!(broken(&world, "DELETE FROM stock").await, "reservation_stock");
+    assert_eq!(broken(&world, "UPDATE reservation SET count = 0").await, "reservation_count_is_positive");
+    assert_eq!(broken(&world, "UPDATE reservation SET warehouse_id = 2").await, "reservation_stock");
+    assert_eq!(broken(&world, "UPDATE reservation SET sku = 8").await, "reservation_item");
+    assert_eq!(world.stock_of(7).await, (10, 4));
+}
+
+#[tokio::test]
+async fn no_statement_can_write_an_order_that_cannot_be() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let loms = world.loms().await;
+    create(&loms.client(), order(user(), &[(7, 4)])).await.unwrap();
+
+    for (statement, constraint) in [
+        ("UPDATE orders SET status = 'payed'", "orders_status_is_known"),
+        ("UPDATE orders SET status = 'failed'", "orders_refusal_exactly_when_failed"),
+        ("UPDATE orders SET failed_sku = 7", "orders_refusal_exactly_when_failed"),
+        (
+            "UPDATE orders SET status = 'failed', failed_sku = 7, failed_requested = 4, failed_available = 4",
+            "orders_refusal_is_a_shortage",
+        ),
+        ("UPDATE orders SET pay_before = created_at", "orders_deadline_follows_creation"),
+        ("UPDATE orders SET user_id = 0", "orders_user_is_positive"),
+        ("UPDATE orders SET idempotency_key = ''", "orders_idempotency_key_length"),
+        ("UPDATE order_item SET count = 65536", "order_item_count_is_valid"),
+        ("INSERT INTO order_item VALUES (1, 0, 1)", "order_item_sku_is_valid"),
+        ("INSERT INTO order_item VALUES (1, 7, 1)", "order_item_pkey"),
+        ("INSERT INTO order_item VALUES (9, 7, 1)", "order_item_order"),
+        (
+            "INSERT INTO outbox (order_id, user_id, status, message, occurred_at) VALUES (9, 1, 'new', '', now())",
+            "outbox_order",
+        ),
+    ] {
+        assert_eq!(broken(&world, statement).await, constraint, "{statement}");
+    }
+}
+
+/// The objects that migrations made.
+async fn objects(database: &TestDatabase) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT relkind::text || ' ' || relname FROM pg_class \
+         WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE '\\_sqlx%' ORDER BY 1",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn migrations_go_up_down_and_up_again() {
+    let database = TestDatabase::create_empty().await;
+    let migrations = Loms::migrations();
+    migrations.run(&database.pool).await.unwrap();
+    let up = objects(&database).await;
+    assert!(up.contains(&"r orders".to_owned()), "{up:?}");
+    migrations.undo(&database.pool, 0).await.unwrap();
+    assert_eq!(objects(&database).await, [""; 0]);
+    migrations.run(&database.pool).await.unwrap();
+    assert_eq!(objects(&database).await, up);
+}
+
+#[tokio::test]
+async fn every_table_and_column_is_explained() {
+    let world = World::with_stock(&[]).await;
+    let unexplained: Vec<String> = sqlx::query_scalar(
+        "SELECT relname || '.' || coalesce(attname, '') FROM pg_class \
+         LEFT JOIN pg_attribute ON attrelid = pg_class.oid AND attnum > 0 AND NOT attisdropped \
+         WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname NOT LIKE '\\_sqlx%' \
+         AND (obj_description(pg_class.oid) IS NULL OR col_description(attrelid, attnum) IS NULL)",
+    )
+    .fetch_all(&world.database.pool)
+    .await
+    .unwrap();
+    assert_eq!(unexplained, [""; 0]);
+}

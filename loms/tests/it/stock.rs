@@ -1,0 +1,170 @@
+//! `loms stock import` and `loms stock list`, and `loms migrate` before them.
+
+use std::{path::PathBuf, process::Output};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::{
+    config::run,
+    world::{World, create, order, user},
+};
+
+/// A shop whose stock is kept from the command line.
+struct Shop {
+    world: World,
+    dir: TempDir,
+    config: PathBuf,
+}
+
+impl Shop {
+    async fn with_stock(stock: &[(i64, i64, i32)]) -> Self {
+        let world = World::with_stock(stock).await;
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config.yaml");
+        std::fs::write(&config, world.config_file("10m", &["localhost:1".into()])).unwrap();
+        Self { world, dir, config }
+    }
+
+    async fn import(&self, text: impl AsRef<[u8]>) -> Output {
+        let file = self.dir.path().join("stock.csv");
+        std::fs::write(&file, text).unwrap();
+        run(&["stock", "import", file.to_str().unwrap()], Some(&self.config)).await
+    }
+
+    /// The faults of a file that is refused.
+    async fn faults(&self, text: impl AsRef<[u8]>) -> Vec<String> {
+        let output = self.import(text).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        let (first, faults) = text.trim_end().split_once('\n').unwrap();
+        assert!(first.ends_with("stock.csv: nothing is imported"), "{first}");
+        faults.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    async fn list(&self) -> String {
+        let output = run(&["stock", "list"], Some(&self.config)).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_import_sets_what_is_on_hand_and_leaves_the_rest() {
+    let shop = Shop::with_stock(&[(1, 7, 5), (1, 8, 5)]).await;
+    let output = shop.import("warehouse_id,sku,count\r\n1,7,0\r\n2, 7 ,1000000000\r\n\r\n\"3\",4294967295,1").await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().ends_with("stock.csv: 3 lines imported\n"));
+    assert_eq!(
+        shop.list().await,
+        "warehouse_id,sku,on_hand,reserved,free\n1,7,0,0,0\n1,8,5,0,5\n2,7,1000000000,0,1000000000\n\
+         3,4294967295,1,0,1\n"
+    );
+}
+
+#[tokio::test]
+async fn reserved_units_stay_reserved_through_an_import() {
+    let shop = Shop::with_stock(&[(1, 7, 5)]).await;
+    let loms = shop.world.loms().await;
+    create(&loms.client(), order(user(), &[(7, 4)])).await.unwrap();
+    assert!(shop.import("warehouse_id,sku,count\n1,7,4\n").await.status.success());
+    assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n1,7,4,4,0\n");
+    assert_eq!(shop.faults("warehouse_id,sku,count\n1,7,3\n").await, ["line 2: count is 3, but 4 are reserved"]);
+    shop.world.assert_stock_adds_up().await;
+}
+
+#[tokio::test]
+async fn every_bad_line_is_told_at_once_and_nothing_is_imported() {
+    let shop = Shop::with_stock(&[(1, 7, 5)]).await;
+    let loms = shop.world.loms().await;
+    create(&loms.client(), order(user(), &[(7, 4)])).await.unwrap();
+    let before = shop.list().await;
+    let file = b"\xef\xbb\xbfwarehouse_id,sku,count\n\
+                 2,7,10\n\
+                 0,0,-1\n\
+                 \n\
+                 x,7.5,\n\
+                 1,7,3\n\
+                 2,7,11\n\
+                 3,4294967296,1000000001\n\
+                 3,9\n\
+                 3,9,1,1\n\
+                 \xff,9,1\n\
+                 4,9,99999999999999999999\n";
+    let faults = shop.faults(file).await;
+    let expected = [
+        "line 3: warehouse_id must be above 0, is 0",
+        "line 3: sku must be above 0, is 0",
+        "line 3: count must be from 0 to 1000000000, is -1",
+        "line 5: warehouse_id must be a whole number, is \"x\"",
+        "line 5: sku must be a whole number, is \"7.5\"",
+        "line 5: count must be a whole number, is \"\"",
+        "line 6: count is 3, but 4 are reserved",
+        "line 7: sets SKU 7 in warehouse 2 again, after line 2",
+        "line 8: sku must be above 0, is 4294967296",
+        "line 8: count must be from 0 to 1000000000, is 1000000001",
+        "line 9: must have 3 fields, has 2",
+        "line 10: must have 3 fields, has 4",
+        "line 11: ",
+        "line 12: count must be a whole number, is \"99999999999999999999\"",
+    ];
+    assert_eq!(faults.len(), expected.len(), "{faults:#?}");
+    for (fault, expected) in std::iter::zip(&faults, expected) {
+        assert!(fault.starts_with(expected), "{fault:?} is not {expected:?}");
+    }
+    assert_eq!(shop.list().await, before);
+}
+
+#[tokio::test]
+async fn a_file_of_another_shape_is_refused() {
+    let shop = Shop::with_stock(&[]).await;
+    for text in ["", "1,7,5\n", "warehouse_id;sku;count\n1;7;5\n", "warehouse_id,sku,count,price\n1,7,5,1\n"] {
+        assert_eq!(shop.faults(text).await, ["line 1: must be the header warehouse_id,sku,count"], "{text:?}");
+    }
+    let missing = run(&["stock", "import", "nowhere.csv"], Some(&shop.config)).await;
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8(missing.stderr).unwrap().contains("cannot read nowhere.csv"));
+}
+
+#[tokio::test]
+async fn a_database_without_its_migrations_is_refused_until_they_are_applied() {
+    let shop = Shop::with_stock(&[]).await;
+    let revert = run(&["migrate", "--revert"], Some(&shop.config)).await;
+    assert!(revert.status.success(), "{revert:?}");
+    let refused = run(&["stock", "list"], Some(&shop.config)).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("_outbox; run `loms migrate`"), "{text}");
+    assert_eq!(run(&["serve"], Some(&shop.config)).await.status.code(), Some(1));
+    assert!(run(&["migrate"], Some(&shop.config)).await.status.success());
+    assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n");
+}
+
+proptest! {
+    #[test]
+    fn a_file_is_read_to_its_end_whatever_it_holds(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut file = b"warehouse_id,sku,count\n".to_vec();
+        file.extend(text);
+        let read = loms::domain::stock_file::StockFile::parse(&file);
+        let lines = file.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        prop_assert!(read.faults.iter().all(|fault| (2..=lines).contains(&fault.number)));
+    }
+
+    #[test]
+    fn every_good_file_is_read_in_full(lines in proptest::collection::btree_map((1..9i64, 1..9u32), 0..99i64, 0..50)) {
+        let mut text = "warehouse_id,sku,count\n".to_owned();
+        for ((warehouse, sku), count) in &lines {
+            text.push_str(&format!("{warehouse},{sku},{count}\n"));
+        }
+        let read = loms::domain::stock_file::StockFile::parse(text.as_bytes());
+        prop_assert_eq!(read.faults, []);
+        prop_assert_eq!(read.lines.len(), lines.len());
+        for (line, (number, ((warehouse, sku), count))) in std::iter::zip(read.lines, std::iter::zip(2.., lines)) {
+            let counted = line.counted;
+            prop_assert_eq!(
+                (line.number, counted.warehouse.get(), counted.sku.get(), i64::from(counted.on_hand.get())),
+                (number, warehouse, sku, count)
+            );
+        }
+    }
+}
