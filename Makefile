@@ -41,13 +41,16 @@ demo: build ## Tell a shopper's journey against the fleet, step by step
 # Tests wait more than they compute.
 TEST_THREADS ?= 8
 
+# The rooms of the tests in which something is published or consumed.
+EVENT_TESTS := broker:: consumption:: delivery:: events:: expiry:: failures:: poison:: process:: replicas::
+
 .PHONY: test
 test: build ## Run every test, against a Postgres and a broker of its own
 	@RUST_TEST_THREADS=$(TEST_THREADS) exec $(BIN)/stack with -- cargo test --workspace --locked $(CARGO_FLAGS) $(ARGS)
 
 .PHONY: test-kafka
 test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs Java 17 and Maven)
-	@RUST_TEST_THREADS=$(TEST_THREADS) stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test it $(EVENT_TESTS)'
+	@RUST_TEST_THREADS=$(TEST_THREADS) stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test it -- $(EVENT_TESTS)'
 	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
 
 .PHONY: check

@@ -123,7 +123,7 @@ impl<'a> Story<'a> {
             let messages: Vec<Message> =
                 reqwest::get(format!("http://{}/messages", self.fleet.telegram)).await?.json().await?;
             let texts = messages.into_iter().map(|message| message.text);
-            let about: Vec<_> = texts.filter(|text| mentions(text, order)).collect();
+            let about: Vec<_> = texts.filter(|text| text.starts_with(&format!("Order {order} "))).collect();
             Ok((about.len() >= 3).then_some(about))
         })
         .await?;
@@ -202,10 +202,6 @@ impl<'a> Story<'a> {
         let order = self.calls.purchase(self.anna, "").await?.answered()?.order_id;
         self.calls.pay(order).await?.answered()
     }
-}
-
-fn mentions(text: &str, order: i64) -> bool {
-    text.split(|c: char| !c.is_ascii_digit()).any(|number| number == order.to_string())
 }
 
 /// Waits until something shows that happens in the background.
