@@ -1,0 +1,102 @@
+//! Deadlines, load, panics, traces and metrics of a call.
+
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use platform::{deadline, metrics, refusal::INTERNAL_TEXT, testing::eventually};
+use proto::cart::ListCartRequest;
+use tonic::{Code, Request};
+
+use crate::world::{ANSWERED, PANICS, WAITS, World, purchase};
+
+#[tokio::test]
+async fn a_panicking_handler_is_an_internal_error_and_the_next_call_is_answered() {
+    let mut client = World::start().await.client();
+    let status = client.purchase(purchase(PANICS)).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Internal, INTERNAL_TEXT));
+    assert_eq!(client.purchase(purchase(ANSWERED)).await.unwrap().into_inner().order_id, ANSWERED);
+}
+
+#[tokio::test]
+async fn a_call_is_cut_off_at_the_deadline_of_its_caller() {
+    let world = World::start_with(|config| config.default_deadline = Duration::from_secs(3600)).await;
+    let mut request = Request::new(purchase(WAITS));
+    request.set_timeout(Duration::from_millis(100));
+    let status = world.client().purchase(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn a_call_without_a_deadline_gets_the_default_one() {
+    let world = World::start_with(|config| config.default_deadline = Duration::from_millis(100)).await;
+    // The client's own default is five seconds, so the server is the one that ends this.
+    let status = world.client().purchase(purchase(WAITS)).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_call_is_passed_on_to_the_calls_it_makes() {
+    let world = World::start().await;
+    let soon = Instant::now() + Duration::from_millis(1500);
+    let answer = deadline::scope(soon, world.client().list_cart(ListCartRequest { user: 1 })).await.unwrap();
+    let seen = answer.into_inner().items[0].price;
+    assert!((1..=1500).contains(&seen), "the callee saw {seen} ms");
+}
+
+#[tokio::test]
+async fn load_above_the_limit_is_refused_at_once_and_probes_still_answer() {
+    let world = World::start_with(|config| config.max_concurrent_requests = 2).await;
+    let client = world.client();
+    let running: Vec<_> = (0..2)
+        .map(|_| {
+            tokio::spawn({
+                let mut client = client.clone();
+                async move { client.purchase(purchase(WAITS)).await }
+            })
+        })
+        .collect();
+    eventually("both calls run", || async { (world.script.waiting.load(Ordering::SeqCst) == 2).then_some(()) }).await;
+
+    let status = world.client().purchase(purchase(ANSWERED)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let tls = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(world.authority.pem()));
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("https://localhost:{}", world.port)).unwrap();
+    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+    let mut probe = tonic_health::pb::health_client::HealthClient::new(channel);
+    probe.check(tonic_health::pb::HealthCheckRequest { service: String::new() }).await.unwrap();
+
+    world.script.go_on.cancel();
+    for call in running {
+        assert_eq!(call.await.unwrap().unwrap().into_inner().order_id, WAITS);
+    }
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_request_that_is_too_large_or_no_protobuf_is_refused_as_such() {
+    let world = World::start().await;
+    let mut client = world.client();
+    let mut huge = purchase(ANSWERED);
+    huge.idempotency_key = "k".repeat(8 * 1024 * 1024);
+    let status = client.purchase(huge).await.unwrap_err();
+    assert!([Code::OutOfRange, Code::ResourceExhausted].contains(&status.code()), "{status:?}");
+    assert!(client.purchase(purchase(ANSWERED)).await.is_ok());
+}
+
+#[tokio::test]
+async fn known_methods_and_codes_are_at_zero_before_the_first_call_and_counted_after_it() {
+    let world = World::start().await;
+    let count = |method: &str, code: &str| {
+        metrics::SERVER_HANDLED.get_metric_with_label_values(&["unary", "cart.Cart", method, code]).unwrap().get()
+    };
+    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
+    let line = r#"grpc_server_handled_total{grpc_code="DataLoss",grpc_method="Purchase",grpc_service="cart.Cart",grpc_type="unary"} 0"#;
+    assert!(text.contains(line), "{text}");
+    // Other tests call Purchase at the same time; nobody else calls DeleteFromCart.
+    let request = proto::cart::DeleteFromCartRequest { user: 1, sku: 1, count: 1 };
+    world.client().delete_from_cart(request).await.unwrap();
+    assert_eq!(count("DeleteFromCart", "OK"), 1);
+}

@@ -1,0 +1,101 @@
+//! TLS, certificates that change, and draining.
+
+use std::sync::atomic::Ordering;
+
+use platform::testing::eventually;
+use stack::certs::{Authority, Issued};
+use tonic::Code;
+
+use crate::world::{ANSWERED, WAITS, World, purchase};
+
+#[tokio::test]
+async fn a_server_of_a_foreign_ca_is_not_talked_to() {
+    let world = World::start().await;
+    let foreign = world.certs.path().join("foreign.pem");
+    std::fs::write(&foreign, Authority::new().unwrap().pem()).unwrap();
+    let url = format!("https://localhost:{}", world.port);
+    let status = world.client_of(&url, &foreign, None).purchase(purchase(ANSWERED)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_has_another_name_is_not_talked_to() {
+    let world = World::start().await;
+    world.authority.issue_for(&["elsewhere"]).unwrap().write(world.certs.path(), "checkout").unwrap();
+    let status = world.client().purchase(purchase(ANSWERED)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_port_with_tls_does_not_answer_plaintext() {
+    let world = World::start().await;
+    let url = format!("http://localhost:{}", world.port);
+    let ca = world.certs.path().join("ca.pem");
+    let status = world.client_of(&url, &ca, None).purchase(purchase(ANSWERED)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_port_without_tls_answers_plaintext() {
+    let world = World::start_with(|config| config.tls = None).await;
+    let url = format!("http://localhost:{}", world.port);
+    let ca = world.certs.path().join("ca.pem");
+    assert!(world.client_of(&url, &ca, None).purchase(purchase(ANSWERED)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_port_with_a_client_ca_refuses_callers_without_a_certificate_of_it() {
+    let world = World::start_with(|config| {
+        let tls = config.tls.as_mut().unwrap();
+        tls.client_ca = Some(tls.certificate.with_file_name("ca.pem"));
+    })
+    .await;
+    let dir = world.certs.path();
+    let url = format!("https://localhost:{}", world.port);
+    let identity = |name: &str| Some((dir.join(format!("{name}.pem")), dir.join(format!("{name}.key"))));
+    let call = |identity| {
+        let mut client = world.client_of(&url, &dir.join("ca.pem"), identity);
+        async move { client.purchase(purchase(ANSWERED)).await.map_err(|status| status.code()) }
+    };
+    assert_eq!(call(None).await.unwrap_err(), Code::Unavailable);
+    Authority::new().unwrap().issue("client").unwrap().write(dir, "stranger").unwrap();
+    assert_eq!(call(identity("stranger")).await.unwrap_err(), Code::Unavailable);
+    assert!(call(identity("client")).await.is_ok());
+}
+
+#[tokio::test]
+async fn certificates_that_change_on_disk_are_used_by_the_next_connection() {
+    let world = World::start().await;
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+
+    // A new CA, for both ends; a client that is made now reads it, one that was made before reads it again.
+    let before = world.client();
+    let authority = stack::certs::generate(world.certs.path()).unwrap();
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+    assert!(before.clone().purchase(purchase(ANSWERED)).await.is_ok());
+
+    // Files that cannot be used leave the ones before them in place.
+    Issued { certificate: "nonsense".into(), key: "nonsense".into() }.write(world.certs.path(), "checkout").unwrap();
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+    drop(authority);
+}
+
+#[tokio::test]
+async fn a_draining_server_finishes_the_calls_that_run_and_takes_no_new_connection() {
+    let world = World::start().await;
+    let call = tokio::spawn({
+        let mut client = world.client();
+        async move { client.purchase(purchase(WAITS)).await }
+    });
+    eventually("the call runs", || async { (world.script.waiting.load(Ordering::SeqCst) == 1).then_some(()) }).await;
+    world.drain.cancel();
+    let address = ("127.0.0.1", world.port);
+    eventually("connections are refused", || async {
+        tokio::net::TcpStream::connect(address).await.is_err().then_some(())
+    })
+    .await;
+    assert!(!world.served.is_finished());
+    world.script.go_on.cancel();
+    assert!(call.await.unwrap().is_ok());
+    world.served.await.unwrap();
+}

@@ -1,0 +1,144 @@
+//! A service whose answers the test chooses by the user it calls for, on a port of its own, and clients of it.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use platform::{
+    config::{
+        FromText as _, ServiceUrl,
+        service::{ClientTlsConfig, GrpcConfig, ServerTlsConfig},
+    },
+    deadline,
+    grpc::{client::Channel, server::router},
+    net::Port,
+    telemetry::trace,
+    tls::{ClientTls, ServerTls, install_crypto_provider},
+};
+use proto::cart::{
+    AddToCartRequest, CartGoodInfo, DeleteFromCartRequest, ListCartRequest, ListCartResponse, PurchaseRequest,
+    PurchaseResponse,
+    cart_client::CartClient,
+    cart_server::{Cart, CartServer},
+};
+use stack::certs::{self, Authority};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, service::Routes};
+
+/// The user whose call panics.
+pub const PANICS: i64 = 1;
+/// The user whose call is answered when the test says so.
+pub const WAITS: i64 = 2;
+/// The user whose call is answered at once.
+pub const ANSWERED: i64 = 3;
+
+/// What the service and the test share.
+#[derive(Default)]
+pub struct Script {
+    /// Calls that wait.
+    pub waiting: AtomicUsize,
+    /// Lets the calls that wait go on.
+    pub go_on: CancellationToken,
+}
+
+struct Scripted(Arc<Script>);
+
+#[tonic::async_trait]
+impl Cart for Scripted {
+    async fn add_to_cart(&self, _: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
+        Ok(Response::new(()))
+    }
+
+    async fn delete_from_cart(&self, _: Request<DeleteFromCartRequest>) -> Result<Response<()>, Status> {
+        Ok(Response::new(()))
+    }
+
+    /// Answers what the handler sees of deadline and trace, as the name of a line.
+    async fn list_cart(&self, request: Request<ListCartRequest>) -> Result<Response<ListCartResponse>, Status> {
+        let remaining = deadline::remaining().map_or(0, |remaining| remaining.as_millis());
+        let traceparent =
+            request.metadata().get(trace::TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or("none");
+        let item =
+            CartGoodInfo { name: traceparent.into(), price: u32::try_from(remaining).unwrap(), ..Default::default() };
+        Ok(Response::new(ListCartResponse { items: vec![item], total_price: 0 }))
+    }
+
+    async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
+        let user = request.into_inner().user;
+        assert_ne!(user, PANICS, "this user's calls panic");
+        if user == WAITS {
+            self.0.waiting.fetch_add(1, Ordering::SeqCst);
+            self.0.go_on.cancelled().await;
+        }
+        Ok(Response::new(PurchaseResponse { order_id: user }))
+    }
+}
+
+/// The running service.
+pub struct World {
+    pub script: Arc<Script>,
+    pub certs: TempDir,
+    pub authority: Authority,
+    pub port: u16,
+    pub drain: CancellationToken,
+    pub served: JoinHandle<()>,
+}
+
+impl World {
+    /// Serves checkout's certificate and demands none of callers.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same with a changed configuration.
+    pub async fn start_with(change: impl FnOnce(&mut GrpcConfig)) -> Self {
+        install_crypto_provider();
+        let certs = tempfile::tempdir().unwrap();
+        let authority = certs::generate(certs.path()).unwrap();
+        let mut config = GrpcConfig {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: Some(ServerTlsConfig {
+                certificate: certs.path().join("checkout.pem"),
+                key: certs.path().join("checkout.key"),
+                client_ca: None,
+            }),
+            max_concurrent_requests: 100,
+            default_deadline: Duration::from_secs(5),
+        };
+        change(&mut config);
+        let script = Arc::new(Script::default());
+        let tls = config.tls.as_ref().map(|tls| ServerTls::load(tls).unwrap());
+        let port = Port::open(config.listen, tls).await.unwrap();
+        let address = port.address();
+        let routes = Routes::new(CartServer::new(Scripted(Arc::clone(&script))));
+        let (_, health) = tonic_health::server::health_reporter();
+        let router = router(&config, "cart.Cart", proto::DESCRIPTORS, routes, health).unwrap();
+        let drain = CancellationToken::new();
+        let served = tokio::spawn(port.serve(router, drain.clone()));
+        Self { script, certs, authority, port: address.port(), drain, served }
+    }
+
+    /// A client that trusts the development CA and shows no certificate.
+    pub fn client(&self) -> CartClient<Channel> {
+        self.client_of(&format!("https://localhost:{}", self.port), &self.certs.path().join("ca.pem"), None)
+    }
+
+    /// A client with other certificates.
+    pub fn client_of(&self, url: &str, ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> CartClient<Channel> {
+        let tls = ClientTls::load(&ClientTlsConfig { ca: ca.into(), identity }).unwrap();
+        let url = ServiceUrl::from_text(url).unwrap();
+        CartClient::new(Channel::new(&url, &tls, "cart.Cart", proto::DESCRIPTORS).unwrap())
+    }
+}
+
+/// A purchase for this user.
+pub fn purchase(user: i64) -> PurchaseRequest {
+    PurchaseRequest { user, idempotency_key: String::new() }
+}
