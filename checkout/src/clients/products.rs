@@ -1,0 +1,164 @@
+//! ProductService: names and prices. It sets limits to its callers, so it is asked sparingly: answers are remembered for
+//! a while, callers who want the same product at the same time share one call, and calls take turns.
+
+mod limits;
+mod shared;
+
+use std::{sync::Arc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use moka::future::Cache;
+use platform::{failure::Failure, grpc::client::Channel, ids::Sku};
+use proto::product::{GetProductRequest, product_service_client::ProductServiceClient};
+use secrecy::{ExposeSecret as _, SecretString};
+use tonic::{Code, Status};
+
+use self::{limits::Limits, shared::Shared};
+use super::{TooSlow, failure, patience, within};
+use crate::{config::ProductsConfig, metrics};
+
+/// The name in failures.
+const PRODUCT_SERVICE: &str = "ProductService";
+/// How often a call that failed in passing is made again, and how long it waits before that.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(1))
+    .with_max_times(3)
+    .with_jitter();
+/// The most products that are remembered.
+const CACHE_CAPACITY: u64 = 100_000;
+
+/// What ProductService knows of a SKU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// What shoppers read.
+    pub name: Arc<str>,
+    /// Of one unit.
+    pub price: u32,
+}
+
+/// Why there is no product.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LookupError {
+    /// ProductService does not know the SKU.
+    #[error("ProductService does not know the SKU")]
+    Unknown,
+    /// It failed to answer.
+    #[error(transparent)]
+    Failure(Failure),
+}
+
+/// Looks products up.
+#[derive(Clone)]
+pub struct Products {
+    calls: Arc<Calls>,
+    shared: Arc<Shared<Sku, Result<Product, LookupError>>>,
+    /// `None` where it is turned off.
+    cache: Option<Cache<Sku, Product>>,
+}
+
+impl Products {
+    /// A client over that channel.
+    pub fn new(channel: Channel, token: SecretString, config: &ProductsConfig) -> Self {
+        let cache = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(config.cache_ttl);
+        let calls = Calls {
+            client: ProductServiceClient::new(channel),
+            token,
+            limits: Limits::new(config.rate_per_second, config.max_concurrent),
+            attempt_timeout: config.attempt_timeout,
+        };
+        Self {
+            calls: Arc::new(calls),
+            shared: Arc::default(),
+            cache: (!config.cache_ttl.is_zero()).then(|| cache.build()),
+        }
+    }
+
+    /// Looks a product up, waiting for its turn no longer than the running request can.
+    pub async fn product(&self, sku: Sku) -> Result<Product, LookupError> {
+        if let Some(product) = self.cached(sku).await {
+            count("hit");
+            return Ok(product);
+        }
+        let (lookup, joined) = self.shared.join(sku, || {
+            let this = self.clone();
+            async move { this.look_up(sku).await }
+        });
+        count(if joined { "joined" } else { "miss" });
+        // The lookup belongs to all who wait for it, so it is not the deadline of one that ends it: it ends when it
+        // is done, or when nobody waits any more.
+        let in_vain = |_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow));
+        tokio::time::timeout(patience(), lookup).await.map_err(in_vain)?
+    }
+
+    async fn cached(&self, sku: Sku) -> Option<Product> {
+        match &self.cache {
+            Some(cache) => cache.get(&sku).await,
+            None => None,
+        }
+    }
+
+    async fn look_up(&self, sku: Sku) -> Result<Product, LookupError> {
+        // The lookup before this one may have ended after the caller looked into the cache.
+        if let Some(product) = self.cached(sku).await {
+            return Ok(product);
+        }
+        let call = || self.calls.get_product(sku);
+        let product = call.retry(RETRY).when(LookupError::may_pass).await?;
+        if let Some(cache) = &self.cache {
+            cache.insert(sku, product.clone()).await;
+        }
+        Ok(product)
+    }
+}
+
+impl LookupError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Failure(failure) => matches!(failure, Failure::Unavailable { .. }),
+        }
+    }
+}
+
+struct Calls {
+    client: ProductServiceClient<Channel>,
+    token: SecretString,
+    limits: Limits,
+    attempt_timeout: Duration,
+}
+
+impl Calls {
+    async fn get_product(&self, sku: Sku) -> Result<Product, LookupError> {
+        let request = GetProductRequest { token: self.token.expose_secret().to_owned(), sku: sku.get() };
+        let mut client = self.client.clone();
+        let _turn = self.limits.turn().await;
+        match within(self.attempt_timeout, client.get_product(request)).await {
+            Ok(Ok(answer)) => {
+                let answer = answer.into_inner();
+                Ok(Product { name: answer.name.into(), price: answer.price })
+            }
+            Ok(Err(status)) => Err(refused(status)),
+            Err(slow) => Err(LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, slow))),
+        }
+    }
+}
+
+fn refused(status: Status) -> LookupError {
+    if status.code() == Code::NotFound {
+        return LookupError::Unknown;
+    }
+    if status.code() == Code::Unauthenticated {
+        // Its text stays out of the log, for it may quote the token.
+        return LookupError::Failure(Failure::unforeseen("ProductService refuses the token of the configuration"));
+    }
+    // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again.
+    if [Code::Internal, Code::Unknown, Code::DataLoss].contains(&status.code()) {
+        return LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, status));
+    }
+    LookupError::Failure(failure(PRODUCT_SERVICE, status))
+}
+
+fn count(source: &str) {
+    metrics::PRODUCT_LOOKUPS.with_label_values(&[source]).inc();
+}

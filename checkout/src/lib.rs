@@ -1,0 +1,11 @@
+//! Checkout keeps the carts of the marketplace's users and turns each into an order of LOMS, once.
+
+pub mod app;
+mod clients;
+pub mod config;
+mod domain;
+mod grpc;
+mod metrics;
+mod resume;
+mod store;
+mod usecase;

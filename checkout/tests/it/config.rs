@@ -1,0 +1,84 @@
+//! The configuration file.
+
+use std::time::Duration;
+
+use checkout::config::Config;
+use platform::config::parse;
+
+const EXAMPLE: &str = include_str!("../../config.example.yaml");
+
+fn variables(name: &str) -> Option<String> {
+    (name == "CH_POSTGRES_URL").then(|| "postgres://shop@localhost/checkout".to_owned())
+}
+
+#[test]
+fn the_example_is_complete_and_shows_the_defaults() {
+    let config: Config = parse("config.example.yaml", EXAMPLE, &variables).unwrap();
+    assert_eq!(config.service.grpc.listen.port(), 50051);
+    assert_eq!(config.service.admin.listen.port(), 8190);
+    assert!(config.service.grpc.tls.as_ref().is_some_and(|tls| tls.client_ca.is_none()));
+    assert_eq!(config.services.loms.uri(), "https://localhost:50052/");
+    assert_eq!(config.services.products.uri(), "https://localhost:50054/");
+
+    // Everything that is commented out says what holds without it.
+    let uncommented: Vec<_> = EXAMPLE.lines().map(uncomment).collect();
+
+    let all: Config = parse("all of it", &uncommented.join("\n"), &variables).unwrap();
+    let without = |mut config: Config| {
+        config.service.jaeger = None;
+        if let Some(tls) = &mut config.service.grpc.tls {
+            tls.client_ca = None;
+        }
+        format!("{config:?}")
+    };
+    assert!(all.service.jaeger.is_some());
+    assert_eq!(without(all), without(config));
+}
+
+/// Strips the comment sign of lines that are configuration.
+fn uncomment(line: &str) -> String {
+    let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+    match rest.strip_prefix("# ") {
+        // Sentences have spaces before their first colon, keys have not.
+        Some(text) if text.trim().split_once(':').is_some_and(|(key, _)| !key.contains(' ')) => {
+            format!("{indent}{text}")
+        }
+        Some(_) | None => line.to_owned(),
+    }
+}
+
+#[test]
+fn every_fault_is_reported_at_once() {
+    let text = "grpc: {listen: here}\ntoken: ''\nservices: {loms: nowhere}\nclient_tls: {ca: ca.pem, key: k}\n\
+                products: {rate_per_second: 0, max_concurrent: 70000, attempt_timeout: 0s, cache_ttl: long}\n\
+                purchase: {resume_after: 1m, resume_at_most: 1s, retries: 3}\n";
+    let faults = parse::<Config>("checkout.yaml", text, &variables).unwrap_err().to_string();
+    let keys: Vec<_> =
+        faults.lines().skip(1).filter_map(|line| line.trim().split_once(':')).map(|(key, _)| key).collect();
+    assert_eq!(
+        keys,
+        [
+            "grpc.listen",
+            "admin",
+            "postgres",
+            "token",
+            "services.loms",
+            "services.products",
+            "client_tls.certificate",
+            "products.max_concurrent",
+            "products.cache_ttl",
+            "products.rate_per_second",
+            "products.attempt_timeout",
+            "purchase.resume_at_most",
+            "purchase.retries",
+        ],
+        "{faults}"
+    );
+}
+
+#[test]
+fn the_cache_can_be_turned_off() {
+    let text = EXAMPLE.to_owned() + "products: {cache_ttl: 0s}\n";
+    let config: Config = parse("checkout.yaml", &text, &variables).unwrap();
+    assert_eq!(config.products.cache_ttl, Duration::ZERO);
+}

@@ -1,0 +1,131 @@
+//! What ProductService sees of many callers: at most ten calls in any second, at most five at once, and one call for
+//! all who want the same product.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use platform::testing::eventually;
+use stack::{
+    catalogue::Product,
+    product_service::{Call, Fault},
+};
+use tonic::Code;
+
+use crate::world::{Checkout, Client, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Fills the cart of a user with SKUs, all of which ProductService knows.
+async fn fill(world: &World, client: &Client, user: i64, skus: impl Iterator<Item = u32>) {
+    let skus: Vec<_> = skus.collect();
+    for sku in &skus {
+        world.products.put(Product { sku: *sku, name: format!("Product {sku}"), price: 1 });
+    }
+    for answer in join_all(skus.iter().map(|sku| client.add(user, *sku, 1))).await {
+        answer.unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_at_most_ten_in_any_second(calls: &[Call]) {
+    let over = calls.windows(11).find(|row| row[10].at - row[0].at < SECOND);
+    assert!(over.is_none(), "{over:?}");
+}
+
+/// A checkout whose attempts last as long as they must, for stand-ins that are slow on purpose.
+async fn patient_checkout(world: &World) -> Checkout {
+    world.checkout_with(|config| config.products.attempt_timeout = Duration::from_secs(60)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cart_of_100_lines_waits_for_its_turns_and_many_callers_never_make_more_than_ten_calls_in_a_second() {
+    let world = World::new().await;
+    let checkout = patient_checkout(&world).await;
+    let client = checkout.client();
+    for user in 1..=3 {
+        let first = u32::try_from(user).unwrap() * 10;
+        fill(&world, &client, user, first..first + 100).await;
+    }
+    let patient = checkout.client_with_deadline(Duration::from_secs(60));
+    for cart in join_all((0..12).map(|caller| patient.list(1 + caller % 3))).await {
+        assert_eq!(cart.unwrap().0.len(), 100);
+    }
+    let calls = world.products.calls();
+    assert_at_most_ten_in_any_second(&calls);
+    assert_eq!(calls.len(), 120, "one for each product");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_cart_that_cannot_be_priced_within_the_deadline_is_unavailable_and_a_later_try_gets_further() {
+    let world = World::new().await;
+    let checkout = world.checkout().await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=25).await;
+    let impatient = checkout.client_with_deadline(Duration::from_millis(1500));
+    let begun = Instant::now();
+    let status = impatient.list(1).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "ProductService is unavailable"));
+    assert!(begun.elapsed() < Duration::from_millis(1500));
+    eventually("what was answered before is remembered", || async { impatient.list(1).await.ok() }).await;
+    assert_at_most_ten_in_any_second(&world.products.calls());
+    let calls = world.products.calls().len();
+    assert!((25..=30).contains(&calls), "{calls} calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_gave_up_take_no_turns() {
+    let world = World::new().await;
+    let checkout = world.checkout().await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=100).await;
+    fill(&world, &client, 2, 201..=201).await;
+    let impatient = checkout.client_with_deadline(Duration::from_millis(500));
+    for answer in join_all((0..5).map(|_| impatient.list(1))).await {
+        assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+    }
+    // A hundred lookups were waiting; had they stayed in line this one would come ten seconds later.
+    checkout.client_with_deadline(Duration::from_secs(3)).list(2).await.unwrap();
+    assert!(world.products.calls().len() <= 12, "{} calls", world.products.calls().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_most_five_calls_run_at_once() {
+    let world = World::new().await;
+    let checkout = patient_checkout(&world).await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=8).await;
+    world.products.misbehave(Fault::Delay(SECOND), 8);
+    client.list(1).await.unwrap();
+    let calls = world.products.calls();
+    assert!(calls[5].at - calls[0].at >= SECOND, "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_want_the_same_product_at_the_same_time_share_a_call() {
+    let world = World::new().await;
+    let checkout = patient_checkout(&world).await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=1).await;
+    world.products.misbehave(Fault::Delay(SECOND), 1);
+    for answer in join_all((0..50).map(|_| client.list(1))).await {
+        answer.unwrap();
+    }
+    assert_eq!(world.products.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_gives_up_takes_nothing_from_those_who_wait_for_the_same_product() {
+    let world = World::new().await;
+    let checkout = patient_checkout(&world).await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=1).await;
+    world.products.misbehave(Fault::Delay(SECOND), 1);
+    let first = tokio::spawn({
+        let client = checkout.client_with_deadline(SECOND / 2);
+        async move { client.list(1).await }
+    });
+    eventually("the first caller's call arrived", || async { world.products.calls().first().cloned() }).await;
+    client.list(1).await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap_err().code(), Code::Unavailable);
+    assert_eq!(world.products.calls().len(), 1);
+}
