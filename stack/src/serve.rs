@@ -13,10 +13,12 @@ use uuid::Uuid;
 pub async fn broker(listen: SocketAddr) -> anyhow::Result<()> {
     let mut signals = StopSignals::new()?;
     let url = Url::parse(&format!("tcp://{listen}"))?;
+    let incarnation = Uuid::new_v4();
     let mut broker = Broker::<Controller<StorageContainer>, StorageContainer>::builder()
         .node_id(NODE_ID)
-        .cluster_id("route256")
-        .incarnation_id(Uuid::new_v4())
+        // It begins empty and so is another cluster than the one before it; the id is how clients can tell.
+        .cluster_id(format!("route256-{incarnation}"))
+        .incarnation_id(incarnation)
         .listener(url.clone())
         .advertised_listener(url)
         .storage(Url::parse("memory://broker/")?)
