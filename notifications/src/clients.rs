@@ -1,0 +1,3 @@
+//! The outside services that notifications calls.
+
+pub mod telegram;

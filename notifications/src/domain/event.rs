@@ -1,0 +1,153 @@
+//! Reads order events: LOMS's own, and those of others that spell `UserID` or have no `EventID`.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike as _, SubsecRound as _, Utc};
+use platform::ids::{OrderId, UserId};
+use serde_json::{Map, Value};
+
+/// The longest `EventID`, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// The longest `Status`, in bytes.
+pub const MAX_STATUS_BYTES: usize = 256;
+/// The longest `Message`, in bytes; Telegram takes 4,096 characters.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// A status that an order took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What tells it apart: the same event has the same id however often it is published.
+    pub id: String,
+    /// Whose order it is.
+    pub user: UserId,
+    /// The order.
+    pub order: OrderId,
+    /// The status.
+    pub status: String,
+    /// What the user is told.
+    pub text: String,
+    /// When it happened, in whole microseconds.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Where an event was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+}
+
+/// Why something is no event: every fault of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct Unreadable(Vec<String>);
+
+impl Event {
+    /// Reads an event. `origin` names it if it has no id of its own, `published_at` dates it if it has no date.
+    pub fn read(payload: Option<&[u8]>, origin: Origin<'_>, published_at: DateTime<Utc>) -> Result<Self, Unreadable> {
+        let mut fields = Fields::of(payload).map_err(|fault| Unreadable(vec![fault]))?;
+        let id = fields.take("EventID").and_then(|value| fields.text("EventID", value, MAX_ID_BYTES));
+        let user = fields.user();
+        let order = fields.required("OrderID").and_then(|value| fields.id("OrderID", value));
+        let status = fields.required("Status").and_then(|value| fields.text("Status", value, MAX_STATUS_BYTES));
+        let status = status.and_then(|status| fields.not_blank("Status", status));
+        let text = fields.required("Message").and_then(|value| fields.text("Message", value, MAX_TEXT_BYTES));
+        let occurred_at = fields.take("OccurredAt").and_then(|value| fields.time("OccurredAt", value));
+        match (user, order, status, text) {
+            (Some(user), Some(order), Some(status), Some(text)) if fields.faults.is_empty() => {
+                let id = id.filter(|id| !id.is_empty()).unwrap_or_else(|| origin.to_string());
+                // Postgres counts in microseconds, and must not round up into the next day.
+                let occurred_at = occurred_at.unwrap_or(published_at).trunc_subsecs(6);
+                Ok(Self { id, user, order, status, text, occurred_at })
+            }
+            (_, _, _, _) => Err(Unreadable(fields.faults)),
+        }
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.topic, self.partition, self.offset)
+    }
+}
+
+struct Fields {
+    map: Map<String, Value>,
+    faults: Vec<String>,
+}
+
+impl Fields {
+    fn of(payload: Option<&[u8]>) -> Result<Self, String> {
+        let payload = payload.ok_or("there is no payload")?;
+        let text = std::str::from_utf8(payload).map_err(|error| format!("is not UTF-8: {error}"))?;
+        match serde_json::from_str(text) {
+            Ok(Value::Object(map)) => Ok(Self { map, faults: Vec::new() }),
+            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                Err("is JSON, but no object".into())
+            }
+            Err(error) => Err(format!("is not JSON: {error}")),
+        }
+    }
+
+    /// Takes a value out; `null` is as good as nothing.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn required(&mut self, name: &str) -> Option<Value> {
+        self.take(name).or_else(|| self.fault(format!("{name} is missing")))
+    }
+
+    fn fault<T>(&mut self, fault: String) -> Option<T> {
+        self.faults.push(fault);
+        None
+    }
+
+    /// `UserId` is LOMS's spelling, `UserID` that of others.
+    fn user(&mut self) -> Option<UserId> {
+        match (self.take("UserId"), self.take("UserID")) {
+            (Some(one), Some(other)) if one != other => self.fault("UserId and UserID differ".into()),
+            (Some(user), _) => self.id("UserId", user),
+            (None, Some(user)) => self.id("UserID", user),
+            (None, None) => self.fault("UserId is missing".into()),
+        }
+    }
+
+    fn id<T: TryFrom<i64, Error: fmt::Display>>(&mut self, name: &str, value: Value) -> Option<T> {
+        let Some(number) = value.as_i64() else {
+            return self.fault(format!("{name} must be a whole number of 64 bits"));
+        };
+        T::try_from(number).map_or_else(|error| self.fault(format!("{name} {error}")), Some)
+    }
+
+    fn text(&mut self, name: &str, value: Value, max_bytes: usize) -> Option<String> {
+        let Value::String(text) = value else {
+            return self.fault(format!("{name} must be a text"));
+        };
+        if text.len() > max_bytes {
+            return self.fault(format!("{name} must be at most {max_bytes} bytes, is {}", text.len()));
+        }
+        // Postgres cannot keep it.
+        if text.contains('\0') {
+            return self.fault(format!("{name} must not contain the NUL character"));
+        }
+        Some(text)
+    }
+
+    fn not_blank(&mut self, name: &str, text: String) -> Option<String> {
+        if text.trim().is_empty() { self.fault(format!("{name} must not be empty")) } else { Some(text) }
+    }
+
+    fn time(&mut self, name: &str, value: Value) -> Option<DateTime<Utc>> {
+        let time = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|time| time.to_utc());
+        time.filter(|time| (1..=9999).contains(&time.year()))
+            .or_else(|| self.fault(format!("{name} must be a moment of the years 1 to 9999 as RFC 3339 has it")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Turns requests into commands, with every violation at once, and results into responses.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use platform::{ids::UserId, refusal::Violations};
+use prost_types::Timestamp;
+use proto::notifications::{Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, Message};
+
+use crate::{
+    domain::period::{Period, Position},
+    store::history,
+    usecase::list_history::{ListHistory, MAX_PAGE, Page},
+};
+
+/// Reads a request for a page of history.
+pub fn list_history(request: GetHistoryWithPeriodRequest) -> Result<ListHistory, Violations> {
+    let mut violations = Violations::default();
+    let user = violations.check("user", UserId::try_from(request.user));
+    let from = violations.check("from", day(request.from));
+    let to = violations.check("to", day(request.to));
+    let period = from.zip(to).and_then(|(from, to)| violations.check("to", Period::of_days(from, to)));
+    let after = violations.check("page_token", position(&request.page_token, period));
+    match (user, period, after) {
+        (Some(user), Some(period), Some(after)) => {
+            let after = after.unwrap_or_else(|| period.before_first());
+            Ok(ListHistory { user, period, after, page_size: page_size(request.page_size) })
+        }
+        (_, _, _) => Err(violations),
+    }
+}
+
+/// A page as a response.
+pub fn history(page: Page) -> GetHistoryWithPeriodResponse {
+    GetHistoryWithPeriodResponse {
+        messages: page.messages.into_iter().map(message).collect(),
+        next_page_token: page.next.map(Position::to_token).unwrap_or_default(),
+    }
+}
+
+fn message(message: history::Message) -> Message {
+    Message {
+        order_id: message.order_id,
+        user_id: message.user_id,
+        status: message.status,
+        message: message.text,
+        created_at: Some(timestamp(message.occurred_at)),
+    }
+}
+
+fn day(date: Option<Date>) -> Result<NaiveDate, &'static str> {
+    let Date { year, month, day } = date.ok_or("is required")?;
+    let (month, day) = (u32::try_from(month).unwrap_or(0), u32::try_from(day).unwrap_or(0));
+    NaiveDate::from_ymd_opt(year, month, day)
+        .filter(|_| (1..=9999).contains(&year))
+        .ok_or("must be a day of the calendar, with a year from 1 to 9999")
+}
+
+fn page_size(requested: u32) -> u32 {
+    if requested == 0 { MAX_PAGE } else { requested.min(MAX_PAGE) }
+}
+
+/// The place that a token names; none for the empty one. Within which period it lies can be told if that is known.
+fn position(token: &str, period: Option<Period>) -> Result<Option<Position>, &'static str> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    Position::read(token)
+        .filter(|position| period.is_none_or(|period| period.holds(*position)))
+        .map(Some)
+        .ok_or("must be the next_page_token of a page of this period")
+}
+
+fn timestamp(time: DateTime<Utc>) -> Timestamp {
+    // Below a second, so it fits.
+    Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos().cast_signed() }
+}

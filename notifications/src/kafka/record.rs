@@ -1,0 +1,38 @@
+//! A record of a topic, and what notifications reads of it beside its payload.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use chrono::{DateTime, Datelike as _, Utc};
+use platform::telemetry::trace::TRACEPARENT;
+use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+
+use crate::domain::event::{Event, Origin, Unreadable};
+
+/// Reads the event that a record holds.
+pub fn event(record: &OwnedMessage) -> Result<Event, Unreadable> {
+    let origin = Origin { topic: record.topic(), partition: record.partition(), offset: record.offset() };
+    Event::read(record.payload(), origin, published_at(record))
+}
+
+/// The trace in which a record was written.
+pub fn traceparent(record: &OwnedMessage) -> Option<String> {
+    let headers = record.headers()?;
+    // The library panics at a header whose name is not UTF-8. Such a record has no trace, and no more harm to do.
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
+        std::str::from_utf8(header.value?).ok().map(str::to_owned)
+    }));
+    found.ok().flatten().filter(|value| is_traceparent(value))
+}
+
+/// Whether a value has the shape that <https://www.w3.org/TR/trace-context/> gives version 00.
+fn is_traceparent(value: &str) -> bool {
+    let lengths: Vec<_> = value.split('-').map(str::len).collect();
+    lengths == [2, 32, 16, 2] && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
+/// When the record was written, as the broker or its producer has it; now, if neither has a time that makes sense.
+fn published_at(record: &OwnedMessage) -> DateTime<Utc> {
+    let time = record.timestamp().to_millis().and_then(DateTime::from_timestamp_millis);
+    time.filter(|time| (1..=9999).contains(&time.year())).unwrap_or_else(Utc::now)
+}

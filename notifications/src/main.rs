@@ -1,0 +1,7 @@
+//! The notifications service.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    platform::cli::main::<notifications::app::Notifications>()
+}

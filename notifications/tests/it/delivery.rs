@@ -1,0 +1,160 @@
+//! Messages reach Telegram, in order, whatever it answers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use stack::{
+    ports,
+    telegram::{Fault, Telegram},
+};
+
+use crate::world::{API_KEY, CHAT, World, event};
+
+fn status(status: u16, times: u32) -> Fault {
+    Fault { status: Some(status), times: Some(times), ..Fault::default() }
+}
+
+/// Publishes numbered messages of one order.
+async fn publish(world: &World, order: i64, texts: &[&str]) {
+    for text in texts {
+        world.topics.publish(&event(1, order, text)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_to_the_chat_in_order_and_long_ones_are_cut() {
+    let world = World::new().await;
+    let replica = world.start().await;
+    let long = "🛒".repeat(3000);
+    publish(&world, 3, &["one", "two", &long]).await;
+    assert_eq!(world.until_told(3).await, ["one", "two", &format!("{}…", "🛒".repeat(2047))]);
+    assert!(world.telegram.messages().iter().all(|message| message.chat_id == json!(CHAT)));
+    assert_eq!(replica.client.history(1).await[2].message, long, "the history has all of it");
+    world.until_deliveries("sent", 3).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_is_told_to_slow_down_does() {
+    let world = World::new().await;
+    world.telegram.misbehave(Fault { retry_after: Some(2), ..status(429, 1) });
+    let replica = world.start().await;
+    let asked = Instant::now();
+    publish(&world, 3, &["one", "two"]).await;
+    publish(&world, 4, &["other order"]).await;
+    world.until_kept(3).await;
+    // The limit is the bot's: messages of other orders wait as well.
+    let mut told = world.until_told(3).await;
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{:?}", asked.elapsed());
+    told.retain(|text| text != "other order");
+    assert_eq!(told, ["one", "two"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_telegram_is_tried_again_and_the_order_of_each_order_is_kept() {
+    let world = World::new().await;
+    world.telegram.misbehave(status(500, 3));
+    world.telegram.misbehave(status(502, 2));
+    let replica = world.start().await;
+    let texts: Vec<_> = (0..6).map(|number| number.to_string()).collect();
+    let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+    publish(&world, 3, &texts).await;
+    assert_eq!(world.until_told(6).await, texts);
+    assert!(world.until_deliveries("sent", 6).await.iter().all(|(_, error)| error.is_none()));
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_refused_for_good_is_dead_with_its_reason_and_the_next_of_its_order_go() {
+    let world = World::new().await;
+    world.telegram.misbehave(status(403, 1));
+    let replica = world.start().await;
+    publish(&world, 3, &["refused", "next", "last"]).await;
+    assert_eq!(world.until_told(2).await, ["next", "last"]);
+    let dead = world.until_deliveries("dead", 1).await;
+    assert_eq!(dead, [("refused".to_owned(), Some("403 Forbidden: Forbidden".to_owned()))]);
+    assert_eq!(replica.client.history(1).await.len(), 3);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_never_shows_in_the_reason() {
+    let world = World::new().await;
+    let mut config = world.config();
+    let secret = "654321:not-the-bots-token";
+    config.telegram.as_mut().unwrap().api_key = secret.into();
+    let replica = world.start_with(config).await;
+    publish(&world, 3, &["refused"]).await;
+    let dead = world.until_deliveries("dead", 1).await;
+    assert_eq!(dead[0].1.as_deref(), Some("401 Unauthorized: Unauthorized"));
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumption_and_history_go_on_while_telegram_hangs() {
+    let world = World::new().await;
+    world.telegram.misbehave(Fault { hang: true, times: Some(2), ..Fault::default() });
+    let replica = world.start().await;
+    publish(&world, 3, &["one", "two"]).await;
+    publish(&world, 4, &["other"]).await;
+    world.until_kept(3).await;
+    assert_eq!(replica.client.history(1).await.len(), 3);
+    let mut told = world.until_told(3).await;
+    told.retain(|text| text != "other");
+    assert_eq!(told, ["one", "two"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumption_goes_on_while_telegram_is_gone_and_everything_is_told_when_it_is_back() {
+    let mut world = World::new().await;
+    let address = world.telegram.address();
+    let replica = world.start().await;
+    publish(&world, 3, &["one"]).await;
+    world.until_deliveries("sent", 1).await;
+
+    // Another one, on another port, takes its place in the world; the address is dead.
+    world.telegram = Telegram::start(ports::loopback(0), None).unwrap();
+    publish(&world, 3, &["two", "three"]).await;
+    publish(&world, 4, &["other"]).await;
+    world.until_kept(4).await;
+    let due = platform::testing::eventually("an attempt failed", async || {
+        let due = world.deliveries("due").await;
+        due.iter().any(|(_, error)| error.is_some()).then_some(due)
+    })
+    .await;
+    assert_eq!(due.len(), 3);
+    for (_, error) in &due {
+        let error = error.as_deref().unwrap_or_default();
+        assert!(!error.contains(API_KEY) && !error.contains("sendMessage"), "{error}");
+    }
+
+    world.telegram = Telegram::start(address, Some(API_KEY.into())).unwrap();
+    let mut told = world.until_told(3).await;
+    told.retain(|text| text != "other");
+    assert_eq!(told, ["two", "three"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_was_cut_off_is_made_when_its_claim_is_over() {
+    let world = World::new().await;
+    sqlx::query(
+        "WITH kept AS (
+            INSERT INTO message (event_id, user_id, order_id, status, text, occurred_at)
+            VALUES ('a', 1, 3, 'new', 'cut off', now()), ('b', 1, 3, 'paid', 'next', now())
+            RETURNING id, text
+        )
+        INSERT INTO delivery (message_id, order_id, attempts, next_attempt_at)
+        SELECT id, 3, CASE text WHEN 'next' THEN 0 ELSE 1 END,
+            now() + CASE text WHEN 'next' THEN interval '0' ELSE interval '1 second' END
+        FROM kept",
+    )
+    .execute(world.pool())
+    .await
+    .unwrap();
+    let replica = world.start().await;
+    assert_eq!(world.until_told(2).await, ["cut off", "next"]);
+    replica.stop().await;
+}

@@ -1,0 +1,102 @@
+//! Several replicas at once.
+
+use std::collections::BTreeMap;
+
+use platform::testing::eventually;
+use stack::telegram::Fault;
+
+use crate::world::{World, event};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_work_while_they_come_and_go_and_nothing_is_lost_doubled_or_out_of_order() {
+    let world = World::new().await;
+    let first = world.start().await;
+    let publish = async |from: i64, to: i64| {
+        for number in from..to {
+            // Every order has its events in a row, with the number in the text.
+            world.topics.publish(&event(1, number % 6 + 1, &format!("{number:03}"))).await;
+        }
+    };
+    publish(0, 50).await;
+    world.until_kept(10).await;
+    let second = world.start().await;
+    publish(50, 150).await;
+    first.stop().await;
+    publish(150, 200).await;
+    let third = world.start().await;
+    publish(200, 300).await;
+
+    let told = world.until_told(300).await;
+    world.until_deliveries("sent", 300).await;
+    world.topics.until_all_committed().await;
+    second.stop().await;
+    third.stop().await;
+    assert_eq!(world.kept().await.len(), 300);
+    assert_eq!(world.told().len(), 300, "nothing is told twice");
+    let mut orders = BTreeMap::<i64, Vec<i64>>::new();
+    for text in told {
+        let number: i64 = text.parse().unwrap();
+        orders.entry(number % 6).or_default().push(number);
+    }
+    assert_eq!(orders.len(), 6);
+    assert!(orders.values().all(|numbers| numbers.len() == 50 && numbers.is_sorted()), "{orders:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_deliver_a_backlog_together_once_and_in_order() {
+    let world = World::new().await;
+    // Slow enough for both of them to be at it at the same time.
+    world.telegram.misbehave(Fault { delay_ms: 10, times: Some(200), ..Fault::default() });
+    sqlx::query(
+        "WITH kept AS (
+            INSERT INTO message (event_id, user_id, order_id, status, text, occurred_at)
+            SELECT number::text, 1, number % 5 + 1, 'new', number::text, now() FROM generate_series(1, 200) AS s (number) ORDER BY s.number
+            RETURNING id, order_id
+        )
+        INSERT INTO delivery (message_id, order_id) SELECT id, order_id FROM kept",
+    )
+    .execute(world.pool())
+    .await
+    .unwrap();
+    let (first, second) = tokio::join!(world.start(), world.start());
+    world.until_deliveries("sent", 200).await;
+    first.stop().await;
+    second.stop().await;
+    let told = world.told();
+    assert_eq!(told.len(), 200);
+    let mut orders = BTreeMap::<i64, Vec<i64>>::new();
+    for number in told.iter().map(|text| text.parse::<i64>().unwrap()) {
+        orders.entry(number % 5).or_default().push(number);
+    }
+    assert!(orders.values().all(|numbers| numbers.len() == 40 && numbers.is_sorted()), "{orders:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_replica_stays_paused_when_partitions_move_and_reads_everything_when_it_resumes() {
+    let world = World::new().await;
+    let first = world.start().await;
+    world.topics.publish(&event(1, 3, "before")).await;
+    assert_eq!(world.until_told(1).await, ["before"]);
+    first.pause.toggle();
+    let second = world.start().await;
+    second.pause.toggle();
+    for order in 1..=6 {
+        world.topics.publish(&event(1, order, "meanwhile")).await;
+    }
+    // The second one leaves, and the first gets its partitions.
+    second.stop().await;
+    let third = world.start().await;
+    eventually("the third has partitions and reads them", async || (world.kept().await.len() > 1).then_some(())).await;
+    third.stop().await;
+    for order in 1..=6 {
+        world.topics.publish(&event(1, order, "at last")).await;
+    }
+    assert!(!first.client.history(1).await.is_empty(), "the history is answered");
+    assert!(!world.kept().await.contains(&"at last".to_owned()));
+    first.pause.toggle();
+    let kept = world.until_kept(13).await;
+    assert_eq!(kept.len(), 13);
+    world.topics.until_all_committed().await;
+    assert_eq!(world.kept().await.len(), 13);
+    first.stop().await;
+}
