@@ -46,7 +46,8 @@ pub trait Service: 'static {
     fn run(command: Self::Commands, config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
 }
 
-/// For services without commands of their own.
+// A doc comment would become the help text of the program.
+#[allow(missing_docs, reason = "for services without commands of their own")]
 #[derive(Debug, Subcommand)]
 pub enum NoCommands {}
 

@@ -4,14 +4,14 @@
 //! one missing key does not hide the next fault. Values may contain `${NAME}`, which stands for an environment
 //! variable. Faults never quote a value, because it may be a secret.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, fs, path::Path, time::Duration};
 
 use serde_yaml::{Mapping, Value};
 
 pub mod service;
 mod value;
 
-pub use value::{FromText, ServiceUrl};
+pub use value::{FromText, HostPort, LogLevel, PostgresUrl, ServiceUrl};
 
 /// A type that is read from a section of the file.
 pub trait FromSection: Sized {
@@ -103,6 +103,15 @@ impl<'a> Section<'a> {
             Some(value) => self.scalar(&self.key(key), &value),
             None => Some(default),
         }
+    }
+
+    /// A time that something may take, with a default; never none at all.
+    pub fn timeout(&mut self, key: &str, default: Duration) -> Option<Duration> {
+        let timeout = self.with_default(key, default)?;
+        if timeout.is_zero() {
+            self.reject(key, "must be longer than 0");
+        }
+        Some(timeout)
     }
 
     /// A value that may be absent: the outer `None` is a fault, the inner one absence.

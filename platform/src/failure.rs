@@ -17,6 +17,9 @@ pub enum Failure {
         /// What was seen of it.
         source: Cause,
     },
+    /// The service itself has more to do than it can; trying again later may help.
+    #[error("all connections to Postgres are in use")]
+    Overloaded,
     /// Concurrent transactions got in each other's way; trying again at once may help.
     #[error("concurrent transactions got in each other's way")]
     Contention(#[source] Cause),

@@ -17,8 +17,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use tracing::warn;
 
-use crate::tls::ServerTls;
+use crate::{config::service::GrpcConfig, tls::ServerTls};
 
 /// How long a caller may take for the TLS handshake and, in HTTP/1.1, for its headers.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +40,15 @@ pub struct Port {
 }
 
 impl Port {
+    /// Opens the port that callers use, and warns if everybody can read what is said there.
+    pub async fn open_public(config: &GrpcConfig) -> anyhow::Result<Self> {
+        let tls = config.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
+        if tls.is_none() {
+            warn!("grpc.tls is left out: the port is plaintext and open to everybody who reaches it");
+        }
+        Self::open(config.listen, tls).await.context("grpc.listen")
+    }
+
     /// Opens the port. Callers queue until [`Port::serve`] runs.
     pub async fn open(address: SocketAddr, tls: Option<ServerTls>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -54,7 +64,6 @@ impl Port {
     /// Answers calls until `drain`, then returns when the last running call is answered.
     pub async fn serve(self, router: Router, drain: CancellationToken) {
         let connections = GracefulShutdown::new();
-        let handshakes = tokio_util::task::TaskTracker::new();
         loop {
             let (stream, peer) = tokio::select! {
                 () = drain.cancelled() => break,
@@ -68,12 +77,11 @@ impl Port {
                 },
             };
             let connection = Connection { peer, router: router.clone(), watcher: connections.watcher() };
-            handshakes.spawn(connection.run(stream, self.tls.clone()));
+            tokio::spawn(connection.run(stream, self.tls.clone()));
         }
         // Refuse new connections at once instead of leaving them in the queue of a socket that nobody reads.
         drop(self.listener);
         connections.shutdown().await;
-        handshakes.close();
     }
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use backon::{ExponentialBuilder, Retryable as _};
 use secrecy::ExposeSecret as _;
 use sqlx::{
-    PgConnection, PgPool, Postgres,
+    Connection as _, PgConnection, PgPool, Postgres,
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -21,8 +21,19 @@ use tracing::{info_span, warn};
 
 use crate::{config::service::PostgresConfig, failure::Failure, metrics};
 
-/// A statement that takes longer is cancelled by the server, so that a lost caller cannot hold locks for long.
-const STATEMENT_TIMEOUT: &str = "10s";
+/// What the server does by itself, so that a caller or a machine that is lost does not hold locks and connections for
+/// long: it cancels a statement, a wait for a lock, and a transaction in which nothing happens (the longest pause is
+/// the relay's, which waits for Kafka for five seconds), and notices a peer that is gone.
+const SESSION: [(&str, &str); 6] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "5s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
+/// How long the database may take to answer whether it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a transaction runs again that others got in the way of, and how long it waits before that.
 const RETRY: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(5))
@@ -68,7 +79,7 @@ impl Database {
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
         let span = info_span!("transaction", otel.name = name, otel.kind = "client", db.system.name = "postgresql");
         let started = Instant::now();
-        let inner = self.pool.begin().await?;
+        let inner = self.pool.begin().await.map_err(|error| self.failure(error))?;
         Ok(Transaction { inner, _observed: Observed { name, started, _span: span } })
     }
 
@@ -77,15 +88,27 @@ impl Database {
         &self.pool
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers. Asks over a connection of its own: a pool that is busy is no reason to say no.
     pub async fn is_ready(&self) -> bool {
-        sqlx::query("SELECT 1 /* is_ready */").execute(&self.pool).await.is_ok()
+        let options = self.pool.connect_options();
+        let probe = async {
+            let mut connection = PgConnection::connect_with(&options).await?;
+            connection.ping().await?;
+            connection.close().await
+        };
+        matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
+    }
+
+    /// Tells a pool whose connections are all in use from a database that is away.
+    fn failure(&self, error: sqlx::Error) -> Failure {
+        let busy = self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections();
+        if busy && matches!(error, sqlx::Error::PoolTimedOut) { Failure::Overloaded } else { error.into() }
     }
 }
 
 fn connect_options(config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
     PgConnectOptions::from_str(config.connection_string.expose_secret())
-        .map(|options| options.options([("statement_timeout", STATEMENT_TIMEOUT)]))
+        .map(|options| options.options(SESSION))
         // The error may quote the connection string, which holds a password.
         .map_err(|_| {
             anyhow::anyhow!("postgres.connection_string must look like postgres://user:password@host:port/database")
@@ -202,9 +225,11 @@ impl From<sqlx::Error> for Failure {
             return match database.code().as_deref() {
                 // serialization_failure, deadlock_detected
                 Some("40001" | "40P01") => Self::Contention(std::sync::Arc::new(error)),
-                // too_many_connections, query_canceled (our statement_timeout), admin_shutdown, crash_shutdown,
-                // cannot_connect_now
-                Some("53300" | "57014" | "57P01" | "57P02" | "57P03") => Self::unavailable(POSTGRES, error),
+                // too_many_connections, lock_not_available (our lock_timeout), query_canceled (our statement_timeout),
+                // idle_in_transaction_session_timeout, admin_shutdown, crash_shutdown, cannot_connect_now
+                Some("53300" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03") => {
+                    Self::unavailable(POSTGRES, error)
+                }
                 Some(_) | None => Self::unforeseen(error),
             };
         }

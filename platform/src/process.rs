@@ -1,17 +1,18 @@
 //! The life of a service's process: its admin port opens first, then it serves and does its background work, and on
 //! SIGTERM or SIGINT it stops being ready, takes no more work, finishes what runs and ends.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::Router;
+use futures::FutureExt as _;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic_health::{ServingStatus, pb::health_server::HealthServer, server::HealthReporter, server::HealthService};
-use tracing::{Instrument as _, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     admin::{self, Readiness},
@@ -28,6 +29,7 @@ pub struct Process {
     reporter: HealthReporter,
     health: HealthServer<HealthService>,
     stop: CancellationToken,
+    panicked: CancellationToken,
     work: TaskTracker,
     grace_period: Duration,
     admin: JoinHandle<()>,
@@ -53,7 +55,19 @@ impl Process {
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let grace_period = config.shutdown.grace_period;
         let work = TaskTracker::new();
-        Ok(Self { service, readiness, reporter, health, stop, work, grace_period, admin, admin_address, admin_stop })
+        Ok(Self {
+            service,
+            readiness,
+            reporter,
+            health,
+            stop,
+            panicked: CancellationToken::new(),
+            work,
+            grace_period,
+            admin,
+            admin_address,
+            admin_stop,
+        })
     }
 
     /// The health service that this process keeps up to date.
@@ -77,12 +91,23 @@ impl Process {
     }
 
     /// Drives a step in the background until the process is told to stop.
-    pub fn work(&self, step: impl Step, wake: Wake) {
-        self.work.spawn(worker::run(step, wake, self.stop.clone()).in_current_span());
+    ///
+    /// A step that panics ends the process: nobody knows what it left half done, and a service without it would look
+    /// well and do half its work.
+    pub fn work<S: Step>(&self, step: S, wake: Wake) {
+        let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
+        self.work.spawn(async move {
+            let work = AssertUnwindSafe(worker::run(step, wake, stop.clone()));
+            if work.catch_unwind().await.is_err() {
+                error!(worker = S::NAME, "panicked; the service stops");
+                panicked.cancel();
+                stop.cancel();
+            }
+        });
     }
 
-    /// Answers calls until the process is told to stop, then drains.
-    pub async fn serve(self, port: Port, router: Router, database: Database) {
+    /// Answers calls until the process is told to stop, then drains. Fails if background work panicked.
+    pub async fn serve(self, port: Port, router: Router, database: Database) -> anyhow::Result<()> {
         info!(address = %port.address(), "serving");
         self.work.spawn(port.serve(router, self.stop.clone()));
         self.readiness.serve(database);
@@ -100,6 +125,8 @@ impl Process {
         // An operator's connection that stays open must not hold up the end.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.admin).await;
         info!("stopped");
+        ensure!(!self.panicked.is_cancelled(), "background work panicked");
+        Ok(())
     }
 
     async fn report(&self, status: ServingStatus) {

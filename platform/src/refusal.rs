@@ -101,6 +101,7 @@ impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let mut status = match &failure {
             Failure::Unavailable { dependency, .. } => Status::unavailable(format!("{dependency} is unavailable")),
+            Failure::Overloaded => Status::resource_exhausted("the service has too much to do; try again later"),
             Failure::Contention(_) => Status::unavailable("too many callers change the same thing; try again"),
             Failure::Unforeseen(_) => Status::internal(INTERNAL_TEXT),
         };

@@ -15,8 +15,9 @@ use crate::{
 
 /// How long the loop waits after a failure, doubling with each that follows.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(Duration::from_secs(5))
+    .with_min_delay(Duration::from_millis(50))
+    // Doubled by jitter at the most: work that is due within a second still is when a dependency comes back.
+    .with_max_delay(Duration::from_millis(400))
     .without_max_times()
     .with_jitter();
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{FromSection, Section};
+use super::{FromSection, LogLevel, PostgresUrl, Section, ServiceUrl};
 
 /// What the platform needs to run a service.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl FromSection for GrpcConfig {
         let listen = section.required("listen");
         let tls = section.optional_section("tls");
         let max_concurrent_requests = section.with_default("max_concurrent_requests", 256);
-        let default_deadline = section.with_default("default_deadline", Duration::from_secs(5));
+        let default_deadline = section.timeout("default_deadline", Duration::from_secs(5));
         if max_concurrent_requests == Some(0) {
             section.reject("max_concurrent_requests", "must be above 0");
         }
@@ -150,14 +150,14 @@ impl PostgresConfig {
 impl FromSection for PostgresConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
         let defaults = Self::of_url(SecretString::default());
-        let connection_string = section.required("connection_string");
+        let connection_string: Option<PostgresUrl> = section.required("connection_string");
         let max_connections = section.with_default("max_connections", defaults.max_connections);
-        let acquire_timeout = section.with_default("acquire_timeout", defaults.acquire_timeout);
+        let acquire_timeout = section.timeout("acquire_timeout", defaults.acquire_timeout);
         if max_connections == Some(0) {
             section.reject("max_connections", "must be above 0");
         }
         Some(Self {
-            connection_string: connection_string?,
+            connection_string: connection_string?.into(),
             max_connections: max_connections?,
             acquire_timeout: acquire_timeout?,
         })
@@ -173,11 +173,8 @@ pub struct LogConfig {
 
 impl FromSection for LogConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        let level: String = section.with_default("level", "info".to_owned())?;
-        if level.parse::<tracing_subscriber::filter::Targets>().is_err() {
-            section.reject("level", "must be error, warn, info, debug or trace, or directives such as info,sqlx=debug");
-        }
-        Some(Self { level })
+        let level: Option<LogLevel> = section.optional("level")?;
+        Some(Self { level: level.map_or_else(|| "info".to_owned(), String::from) })
     }
 }
 
@@ -190,7 +187,8 @@ pub struct JaegerConfig {
 
 impl FromSection for JaegerConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        section.required("endpoint").map(|endpoint| Self { endpoint })
+        let endpoint: ServiceUrl = section.required("endpoint")?;
+        Some(Self { endpoint: endpoint.uri().to_string().trim_end_matches('/').to_owned() })
     }
 }
 

@@ -79,3 +79,23 @@ fn a_service_is_reached_over_tls_unless_its_address_says_http() {
     assert!(ServiceUrl::from_text("ftp://localhost:1").is_err());
     assert!(ServiceUrl::from_text("https://localhost:1/path").is_err());
 }
+
+#[test]
+fn values_that_only_a_later_step_would_stumble_over_are_refused_at_once() {
+    assert!(LogLevel::from_text("info,sqlx=debug,platform::net=off").is_ok());
+    // A slip of the pen would be taken for the name of a module, and nothing would be logged.
+    assert!(LogLevel::from_text("inof").is_err());
+    assert!(LogLevel::from_text("info,sqlx=loud").is_err());
+
+    assert!(PostgresUrl::from_text("postgres://user:password@localhost:5432/shop").is_ok());
+    for wrong in ["hello", "mysql://localhost/shop", "postgres://localhost:port/shop"] {
+        let fault = PostgresUrl::from_text(wrong).unwrap_err();
+        assert!(!fault.contains(wrong), "{fault}");
+    }
+
+    assert!(HostPort::from_text("localhost:9092").is_ok());
+    assert!(HostPort::from_text("[::1]:9092").is_ok());
+    for wrong in [":", "localhost", "localhost:", "kafka://localhost:9092", "user@localhost:9092", "a:70000"] {
+        assert!(HostPort::from_text(wrong).is_err(), "{wrong}");
+    }
+}

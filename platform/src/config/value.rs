@@ -1,9 +1,11 @@
 //! Single values of a configuration file: from text, with what would have been right when it is wrong.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
-use http::Uri;
+use http::{Uri, uri::Authority};
 use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::Variables;
 
@@ -105,5 +107,73 @@ impl FromText for ServiceUrl {
             .filter(|uri| uri.path() == "/" && uri.query().is_none())
             .map(Self)
             .ok_or_else(|| "must be an address such as https://localhost:50052".into())
+    }
+}
+
+/// Where a Kafka-protocol broker answers: `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort(String);
+
+impl FromText for HostPort {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse::<Authority>()
+            .ok()
+            .filter(|authority| !authority.host().is_empty() && authority.port_u16().is_some())
+            .filter(|authority| !authority.as_str().contains('@'))
+            .map(|authority| Self(authority.to_string()))
+            .ok_or_else(|| "must be a host and port such as localhost:9092".into())
+    }
+}
+
+impl From<HostPort> for String {
+    fn from(address: HostPort) -> Self {
+        address.0
+    }
+}
+
+/// A connection string of a Postgres database.
+#[derive(Debug, Clone)]
+pub struct PostgresUrl(SecretString);
+
+impl FromText for PostgresUrl {
+    fn from_text(text: &str) -> Result<Self, String> {
+        // What is wrong with it is not told: the text holds a password.
+        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        if !is_postgres || PgConnectOptions::from_str(text).is_err() {
+            return Err("must look like postgres://user:password@host:port/database".into());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl From<PostgresUrl> for SecretString {
+    fn from(url: PostgresUrl) -> Self {
+        url.0
+    }
+}
+
+/// What is logged: a level, or directives as in `RUST_LOG`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLevel(String);
+
+impl FromText for LogLevel {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let known = |level: &str| level.parse::<LevelFilter>().is_ok();
+        // A word alone would be taken for the name of a module, and a slip of the pen for silence.
+        let is_valid = |directive: &str| match directive.rsplit_once('=') {
+            Some((target, level)) => !target.is_empty() && known(level),
+            None => known(directive),
+        };
+        if text.split(',').all(|directive| is_valid(directive.trim())) && EnvFilter::try_new(text).is_ok() {
+            Ok(Self(text.into()))
+        } else {
+            Err("must be error, warn, info, debug or trace, or directives such as info,sqlx=debug".into())
+        }
+    }
+}
+
+impl From<LogLevel> for String {
+    fn from(level: LogLevel) -> Self {
+        level.0
     }
 }

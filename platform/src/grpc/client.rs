@@ -28,7 +28,8 @@ use crate::{config::ServiceUrl, deadline, metrics, telemetry::trace, tls::Client
 
 /// How long a connection, including its TLS handshake, may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often an unused connection is asked whether the other side is still there, and how long that may take.
+/// How often a connection with calls under way is asked whether the other side is still there, and how long that may
+/// take.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
 /// How long a call may take for which neither its maker nor the request on whose behalf it is made set a deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,7 +65,6 @@ impl Channel {
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
-            .keep_alive_while_idle(true)
             .connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone())));
         Ok(Self { transport })
     }

@@ -50,18 +50,24 @@ pub fn router(
     routes: Routes,
     health: HealthServer<impl Health>,
 ) -> anyhow::Result<Router> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(descriptors)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(service)
-        .with_service_name("grpc.health.v1.Health")
-        .build_v1()
-        .context("the descriptors of the service are valid")?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(descriptors)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, so that tools can show them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name(service)
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let invalid = "the descriptors of the service are valid";
+    let reflection_v1 = reflection().build_v1().context(invalid)?;
+    // Many clients know nothing newer.
+    let reflection_v1alpha = reflection().build_v1alpha().context(invalid)?;
     let around = Arc::new(Around::new(config, service, descriptors)?);
     let bounded = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&around), bound));
     // Added after that layer: probes and tools must get an answer also when the service is at its limit.
-    let router = Routes::from(bounded).add_service(health).add_service(reflection).into_axum_router();
-    Ok(router.layer(from_fn_with_state(around, observe)))
+    let tools = Routes::from(bounded).add_service(health).add_service(reflection_v1).add_service(reflection_v1alpha);
+    Ok(tools.into_axum_router().layer(from_fn_with_state(around, observe)))
 }
 
 struct Around {
