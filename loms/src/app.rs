@@ -2,21 +2,18 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use platform::{
     cli,
     grpc::server::{MAX_REQUEST_BYTES, router},
     net::Port,
     postgres::Database,
     process::Process,
-    tls::ServerTls,
     worker::Wake,
 };
 use proto::loms::loms_server::LomsServer;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::warn;
 
 use crate::{
     commands::{self, Commands},
@@ -67,11 +64,7 @@ impl App {
     /// Opens the ports.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         metrics::register();
-        let tls = config.service.grpc.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
-        if tls.is_none() {
-            warn!("grpc.tls is left out: the port is plaintext and open to everybody who reaches it");
-        }
-        let port = Port::open(config.service.grpc.listen, tls).await.context("grpc.listen")?;
+        let port = Port::open_public(&config.service.grpc).await?;
         let process = Process::start(SERVICE, &config.service).await?;
         Ok(Self { config, port, process })
     }
@@ -107,7 +100,6 @@ impl App {
         process.work(Expiry::new(orders), Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
         process.work(OutboxWatch::new(database.clone()), Wake::default());
-        process.serve(port, router, database).await;
-        Ok(())
+        process.serve(port, router, database).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::config::{FromSection, Section, service::ServiceConfig};
+use platform::config::{FromSection, HostPort, Section, service::ServiceConfig};
 
 /// What LOMS is told at start.
 #[derive(Debug, Clone)]
@@ -32,9 +32,9 @@ impl OrdersConfig {
 impl FromSection for Config {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
         let service = ServiceConfig::from_section(section);
-        let brokers = section.required_list("brokers");
+        let brokers: Option<Vec<HostPort>> = section.required_list("brokers");
         let orders = section.section_or_defaults("orders");
-        Some(Self { service: service?, brokers: brokers?, orders: orders? })
+        Some(Self { service: service?, brokers: brokers?.into_iter().map(String::from).collect(), orders: orders? })
     }
 }
 

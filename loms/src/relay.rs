@@ -1,6 +1,7 @@
 //! The background step that publishes the outbox, in waves: the oldest unsent event of each order, all in flight at
-//! once. What is acknowledged is deleted, the rest stays for the next wave, so that an event that fails holds back the
-//! later ones of its order and nobody else's. One replica at a time does it.
+//! once. What is acknowledged is deleted, the rest stays. A wave after failures begins behind them, and comes back to
+//! them when it has been through the outbox, so that an event that fails holds back the later ones of its order and
+//! nobody else's. One replica at a time does it.
 //!
 //! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
@@ -24,12 +25,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Relay {
     database: Database,
     publisher: Publisher,
+    /// The place in the outbox that the next wave begins behind.
+    behind: i64,
 }
 
 impl Relay {
     /// Publishes the outbox of this database.
     pub fn new(database: Database, publisher: Publisher) -> Self {
-        Self { database, publisher }
+        Self { database, publisher, behind: 0 }
     }
 }
 
@@ -42,10 +45,12 @@ impl Step for Relay {
         if !outbox::lock_relay(&mut transaction).await? {
             return Ok(Next::Idle(PAUSE));
         }
-        let wave = outbox::wave(&mut transaction, WAVE).await?;
-        if wave.is_empty() {
+        let wave = outbox::wave(&mut transaction, self.behind, WAVE).await?;
+        let Some(last) = wave.last() else {
+            self.behind = 0;
             return Ok(Next::Idle(PAUSE));
-        }
+        };
+        let last = last.id;
         let results = self.publisher.publish(&wave).await?;
         let mut published = Vec::with_capacity(wave.len());
         let mut failures = Vec::new();
@@ -59,9 +64,9 @@ impl Step for Relay {
         transaction.commit().await?;
         metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
         metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
-        match failures.into_iter().next() {
-            Some(failure) => Err(failure),
-            None => Ok(Next::Worked),
-        }
+        let Some(failure) = failures.into_iter().next() else { return Ok(Next::Worked) };
+        self.behind = last;
+        // The broker takes some: what it does not take is no reason to leave the rest alone.
+        if published.is_empty() { Err(failure) } else { Ok(Next::Worked) }
     }
 }

@@ -88,10 +88,12 @@ impl NewOrder {
 /// Why an order cannot be paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotPayable {
-    /// It awaits payment, but its deadline has passed.
+    /// Its deadline has passed, whether or not it is cancelled by now.
     Expired {
         /// The deadline.
         pay_before: DateTime<Utc>,
+        /// Its status.
+        status: Status,
     },
     /// It does not await payment.
     Status(Status),
@@ -108,9 +110,13 @@ impl Order {
             State::AwaitingPayment if now < self.pay_before => {
                 Ok(Some(self.becomes(State::Paid, message::paid(self.id))))
             }
-            State::AwaitingPayment => Err(NotPayable::Expired { pay_before: self.pay_before }),
+            State::AwaitingPayment | State::Cancelled if now >= self.pay_before => {
+                Err(NotPayable::Expired { pay_before: self.pay_before, status: self.state.status() })
+            }
             State::Paid => Ok(None),
-            State::New | State::Failed(_) | State::Cancelled => Err(NotPayable::Status(self.state.status())),
+            State::New | State::AwaitingPayment | State::Failed(_) | State::Cancelled => {
+                Err(NotPayable::Status(self.state.status()))
+            }
         }
     }
 

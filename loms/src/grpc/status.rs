@@ -5,7 +5,7 @@ use platform::refusal::Refusal;
 use tonic::Status;
 
 use crate::{
-    domain::{self, plan::Shortage},
+    domain::plan::Shortage,
     metrics,
     usecase::{cancel::CancelError, create::CreateOrderError, pay::PayError},
 };
@@ -46,7 +46,7 @@ pub fn create_order(error: CreateOrderError) -> Status {
 pub fn pay(order: i64, error: PayError) -> Status {
     match error {
         PayError::NotFound => order_not_found(order),
-        PayError::Expired { pay_before } => {
+        PayError::Expired { pay_before, status } => {
             let pay_before = pay_before.to_rfc3339_opts(SecondsFormat::Micros, true);
             refuse(
                 Refusal::failed_precondition(
@@ -54,7 +54,7 @@ pub fn pay(order: i64, error: PayError) -> Status {
                     format!("order {order} was to be paid before {pay_before}"),
                 )
                 .with("order_id", order)
-                .with("status", domain::status::Status::AwaitingPayment)
+                .with("status", status)
                 .with("pay_before", pay_before),
             )
         }

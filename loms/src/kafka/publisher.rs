@@ -22,7 +22,7 @@ const DELIVERY_TIMEOUT_MS: &str = "5000";
 /// How long the client collects events before it sends them; all of a wave are there at once.
 const LINGER_MS: &str = "1";
 
-/// Publishes through a producer that lasts until the first failure.
+/// Publishes through a producer that lasts until nothing of what it publishes is taken.
 ///
 /// A broker that failed may be another one when it is back, which knows neither the topics nor the producer, and to which
 /// a producer would speak in vain for long. So each producer begins with topics that exist.
@@ -37,7 +37,8 @@ impl Publisher {
         Self { client: kafka::client("loms", brokers), producer: None }
     }
 
-    /// Makes sure that the topics exist and there is a producer: at first, and after every failure.
+    /// Makes sure that the topics exist and there is a producer: at first, and when the last one
+    /// failed.
     pub async fn prepare(&mut self) -> Result<(), Failure> {
         if self.producer.is_none() {
             topics::create_missing(&self.client).await?;
@@ -53,7 +54,7 @@ impl Publisher {
     pub async fn publish(&mut self, events: &[Unsent]) -> Result<Vec<Result<(), Failure>>, Failure> {
         let producer = self.producer.take().ok_or_else(|| Failure::unforeseen("the publisher is not prepared"))?;
         let results = join_all(events.iter().map(|event| publish_one(&producer, event))).await;
-        if results.iter().all(Result::is_ok) {
+        if results.is_empty() || results.iter().any(Result::is_ok) {
             self.producer = Some(producer);
         } else {
             // Waits for the producer's thread to end.

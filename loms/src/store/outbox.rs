@@ -45,24 +45,25 @@ pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> 
         .map_err(Failure::from)
 }
 
-/// The oldest unsent event of each order, oldest first.
+/// The oldest unsent event of each order, oldest first, of those behind a place in the outbox.
 ///
 /// To be called after [`lock_relay`], in a statement of its own: one that began earlier would still see the events that
 /// the relay before published and deleted.
-pub async fn wave(transaction: &mut Transaction, limit: usize) -> Result<Vec<Unsent>, Failure> {
+pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> Result<Vec<Unsent>, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
     let rows = sqlx::query!(
         r#"
         /* outbox_wave */
         SELECT id, event_id, order_id, user_id, status, message, traceparent, occurred_at
         FROM outbox
-        WHERE NOT EXISTS (
+        WHERE id > $2 AND NOT EXISTS (
             SELECT FROM outbox AS earlier WHERE earlier.order_id = outbox.order_id AND earlier.id < outbox.id
         )
         ORDER BY id
         LIMIT $1
         "#,
         limit,
+        behind,
     )
     .fetch_all(&mut **transaction)
     .await?;

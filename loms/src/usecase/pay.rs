@@ -24,6 +24,8 @@ pub enum PayError {
     Expired {
         /// The deadline.
         pay_before: DateTime<Utc>,
+        /// Its status.
+        status: Status,
     },
     /// It does not await payment.
     NotPayable(Status),
@@ -40,7 +42,7 @@ impl From<Failure> for PayError {
 impl From<NotPayable> for PayError {
     fn from(refusal: NotPayable) -> Self {
         match refusal {
-            NotPayable::Expired { pay_before } => Self::Expired { pay_before },
+            NotPayable::Expired { pay_before, status } => Self::Expired { pay_before, status },
             NotPayable::Status(status) => Self::NotPayable(status),
         }
     }

@@ -40,10 +40,11 @@ fn the_example_is_whole() {
 #[test]
 fn the_example_shows_the_defaults() {
     let least = "grpc: {listen: '127.0.0.1:50052'}\nadmin: {listen: '127.0.0.1:8181'}\n\
-                 postgres: {connection_string: x}\nbrokers: [a]\n";
+                 postgres: {connection_string: postgres://x}\nbrokers: [a:1]\n";
     let least: Config = platform::config::parse("least.yaml", least, &|_| None).unwrap();
     let example = include_str!("../../config.example.yaml");
-    let example: Config = platform::config::parse("config.example.yaml", example, &|_| Some("x".into())).unwrap();
+    let example: Config =
+        platform::config::parse("config.example.yaml", example, &|_| Some("postgres://x".into())).unwrap();
     assert_eq!(least.orders.payment_timeout, example.orders.payment_timeout);
     let (least, example) = (least.service, example.service);
     assert_eq!(least.grpc.max_concurrent_requests, example.grpc.max_concurrent_requests);

@@ -92,6 +92,40 @@ async fn one_call_too_many_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_pool_is_too_much_load_and_no_outage() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let mut config = world.config();
+    config.service.postgres.max_connections = 5;
+    config.service.postgres.acquire_timeout = Duration::from_millis(200);
+    let loms = Running::start(config).await;
+    let client = loms.client();
+    let stock = world.lock_stock().await;
+    // Background work needs a connection now and then, so that fewer than five calls may wait and the rest is refused.
+    let calls: Vec<_> = (0..12)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { create(&client, order(user(), &[(7, 1)])).await })
+        })
+        .collect();
+    let refused = platform::testing::eventually("some calls are refused", || async {
+        (calls.iter().filter(|call| call.is_finished()).count() >= 7).then_some(())
+    });
+    refused.await;
+    let ready = reqwest::get(format!("http://{}/readyz", loms.admin)).await.unwrap();
+    assert_eq!(ready.status(), 200, "a busy service is ready");
+    stock.rollback().await.unwrap();
+    let mut refusals = 0;
+    for call in calls {
+        if let Err(status) = call.await.unwrap() {
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            refusals += 1;
+        }
+    }
+    assert!(refusals >= 7, "{refusals} of 12 were refused");
+    world.assert_stock_adds_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_gone_makes_calls_unavailable() {
     let world = World::with_stock(&[]).await;
     let postgres = Postgres::throw_away().await.unwrap();

@@ -80,7 +80,10 @@ proptest! {
         prop_assert_eq!(order.pay(at(now)).is_ok(), now < 10);
         prop_assert_eq!(order.expire(at(now)).is_some(), now >= 10);
         if now >= 10 {
-            prop_assert_eq!(order.pay(at(now)), Err(NotPayable::Expired { pay_before: at(10) }));
+            for state in [State::AwaitingPayment, State::Cancelled] {
+                let (order, status) = (self::order(state.clone()), state.status());
+                prop_assert_eq!(order.pay(at(now)), Err(NotPayable::Expired { pay_before: at(10), status }));
+            }
         }
     }
 }
