@@ -12,14 +12,13 @@ use platform::{
     net::Port,
     postgres::Database,
     process::Process,
-    tls::{ClientTls, ServerTls},
+    tls::ClientTls,
     worker::Wake,
 };
 use proto::{DESCRIPTORS, cart::cart_server::CartServer};
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::warn;
 
 use crate::{
     clients::{loms::Loms, products::Products},
@@ -69,16 +68,12 @@ impl App {
     /// Opens the ports.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         metrics::declare();
-        let tls = config.service.grpc.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
-        if tls.is_none() {
-            warn!("grpc.tls is left out: the port is plaintext and open to everybody who reaches it");
-        }
         let client_tls = ClientTls::load(&config.client_tls).context("client_tls")?;
         let channel = |url, service| Channel::new(url, &client_tls, service, DESCRIPTORS);
         let loms = Loms::new(channel(&config.services.loms, "loms.Loms")?);
         let products = channel(&config.services.products, "route256.product.ProductService")?;
         let products = Products::new(products, config.token.clone(), &config.products);
-        let port = Port::open(config.service.grpc.listen, tls).await.context("grpc.listen")?;
+        let port = Port::open_public(&config.service.grpc).await?;
         let process = Process::start(SERVICE, &config.service).await?;
         Ok(Self { config, loms, products, port, process })
     }
@@ -113,7 +108,6 @@ impl App {
         let router = router(&config.service.grpc, SERVICE, DESCRIPTORS, Routes::new(server), process.health())?;
 
         process.work(resume, Wake::default());
-        process.serve(port, router, database).await;
-        Ok(())
+        process.serve(port, router, database).await
     }
 }

@@ -16,6 +16,9 @@ use crate::domain::{
     purchase::{Audience, Outcome, Pending, PurchaseId},
 };
 
+/// For how long a call without a key on an empty cart is taken for the repetition of one that was never answered.
+const UNTOLD_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// A purchase as it stands.
 #[derive(Debug)]
 pub enum Found {
@@ -101,16 +104,18 @@ impl UserTransaction {
         lines(rows)
     }
 
-    /// The order that became of the user's latest purchase without a key, if no caller was ever told.
+    /// The order that became of the user's latest purchase without a key, if that was of late and no caller was told.
     pub async fn untold_order(&mut self) -> Result<Option<(PurchaseId, OrderId)>, Failure> {
         let row = sqlx::query!(
-            "/* untold_order */ SELECT id, order_id, answered FROM purchase
-             WHERE user_id = $1 AND idempotency_key IS NULL ORDER BY created_at DESC LIMIT 1",
-            self.user.get()
+            r#"/* untold_order */ SELECT id, order_id,
+                   answered OR settled_at < now() - make_interval(secs => $2) AS "is_over!" FROM purchase
+               WHERE user_id = $1 AND idempotency_key IS NULL ORDER BY created_at DESC LIMIT 1"#,
+            self.user.get(),
+            UNTOLD_FOR.as_secs_f64()
         )
         .fetch_optional(&mut *self.transaction)
         .await?;
-        let Some(row) = row.filter(|row| !row.answered) else { return Ok(None) };
+        let Some(row) = row.filter(|row| !row.is_over) else { return Ok(None) };
         let order = row.order_id.map(OrderId::try_from).transpose().map_err(Failure::unforeseen)?;
         Ok(order.map(|order| (PurchaseId(row.id), order)))
     }

@@ -79,6 +79,17 @@ async fn finished_in_the_background_a_retry_without_a_key_gets_that_order_once()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn finished_in_the_background_long_ago_an_order_is_not_told_any_more() {
+    let world = World::new().await;
+    killed_after_the_order(&world, "").await;
+    let checkout = finished_in_the_background(&world).await;
+    let age = "UPDATE purchase SET settled_at = settled_at - interval '10 minutes'";
+    sqlx::query(age).execute(&world.database.pool).await.unwrap();
+    let refusal = checkout.client().purchase(1, "").await.unwrap_err();
+    assert_refused(&refusal, Code::FailedPrecondition, "CART_EMPTY", &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn finished_in_the_background_a_filled_cart_is_a_purchase_of_its_own() {
     let world = World::new().await;
     killed_after_the_order(&world, "").await;
