@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
 use axum::Router;
 use platform::{
     cli::{NoCommands, Service},
@@ -11,14 +10,13 @@ use platform::{
     net::Port,
     postgres::Database,
     process::Process,
-    tls::ServerTls,
     worker::Wake,
 };
 use proto::notifications::notifications_server::NotificationsServer;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     clients::telegram::Telegram,
@@ -55,7 +53,7 @@ impl Service for Notifications {
         // Before anything else: the signal ends a process that does not listen to it.
         pause.toggle_on_signal()?;
         if let Some(started) = start(&config, Settings::default(), &pause).await? {
-            started.serve().await;
+            started.serve().await?;
         }
         Ok(())
     }
@@ -124,19 +122,15 @@ impl Started {
     }
 
     /// Answers calls until it is told to stop.
-    pub async fn serve(self) {
-        self.process.serve(self.port, self.router, self.database).await;
+    pub async fn serve(self) -> anyhow::Result<()> {
+        self.process.serve(self.port, self.router, self.database).await
     }
 }
 
 /// Starts the service; `None` if it was told to stop before it could.
 pub async fn start(config: &Config, settings: Settings, pause: &Pause) -> anyhow::Result<Option<Started>> {
     metrics::register();
-    let tls = config.service.grpc.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
-    if tls.is_none() {
-        warn!("grpc.tls is not set: the port is plaintext and lets anybody in");
-    }
-    let port = Port::open(config.service.grpc.listen, tls).await.context("grpc.listen")?;
+    let port = Port::open_public(&config.service.grpc).await?;
     let process = Process::start(SERVICE, &config.service).await?;
     let migrations = Notifications::migrations();
     let connect = Database::connect(Notifications::NAME, &config.service.postgres, &migrations);

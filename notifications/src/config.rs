@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use platform::config::{FromSection, FromText, Section, service::ServiceConfig};
+use platform::config::{FromSection, FromText, HostPort, Section, service::ServiceConfig};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -26,9 +26,9 @@ impl AsRef<ServiceConfig> for Config {
 impl FromSection for Config {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
         let service = ServiceConfig::from_section(section);
-        let brokers = section.required_list("brokers");
+        let brokers: Option<Vec<HostPort>> = section.required_list("brokers");
         let telegram = section.optional_section("telegram");
-        Some(Self { service: service?, brokers: brokers?, telegram: telegram? })
+        Some(Self { service: service?, brokers: brokers?.into_iter().map(String::from).collect(), telegram: telegram? })
     }
 }
 

@@ -104,6 +104,9 @@ impl Telegram {
         });
         if status == StatusCode::TOO_MANY_REQUESTS {
             Answer::SlowDown(parameters.and_then(|parameters| parameters.retry_after).map(Duration::from_secs))
+        } else if [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND].contains(&status) {
+            // It is the token that is wrong, and no message must be lost to that.
+            Answer::Trouble(reason)
         } else if status.is_client_error() {
             Answer::Refused(reason)
         } else {

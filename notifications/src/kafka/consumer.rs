@@ -24,13 +24,17 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Differs from librdkafka's defaults where the reason says.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("auto.offset.reset", "earliest"),
     // Offsets are committed when their events are kept.
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // A replica that was killed is replaced after this long.
-    ("session.timeout.ms", "10000"),
+    ("session.timeout.ms", "6000"),
+    // At least three times within that, and how soon a member hears that partitions are shared out anew.
+    ("heartbeat.interval.ms", "1500"),
+    // Some brokers answer no sooner than that, also when a record arrives.
+    ("fetch.wait.max.ms", "100"),
     // A topic that is created later is found after this long.
     ("topic.metadata.refresh.interval.ms", "2000"),
     // For the lag.

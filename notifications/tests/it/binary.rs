@@ -62,6 +62,11 @@ impl Fleet {
         path
     }
 
+    /// How many messages are kept.
+    pub async fn kept(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&self.database.pool).await.unwrap()
+    }
+
     /// Starts the program and waits until it is ready.
     pub async fn start(&self) -> Program {
         let mut command = program();

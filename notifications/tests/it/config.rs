@@ -35,8 +35,7 @@ fn the_example_is_a_configuration() {
 #[test]
 fn telegram_may_be_left_out_and_has_telegrams_own_address_by_default() {
     let file = |telegram: &str| {
-        let common =
-            "grpc: {listen: '[::1]:1'}\nadmin: {listen: '[::1]:2'}\npostgres: {connection_string: p}\nbrokers: [b]\n";
+        let common = "grpc: {listen: '[::1]:1'}\nadmin: {listen: '[::1]:2'}\npostgres: {connection_string: postgres://p}\nbrokers: [b:1]\n";
         parse::<Config>("c.yaml", &format!("{common}{telegram}"), &variable)
     };
     assert!(file("").unwrap().telegram.is_none());

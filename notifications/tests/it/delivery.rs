@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use platform::testing::eventually;
 use serde_json::json;
 use stack::{
     ports,
@@ -79,15 +80,19 @@ async fn a_message_refused_for_good_is_dead_with_its_reason_and_the_next_of_its_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_never_shows_in_the_reason() {
+async fn a_wrong_token_loses_no_message_and_never_shows_in_the_reason() {
     let world = World::new().await;
     let mut config = world.config();
-    let secret = "654321:not-the-bots-token";
-    config.telegram.as_mut().unwrap().api_key = secret.into();
+    config.telegram.as_mut().unwrap().api_key = "654321:not-the-bots-token".into();
     let replica = world.start_with(config).await;
-    publish(&world, 3, &["refused"]).await;
-    let dead = world.until_deliveries("dead", 1).await;
-    assert_eq!(dead[0].1.as_deref(), Some("401 Unauthorized: Unauthorized"));
+    publish(&world, 3, &["kept back"]).await;
+    let reason =
+        eventually("an attempt failed", async || world.deliveries("due").await.into_iter().find_map(|due| due.1));
+    assert_eq!(reason.await, "401 Unauthorized: Unauthorized");
+    replica.stop().await;
+
+    let replica = world.start().await;
+    assert_eq!(world.until_told(1).await, ["kept back"]);
     replica.stop().await;
 }
 
@@ -119,7 +124,7 @@ async fn consumption_goes_on_while_telegram_is_gone_and_everything_is_told_when_
     publish(&world, 3, &["two", "three"]).await;
     publish(&world, 4, &["other"]).await;
     world.until_kept(4).await;
-    let due = platform::testing::eventually("an attempt failed", async || {
+    let due = eventually("an attempt failed", async || {
         let due = world.deliveries("due").await;
         due.iter().any(|(_, error)| error.is_some()).then_some(due)
     })

@@ -11,10 +11,6 @@ use crate::{
     world::{API_KEY, event},
 };
 
-async fn kept(fleet: &Fleet) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&fleet.database.pool).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn sigusr1_pauses_and_resumes_and_sigterm_ends_with_0() {
     let fleet = Fleet::new().await;
@@ -44,13 +40,13 @@ async fn sigusr1_pauses_and_resumes_and_sigterm_ends_with_0() {
     .unwrap();
     program.until_metric(r#"notifications_deliveries_total{result="sent"}"#, 2.0).await;
     assert_eq!(program.client.history(1).await.len(), 2);
-    assert_eq!(kept(&fleet).await, 2, "nothing is read");
+    assert_eq!(fleet.kept().await, 2, "nothing is read");
 
     program.process.signal(Signal::USR1);
     program.until_metric("notifications_consumption_paused", 0.0).await;
     program.until_metric(r#"notifications_deliveries_total{result="sent"}"#, 11.0).await;
     assert_eq!(program.metric(r#"notifications_deliveries_total{result="failed"}"#).await, Some(1.0));
-    assert_eq!(kept(&fleet).await, 11);
+    assert_eq!(fleet.kept().await, 11);
     fleet.topics.until_all_committed().await;
     assert_eq!(program.stop().await, Some(0));
 }

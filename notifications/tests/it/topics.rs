@@ -135,6 +135,20 @@ impl Topics {
         eventually("everything is committed", async || (self.committed().await == self.ends()).then_some(())).await;
     }
 
+    /// Waits until the group has so many members and has shared the partitions out among them.
+    pub async fn until_members(&self, count: usize) {
+        eventually(&format!("the group has {count} members"), async || {
+            let (config, group) = (self.client.clone(), self.group.clone());
+            let look = move || {
+                let consumer: BaseConsumer = config.create().unwrap();
+                let list = consumer.fetch_group_list(Some(&group), Duration::from_secs(10)).unwrap();
+                list.groups().iter().any(|found| found.state() == "Stable" && found.members().len() == count)
+            };
+            tokio::task::spawn_blocking(look).await.unwrap().then_some(())
+        })
+        .await;
+    }
+
     /// By partition, where it ends.
     pub fn ends(&self) -> Vec<i64> {
         self.ends.lock().unwrap().to_vec()

@@ -182,7 +182,7 @@ pub struct Replica {
     pub address: std::net::SocketAddr,
     pub pause: Pause,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Replica {
@@ -195,7 +195,7 @@ impl Replica {
     /// Stops it as SIGTERM does.
     pub async fn stop(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        self.task.await.unwrap().unwrap();
     }
 }
 
