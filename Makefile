@@ -3,7 +3,7 @@
 # `make run` and `make test` share one build; PROFILE=release makes an optimised one instead.
 PROFILE ?= dev
 CARGO_FLAGS := $(if $(filter release,$(PROFILE)),--release)
-BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
+export BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
 
 # Options for what is run: make run ARGS="--payment-timeout 5s"
 ARGS ?=
@@ -42,7 +42,7 @@ demo: build ## Tell a shopper's journey against the fleet, step by step
 TEST_THREADS ?= 8
 
 # The rooms of the tests in which something is published or consumed.
-EVENT_TESTS := broker:: consumption:: delivery:: events:: expiry:: failures:: poison:: process:: replicas::
+EVENT_TESTS := broker:: consumption:: delivery:: events:: expiry:: failures:: limits:: poison:: process:: replicas::
 
 .PHONY: test
 test: build ## Run every test, against a Postgres and a broker of its own
@@ -51,7 +51,7 @@ test: build ## Run every test, against a Postgres and a broker of its own
 .PHONY: test-kafka
 test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs Java 17 and Maven)
 	@RUST_TEST_THREADS=$(TEST_THREADS) stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test it -- $(EVENT_TESTS)'
-	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
+	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
 
 .PHONY: check
 check: build ## Check formatting, lints, docs and queries

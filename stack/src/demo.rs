@@ -158,9 +158,9 @@ impl<'a> Story<'a> {
     async fn leave_unpaid(&mut self) -> anyhow::Result<()> {
         chapter("6. Boris forgets to pay");
         say(format!(
-            "LOMS gives an order ten minutes. To see it sooner, a second LOMS joins the fleet for a moment; its orders \
-             have {} seconds.",
-            SHORT_PAYMENT_TIMEOUT.as_secs()
+            "LOMS gives an order {}. To see it sooner, a second LOMS joins the fleet for a moment; its orders have {}.",
+            humantime::format_duration(self.fleet.payment_timeout),
+            humantime::format_duration(SHORT_PAYMENT_TIMEOUT)
         ));
         let timeout = format!("{}s", SHORT_PAYMENT_TIMEOUT.as_secs());
         let replica = Replica::start(Part::Loms, &self.fleet.loms, &[("orders", "payment_timeout", &timeout)])?;

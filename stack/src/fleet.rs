@@ -3,6 +3,7 @@
 
 mod addresses;
 mod config;
+mod drain;
 mod health;
 mod part;
 mod ports;
@@ -38,6 +39,9 @@ const SERVICE_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a stand-in may take to stop: it has nothing to finish.
 const STAND_IN_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the orderly part of a stop may take.
+const ORDERLY_STOP: Duration = Duration::from_secs(7);
 
 /// How often the processes are looked at while the fleet runs.
 const WATCH: Duration = Duration::from_millis(200);
@@ -117,15 +121,26 @@ impl Fleet {
         }
     }
 
-    /// Stops the services, then what they depend on. Takes ten seconds at the most.
+    /// Stops the services, then what they depend on. Takes ten seconds at the most: what is too slow is killed.
     pub async fn stop(mut self) {
-        // The graces add up to nine seconds.
-        stop_all(&mut self.services, SERVICE_GRACE).await;
-        stop_all(&mut self.stand_ins, STAND_IN_GRACE).await;
-        if let Some(broker) = self.broker {
+        let _ = tokio::time::timeout(ORDERLY_STOP, self.stop_all_but_postgres()).await;
+        self.services.clear();
+        self.stand_ins.clear();
+        self.broker = None;
+        self.postgres.stop().await;
+    }
+
+    async fn stop_all_but_postgres(&mut self) {
+        let reads = |(part, _): &&mut (Part, Process)| *part == Part::Notifications;
+        stop_all(self.services.iter_mut().filter(|service| !reads(service)), SERVICE_GRACE).await;
+        if self.broker.is_some() && self.process(Part::Notifications).is_some() {
+            drain::wait(self.addresses.notifications.admin).await;
+        }
+        stop_all(self.services.iter_mut().filter(reads), SERVICE_GRACE).await;
+        stop_all(self.stand_ins.iter_mut(), STAND_IN_GRACE).await;
+        if let Some(broker) = self.broker.take() {
             broker.stop().await;
         }
-        self.postgres.stop().await;
     }
 
     fn process(&mut self, part: Part) -> Option<&mut Process> {
@@ -143,8 +158,8 @@ fn find(processes: &mut [(Part, Process)], part: Part) -> Option<&mut Process> {
 }
 
 /// Stops all of them at the same time.
-async fn stop_all(processes: &mut [(Part, Process)], grace: Duration) {
-    futures::future::join_all(processes.iter_mut().map(|(_, process)| process.stop(Signal::TERM, grace))).await;
+async fn stop_all(processes: impl Iterator<Item = &mut (Part, Process)>, grace: Duration) {
+    futures::future::join_all(processes.map(|(_, process)| process.stop(Signal::TERM, grace))).await;
 }
 
 impl std::fmt::Display for Death {

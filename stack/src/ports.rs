@@ -1,27 +1,30 @@
 //! Ports of the loopback interface.
 
 use std::{
-    collections::HashSet,
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Mutex, PoisonError},
 };
+
+use tokio::net::TcpSocket;
 
 /// Where everything listens: `127.0.0.1` with the given port.
 pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that nothing listens on now, and that this process was not given before.
+/// A port that nothing listens on now, and that nobody else is given while this process lives.
+///
+/// A socket that is bound to it, but does not listen, keeps the system from giving it away; a server that asks for the
+/// very port gets it all the same.
 pub fn free() -> io::Result<u16> {
-    static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
-    loop {
-        let port = TcpListener::bind(loopback(0))?.local_addr()?.port();
-        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if given.get_or_insert_default().insert(port) {
-            return Ok(port);
-        }
-    }
+    static KEPT: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(loopback(0))?;
+    let port = socket.local_addr()?.port();
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+    Ok(port)
 }
 
 /// Whether something listens on the port already.
@@ -32,6 +35,8 @@ pub fn is_taken(port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::HashSet;
 
     use super::*;
 

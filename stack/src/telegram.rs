@@ -12,6 +12,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
@@ -138,7 +139,12 @@ fn routes(bot: Arc<Bot>) -> Router {
         .with_state(bot)
 }
 
-async fn add_fault(State(bot): State<Arc<Bot>>, Json(fault): Json<Fault>) -> Response {
+/// Takes JSON whatever it is called, so that `curl -d` needs no header.
+async fn add_fault(State(bot): State<Arc<Bot>>, body: Bytes) -> Response {
+    let fault: Fault = match serde_json::from_slice(&body) {
+        Ok(fault) => fault,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("no fault: {error}\n")).into_response(),
+    };
     if fault.status.is_some_and(|status| StatusCode::from_u16(status).is_err()) {
         return (StatusCode::BAD_REQUEST, "no such HTTP status").into_response();
     }

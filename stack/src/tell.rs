@@ -14,14 +14,17 @@ const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Tells the story; answers the exit code.
 pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
+    let mut signals = StopSignals::new()?;
     if let Some(addresses) = fleet::running(&state) {
-        demo::tell(&addresses).await?;
-        return Ok(0);
+        // What the story started stops as its future is dropped.
+        return tokio::select! {
+            told = demo::tell(&addresses) => told.map(|()| 0),
+            _ = signals.next() => Ok(1),
+        };
     }
     println!("No fleet is ready on {}; one is started for the story.", state.display());
     let settings =
         Settings { state, certs: "certs".into(), ports: Ports::DEFAULT, payment_timeout: PAYMENT_TIMEOUT, kafka: None };
-    let mut signals = StopSignals::new()?;
     let mut say = |line: &str| println!("  {line}");
     let mut fleet = tokio::select! {
         fleet = Fleet::start(&settings, &mut say) => fleet?,

@@ -59,9 +59,10 @@ pub async fn sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders(
         checkout.clone().add_to_cart(AddToCartRequest { user, sku: TEN_LEFT, count: 1 }).await.unwrap();
     }
     // All want the same rows at once; who is told that the fleet is too busy clicks again, as a shopper would.
-    let purchases = shoppers.iter().map(|user| {
-        eventually("the purchase is answered", || async {
-            let purchase = PurchaseRequest { user: *user, idempotency_key: String::new() };
+    let purchases = shoppers.iter().map(|&user| {
+        let checkout = &checkout;
+        eventually("the purchase is answered", move || async move {
+            let purchase = PurchaseRequest { user, idempotency_key: format!("last-{user}") };
             match checkout.clone().purchase(purchase).await {
                 Ok(answer) => Some(Ok(answer.into_inner().order_id)),
                 Err(status) => status.get_details_error_info().map(|info| Err(info.reason)),

@@ -12,6 +12,7 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
+use tonic_reflection::pb::v1alpha;
 
 pub async fn strangers_are_refused_where_a_certificate_is_demanded_and_served_where_it_is_not(world: &World) {
     let stocks = StocksRequest { sku: 1 };
@@ -41,7 +42,10 @@ pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &
             let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status();
             assert_eq!(status, ServingStatus::Serving, "{service}");
         }
-        assert!(reflected(channel).await.contains(&service.to_owned()));
+        assert!(reflected(channel.clone()).await.contains(&service.to_owned()));
+        let mut older = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+        let request = v1alpha::ServerReflectionRequest::default();
+        older.server_reflection_info(futures::stream::iter([request])).await.expect("older clients find it too");
 
         let admin = |path: &str| reqwest::get(format!("http://{}{path}", addresses.admin));
         for path in ["/livez", "/readyz"] {

@@ -57,6 +57,7 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
     };
     let (first_tries, ()) = tokio::join!(first_tries, kill);
 
+    assert!(first_tries.iter().any(|(_, first)| first.is_none()), "the kill cut off some purchases");
     let mut orders = HashMap::new();
     for (user, first) in first_tries {
         let retried = eventually("a retried purchase is answered", || async {

@@ -41,6 +41,16 @@ pub(super) async fn wait(part: Part, addresses: &Addresses, process: &mut Proces
     }
 }
 
+/// Makes sure that one of somebody else's brokers, `host:port` separated by commas, is there.
+pub(super) async fn broker_answers(brokers: &str) -> anyhow::Result<()> {
+    for broker in brokers.split(',') {
+        if let Ok(Ok(_)) = tokio::time::timeout(QUESTION, TcpStream::connect(broker)).await {
+            return Ok(());
+        }
+    }
+    bail!("no broker answers at {brokers}")
+}
+
 async fn ask(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
     match part {
         Part::ProductService => {

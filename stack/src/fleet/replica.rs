@@ -1,7 +1,7 @@
 //! A second process of a service, beside the fleet's own: the same database and the same configuration, but for its
 //! ports and what the caller changes.
 
-use std::{fs, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::Context as _;
 use rustix::process::Signal;
@@ -14,6 +14,7 @@ use crate::{binaries, files::replace_secret, ports, process::Process};
 #[derive(Debug)]
 pub struct Replica {
     process: Process,
+    config: PathBuf,
     /// Its gRPC port.
     pub port: u16,
     admin_port: u16,
@@ -39,7 +40,7 @@ impl Replica {
         let mut command = Command::new(binaries::find(part.name())?);
         command.arg("serve").arg("--config").arg(&file);
         let process = Process::spawn(&name, command, &original.log.with_file_name(format!("{name}.log")))?;
-        Ok(Self { process, port, admin_port })
+        Ok(Self { process, config: file, port, admin_port })
     }
 
     /// Whether it is ready to serve.
@@ -56,5 +57,12 @@ impl Replica {
     /// Ends it as a crash would.
     pub fn kill(mut self) {
         self.process.kill();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // It holds a password that is of no more use.
+        let _ = fs::remove_file(&self.config);
     }
 }

@@ -123,7 +123,9 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        for file in [ADDRESSES, PROCESSES, LOCK] {
+        // The processes stay written down: one that was not stopped is then found by the next launcher, and one that
+        // was is known by its command line not to be there.
+        for file in [ADDRESSES, LOCK] {
             let _ = fs::remove_file(self.directory.join(file));
         }
     }

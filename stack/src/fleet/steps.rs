@@ -52,6 +52,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     let broker = match &settings.kafka {
         Some(kafka) => {
             say(&format!("using the broker {kafka}"));
+            health::broker_answers(kafka).await?;
             None
         }
         None => {
@@ -88,10 +89,14 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     Ok(fleet)
 }
 
-/// Empties the logs of the run before, so that one run's are read in one piece.
+/// Begins new logs, so that one run's are read in one piece; those of the run before are kept beside them.
 fn begin_logs(state: &State) -> anyhow::Result<()> {
     for part in Part::ALL {
         let log = state.log(part);
+        if log.exists() {
+            fs::rename(&log, log.with_extension("previous.log"))
+                .with_context(|| format!("cannot rename {}", log.display()))?;
+        }
         fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
     }
     Ok(())
