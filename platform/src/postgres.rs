@@ -32,6 +32,8 @@ const SESSION: [(&str, &str); 6] = [
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
 ];
+/// How many connections are kept open when there is little to do, so that the first burst of calls finds some.
+const WARM_CONNECTIONS: u32 = 5;
 /// How long the database may take to answer whether it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a transaction runs again that others got in the way of, and how long it waits before that.
@@ -60,6 +62,7 @@ impl Database {
         let options = connect_options(config)?.application_name(service);
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
+            .min_connections(config.max_connections.min(WARM_CONNECTIONS))
             .acquire_timeout(config.acquire_timeout)
             .connect_lazy_with(options);
         while let Err(error) = pool.acquire().await {
