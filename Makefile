@@ -2,6 +2,7 @@
 
 # `make run` and `make test` share one build; PROFILE=release makes an optimised one instead.
 PROFILE ?= dev
+$(if $(filter dev release,$(PROFILE)),,$(error PROFILE must be dev or release, not '$(PROFILE)'))
 CARGO_FLAGS := $(if $(filter release,$(PROFILE)),--release)
 export BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
 

@@ -14,9 +14,10 @@ use sqlx::migrate::Migrator;
 
 use crate::{
     config::{
-        self, Faults, FromSection,
+        self, Faults, FromSection, FromText as _, PostgresUrl,
         service::{PostgresConfig, ServiceConfig},
     },
+    failure::chain,
     postgres,
     telemetry::Telemetry,
     tls,
@@ -104,7 +105,7 @@ pub fn main<S: Service>() -> ExitCode {
             ExitCode::from(EX_USAGE)
         }
         Err(error) => {
-            eprintln!("{}: {error:#}", S::NAME);
+            eprintln!("{}: {}", S::NAME, chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -128,9 +129,7 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
             }
             Command::Migrate(Migrate { revert, url_from }) => {
                 let postgres = match url_from {
-                    Some(variable) => PostgresConfig::of_url(SecretString::from(
-                        env::var(&variable).with_context(|| format!("the environment variable {variable}"))?,
-                    )),
+                    Some(variable) => PostgresConfig::of_url(url_from_variable(&variable)?),
                     None => load()?.as_ref().postgres.clone(),
                 };
                 let (before, after) = postgres::migrate(&postgres, &S::migrations(), revert).await?;
@@ -145,6 +144,12 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
             Command::Own(command) => S::run(command, load()?).await,
         }
     })
+}
+
+fn url_from_variable(variable: &str) -> anyhow::Result<SecretString> {
+    let text = env::var(variable).map_err(|_| anyhow::anyhow!("the environment variable {variable} is not set"))?;
+    let url = PostgresUrl::from_text(&text).map_err(|fault| anyhow::anyhow!("{variable}: {fault}"))?;
+    Ok(url.into())
 }
 
 fn report(service: &str, before: std::collections::BTreeSet<i64>, after: std::collections::BTreeSet<i64>) {

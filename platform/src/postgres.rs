@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     fmt,
     future::Future,
+    io::ErrorKind::TimedOut,
     ops::{Deref, DerefMut},
     str::FromStr as _,
     time::{Duration, Instant},
@@ -64,8 +65,8 @@ impl Database {
             .max_connections(config.max_connections)
             .min_connections(config.max_connections.min(WARM_CONNECTIONS))
             .acquire_timeout(config.acquire_timeout)
-            .connect_lazy_with(options);
-        while let Err(error) = pool.acquire().await {
+            .connect_lazy_with(options.clone());
+        while let Err(error) = probe(&options).await {
             warn!(%error, "waiting for Postgres (postgres.connection_string)");
             tokio::time::sleep(CONNECT_PAUSE).await;
         }
@@ -93,13 +94,7 @@ impl Database {
 
     /// Whether the database answers. Asks over a connection of its own: a pool that is busy is no reason to say no.
     pub async fn is_ready(&self) -> bool {
-        let options = self.pool.connect_options();
-        let probe = async {
-            let mut connection = PgConnection::connect_with(&options).await?;
-            connection.ping().await?;
-            connection.close().await
-        };
-        matches!(tokio::time::timeout(PROBE_TIMEOUT, probe).await, Ok(Ok(())))
+        probe(&self.pool.connect_options()).await.is_ok()
     }
 
     /// Tells a pool whose connections are all in use from a database that is away.
@@ -107,6 +102,16 @@ impl Database {
         let busy = self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections();
         if busy && matches!(error, sqlx::Error::PoolTimedOut) { Failure::Overloaded } else { error.into() }
     }
+}
+
+/// Asks the database whether it is there. Unlike a pool, which tries again until its time is up, it says what is wrong.
+async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
+    let ask = async {
+        let mut connection = PgConnection::connect_with(options).await?;
+        connection.ping().await?;
+        connection.close().await
+    };
+    tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or_else(|_| Err(std::io::Error::from(TimedOut).into()))
 }
 
 fn connect_options(config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
@@ -124,12 +129,10 @@ pub async fn migrate(
     migrations: &Migrator,
     revert: bool,
 ) -> anyhow::Result<(HashSet<i64>, HashSet<i64>)> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(config.acquire_timeout)
-        .connect_with(connect_options(config)?.options([("statement_timeout", "0")]))
-        .await
-        .context("cannot connect to Postgres")?;
+    let options = connect_options(config)?.options([("statement_timeout", "0")]);
+    let place = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
+    probe(&options).await.context(place)?;
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     let before = applied(&pool).await?;
     if revert {
         let Some(latest) = before.iter().max() else { bail!("there is no migration to take back") };

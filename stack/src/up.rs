@@ -11,11 +11,14 @@ use stack::{
     signals::StopSignals,
 };
 
+/// For how long after a signal another one is taken for the same.
+const ECHO: Duration = Duration::from_secs(1);
+
 /// The options of `stack up`.
 #[derive(Debug, Args)]
 pub struct Up {
     /// How long an order waits for its payment before it is cancelled.
-    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10m", value_parser = payment_timeout)]
     payment_timeout: Duration,
     /// Use these brokers instead of a local one.
     #[arg(long, value_name = "HOST:PORT")]
@@ -72,12 +75,30 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
     };
     println!();
     say("stopping");
+    // Whoever asks twice is in a hurry: dropping the fleet kills it. But some wrappers pass one signal on twice.
+    let asked_again = async {
+        let echoes = async {
+            loop {
+                signals.next().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(ECHO, echoes).await;
+        signals.next().await
+    };
     tokio::select! {
         () = fleet.stop() => say("stopped"),
-        // Whoever asks twice is in a hurry: dropping the fleet kills it.
-        _ = signals.next() => say("killed"),
+        _ = asked_again => say("killed"),
     }
     Ok(code)
+}
+
+/// Reads a payment timeout, within the bounds of LOMS.
+fn payment_timeout(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
+    humantime::parse_duration(text)
+        .ok()
+        .filter(|timeout| bounds.contains(timeout))
+        .ok_or_else(|| "must be a duration from 1s to 365d, such as 10m or 5s".into())
 }
 
 /// What runs where.
