@@ -74,7 +74,7 @@ impl App {
         let products = channel(&config.services.products, "route256.product.ProductService")?;
         let products = Products::new(products, config.token.clone(), &config.products);
         let port = Port::open_public(&config.service.grpc).await?;
-        let process = Process::start(SERVICE, &config.service).await?;
+        let process = Process::start(Checkout::NAME, SERVICE, &config.service).await?;
         Ok(Self { config, loms, products, port, process })
     }
 

@@ -2,8 +2,20 @@
 
 use std::sync::LazyLock;
 
-use platform::metrics::{counters, gauge, latency};
+use platform::metrics::{counters, gauge, latency, postgres};
 use prometheus::{Histogram, IntCounterVec, IntGauge};
+
+/// The names of transactions, and of statements outside of any.
+const TRANSACTIONS: [&str; 8] = [
+    "abandon_purchase",
+    "add_to_cart",
+    "begin_purchase",
+    "cart",
+    "delete_from_cart",
+    "purchase_backlog",
+    "settle_purchase",
+    "take_due_purchases",
+];
 
 /// Changes of carts, by `add` and `delete`.
 pub static CART_CHANGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -21,6 +33,13 @@ pub static PURCHASES: LazyLock<IntCounterVec> = LazyLock::new(|| {
 /// Purchases that LOMS has yet to answer for.
 pub static PURCHASES_PENDING: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge("checkout_purchases_pending", "Purchases under way, those left in doubt included, over all replicas.")
+});
+/// How long the oldest of them has waited for that.
+pub static OLDEST_PENDING_SECONDS: LazyLock<IntGauge> = LazyLock::new(|| {
+    gauge(
+        "checkout_purchases_oldest_pending_seconds",
+        "Time since the oldest purchase under way began, in seconds, over all replicas; 0 if there is none.",
+    )
 });
 /// Where names and prices came from.
 pub static PRODUCT_LOOKUPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -41,6 +60,7 @@ pub static PRODUCT_LIMIT_WAIT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
 
 /// Declares every metric, so that known label values are there, at zero, from the start.
 pub fn declare() {
+    postgres::declare(&TRANSACTIONS);
     for change in ["add", "delete"] {
         CART_CHANGES.with_label_values(&[change]);
     }
@@ -51,5 +71,18 @@ pub fn declare() {
         PRODUCT_LOOKUPS.with_label_values(&[source]);
     }
     LazyLock::force(&PURCHASES_PENDING);
+    LazyLock::force(&OLDEST_PENDING_SECONDS);
     LazyLock::force(&PRODUCT_LIMIT_WAIT_SECONDS);
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::testing::transactions_of;
+
+    use super::*;
+
+    #[test]
+    fn every_transaction_is_declared() {
+        assert_eq!(transactions_of(env!("CARGO_MANIFEST_DIR")), TRANSACTIONS);
+    }
 }

@@ -6,16 +6,17 @@ use futures::future::join_all;
 use platform::{
     deadline,
     failure::Failure,
+    telemetry::trace,
     worker::{Next, Step},
 };
-use tracing::info;
+use tracing::{Instrument as _, Span, field::Empty, info, info_span};
 
 use crate::{
     clients::loms::Loms,
     config::PurchaseConfig,
-    domain::purchase::{Audience, Outcome, Pending},
+    domain::purchase::{Audience, Outcome},
     metrics,
-    store::Store,
+    store::{Due, Store},
     usecase::drive_purchase::drive_purchase,
 };
 
@@ -43,10 +44,11 @@ impl Step for ResumePurchases {
         let due = self.store.take_due(BATCH, self.config.resume_after, self.config.resume_at_most).await?;
         let backlog = self.store.backlog().await?;
         metrics::PURCHASES_PENDING.set(backlog.pending);
+        metrics::OLDEST_PENDING_SECONDS.set(backlog.oldest_seconds);
         if due.is_empty() {
             return Ok(Next::Idle(backlog.next_in.unwrap_or(POLL.1).clamp(POLL.0, POLL.1)));
         }
-        for driven in join_all(due.iter().map(|purchase| self.drive(purchase))).await {
+        for driven in join_all(due.iter().map(|due| self.drive(due).instrument(span(due)))).await {
             driven?;
         }
         Ok(Next::Worked)
@@ -54,19 +56,33 @@ impl Step for ResumePurchases {
 }
 
 impl ResumePurchases {
-    async fn drive(&self, purchase: &Pending) -> Result<(), Failure> {
+    /// Drives a purchase to its end, in its span.
+    async fn drive(&self, Due { purchase, .. }: &Due) -> Result<(), Failure> {
         let driven = drive_purchase(&self.store, &self.loms, purchase, Audience::Nobody);
-        let outcome = deadline::scope(Instant::now() + ATTEMPT, driven).await?;
-        let (id, user) = (purchase.id, purchase.user);
-        match outcome {
-            Outcome::Ordered(order) => {
-                info!(purchase.id = %id, user.id = %user, order.id = %order, "a purchase left in doubt is ordered");
+        match deadline::scope(Instant::now() + ATTEMPT, driven).await {
+            Ok(Outcome::Ordered(order)) => info!(order.id = order.get(), "a purchase left in doubt is ordered"),
+            Ok(Outcome::Refused(refusal)) => {
+                info!(reason = refusal.reason(), "a purchase left in doubt is refused");
             }
-            Outcome::Refused(refusal) => {
-                let reason = refusal.reason();
-                info!(purchase.id = %id, user.id = %user, reason, "a purchase left in doubt is refused");
+            Err(failure) => {
+                trace::fail(&Span::current(), failure.kind());
+                return Err(failure);
             }
         }
         Ok(())
     }
+}
+
+/// The span of an attempt, in the trace of the step; it is linked to the call that began the purchase, which is
+/// over.
+fn span(Due { purchase, traceparent }: &Due) -> Span {
+    let span = info_span!(
+        "resume purchase",
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        purchase.id = %purchase.id,
+        user.id = purchase.user.get(),
+    );
+    trace::link(&span, traceparent.as_deref());
+    span
 }

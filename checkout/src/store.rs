@@ -16,6 +16,7 @@ use platform::{
 use crate::domain::Line;
 
 pub use purchase::Found;
+pub use resume::Due;
 
 /// The database of checkout.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ impl Store {
     pub async fn begin(&self, name: &'static str, user: UserId) -> Result<UserTransaction, Failure> {
         let mut transaction = self.database.begin(name).await?;
         // Nothing else in this database takes advisory locks of its own, so the user's id alone can be the key.
-        sqlx::query!("/* lock_user */ SELECT pg_advisory_xact_lock($1)", user.get()).execute(&mut *transaction).await?;
+        sqlx::query!("/* lock_user */ SELECT pg_advisory_xact_lock($1)", user.get()).execute(&mut transaction).await?;
         Ok(UserTransaction { transaction, user })
     }
 }

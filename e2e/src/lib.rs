@@ -1,10 +1,11 @@
 //! A whole fleet, as processes, for journeys that see it from outside.
 
+pub mod metrics;
+
 use std::{
     env,
     path::PathBuf,
     sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -26,9 +27,6 @@ use tempfile::TempDir;
 /// Names brokers to use instead of the fleet's own.
 pub const KAFKA_VARIABLE: &str = "E2E_KAFKA_BROKERS";
 
-/// Longer than any journey, so that nothing expires in one that is not about it.
-const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// A running fleet and how to reach it.
 pub struct World {
     fleet: Fleet,
@@ -38,17 +36,22 @@ pub struct World {
 }
 
 impl World {
-    /// Starts a fleet on free ports, with state and certificates of its own.
+    /// Starts a fleet on free ports, with state and certificates of its own. Orders await their payment for longer
+    /// than any journey takes.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(|settings| settings).await
+    }
+
+    /// As [`start`](Self::start), with settings of the caller's.
+    pub async fn start_with(change: impl FnOnce(Settings) -> Settings) -> anyhow::Result<Self> {
         install_crypto_provider();
         let directory = tempfile::tempdir()?;
         let settings = Settings {
-            state: directory.path().join("state"),
-            certs: directory.path().join("certs"),
             ports: Ports::free()?,
-            payment_timeout: PAYMENT_TIMEOUT,
             kafka: env::var(KAFKA_VARIABLE).ok(),
+            ..Settings::new(directory.path().join("state"), directory.path().join("certs"))
         };
+        let settings = change(settings);
         let fleet = Fleet::start(&settings, &mut |line| println!("{line}")).await?;
         let addresses = fleet.addresses().clone();
         Ok(Self { fleet, directory, addresses })
@@ -82,8 +85,12 @@ impl World {
 
     /// A client of LOMS, with the development client's certificate.
     pub fn loms(&self) -> anyhow::Result<LomsClient<Channel>> {
-        let channel = self.channel(self.addresses.loms.grpc.port(), Some("client"), "loms.Loms")?;
-        Ok(LomsClient::new(channel))
+        self.loms_at(self.addresses.loms.grpc.port())
+    }
+
+    /// A client of a LOMS on another port.
+    pub fn loms_at(&self, port: u16) -> anyhow::Result<LomsClient<Channel>> {
+        Ok(LomsClient::new(self.channel(port, Some("client"), "loms.Loms")?))
     }
 
     /// A client of LOMS that shows no certificate.
@@ -93,7 +100,11 @@ impl World {
 
     /// A client of notifications, with the development client's certificate.
     pub fn notifications(&self) -> anyhow::Result<NotificationsClient<Channel>> {
-        let port = self.addresses.notifications.grpc.port();
+        self.notifications_at(self.addresses.notifications.grpc.port())
+    }
+
+    /// A client of notifications on another port.
+    pub fn notifications_at(&self, port: u16) -> anyhow::Result<NotificationsClient<Channel>> {
         Ok(NotificationsClient::new(self.channel(port, Some("client"), "notifications.Notifications")?))
     }
 

@@ -22,9 +22,9 @@ use crate::{
     grpc::Service,
     kafka::publisher::Publisher,
     metrics,
-    outbox_watch::OutboxWatch,
     relay::Relay,
     usecase::{Orders, Stocks},
+    watch::Watch,
 };
 
 /// The full name of the service.
@@ -65,7 +65,7 @@ impl App {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         metrics::register();
         let port = Port::open_public(&config.service.grpc).await?;
-        let process = Process::start(SERVICE, &config.service).await?;
+        let process = Process::start(<Loms as cli::Service>::NAME, SERVICE, &config.service).await?;
         Ok(Self { config, port, process })
     }
 
@@ -99,7 +99,7 @@ impl App {
 
         process.work(Expiry::new(orders), Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(OutboxWatch::new(database.clone()), Wake::default());
+        process.work(Watch::new(database.clone()), Wake::default());
         process.serve(port, router, database).await
     }
 }

@@ -30,6 +30,9 @@ pub enum StockCommand {
     Import {
         /// The file; stock that it does not name stays as it is
         file: PathBuf,
+        /// Only where there is no stock yet
+        #[arg(long)]
+        first: bool,
     },
     /// Print all stock as CSV: warehouse_id,sku,on_hand,reserved,free
     List,
@@ -41,7 +44,10 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
     let database = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", config, migrations));
     let stocks = Stocks::new(database.await.context("Postgres does not answer (postgres.connection_string)")??);
     match command {
-        StockCommand::Import { file } => {
+        StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
+            println!("there is stock already: nothing is imported");
+        }
+        StockCommand::Import { file, .. } => {
             let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let lines = stocks.import(StockFile::parse(&text)).await.map_err(|error| match error {
                 ImportError::Faults(_) => anyhow::Error::from(error).context(file.display().to_string()),

@@ -8,8 +8,6 @@ use platform::{
     worker::{Next, Step},
 };
 
-use tracing::info;
-
 use crate::usecase::Orders;
 
 /// How many orders are cancelled in one transaction.
@@ -38,9 +36,6 @@ impl Step for Expiry {
     async fn step(&mut self) -> Result<Next, Failure> {
         let expired = self.orders.expire(BATCH).await?;
         if expired > 0 {
-            info!(orders = expired, "unpaid orders are cancelled");
-        }
-        if expired == BATCH {
             return Ok(Next::Worked);
         }
         let next = self.orders.next_expiry().await?.unwrap_or(LONGEST_PAUSE);

@@ -8,7 +8,7 @@ pub mod expiry;
 mod grpc;
 pub mod kafka;
 mod metrics;
-pub mod outbox_watch;
 pub mod relay;
 pub mod store;
 pub mod usecase;
+pub mod watch;

@@ -6,7 +6,7 @@
 //! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use platform::{
     failure::Failure,
@@ -50,7 +50,7 @@ impl Step for Relay {
             self.behind = 0;
             return Ok(Next::Idle(PAUSE));
         };
-        let last = last.id;
+        let (last, began) = (last.id, Instant::now());
         let results = self.publisher.publish(&wave).await?;
         let mut published = Vec::with_capacity(wave.len());
         let mut failures = Vec::new();
@@ -62,8 +62,7 @@ impl Step for Relay {
         }
         outbox::delete(&mut transaction, &published).await?;
         transaction.commit().await?;
-        metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
-        metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
+        metrics::observe_wave(published.len(), failures.len(), began.elapsed());
         let Some(failure) = failures.into_iter().next() else { return Ok(Next::Worked) };
         self.behind = last;
         // The broker takes some: what it does not take is no reason to leave the rest alone.

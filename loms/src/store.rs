@@ -1,6 +1,8 @@
 //! Everything that LOMS asks of its database. Functions take a transaction where their work is a part of one, and the
 //! database where it stands alone.
 
+use std::time::Duration;
+
 use platform::failure::Failure;
 
 mod changes;
@@ -10,6 +12,15 @@ pub mod reservations;
 pub mod stock;
 
 pub use changes::apply;
+
+/// How much waits for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many.
+    pub count: i64,
+    /// For how long the oldest of them has waited; zero if there are none.
+    pub oldest_age: Duration,
+}
 
 /// A number of a row as the type that stands for it.
 fn read<T>(value: impl Into<i64>) -> Result<T, Failure>

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use platform::{postgres::Database, worker::Wake};
 
-use crate::{domain::transition::Transition, metrics};
+use crate::{
+    domain::transition::Transition,
+    metrics::{self, Units},
+};
 
 pub mod cancel;
 pub mod create;
@@ -29,9 +32,9 @@ impl Orders {
         Self { database, payment_timeout, relay }
     }
 
-    /// To be called when changes are committed.
-    fn committed(&self, transitions: &[Transition]) {
-        metrics::count_statuses(transitions);
+    /// To be called when changes are committed, with the units that they moved.
+    fn committed<'a>(&self, transitions: impl IntoIterator<Item = &'a Transition>, units: Units) {
+        metrics::count_transitions(transitions, units);
         self.relay.wake();
     }
 }

@@ -131,7 +131,7 @@ impl Started {
 pub async fn start(config: &Config, settings: Settings, pause: &Pause) -> anyhow::Result<Option<Started>> {
     metrics::register();
     let port = Port::open_public(&config.service.grpc).await?;
-    let process = Process::start(SERVICE, &config.service).await?;
+    let process = Process::start(Notifications::NAME, SERVICE, &config.service).await?;
     let migrations = Notifications::migrations();
     let connect = Database::connect(Notifications::NAME, &config.service.postgres, &migrations);
     let Some(database) = process.unless_stopped(connect).await.transpose()? else { return Ok(None) };
@@ -164,9 +164,8 @@ fn work(
         }
         None => info!("telegram is not set: messages are kept and logged, and nobody is told"),
     }
-    process.work(Measure::new(database.clone()), Wake::default());
-
     let consumer = Consumer::join(&config.brokers, &settings.topic, &settings.group, pause.clone(), process.stop())?;
+    process.work(Measure::new(database.clone(), consumer.lag()?), Wake::default());
     let dead_letters = DeadLetters::new(&config.brokers, &settings.dead_letter_topic)?;
     let events = RecordEvents::new(database.clone(), config.telegram.is_some().then_some(arrived));
     process.work(Consume::new(consumer, events, dead_letters), Wake::default());

@@ -35,7 +35,7 @@ impl FromSection for Config {
 /// `telegram`: the bot that tells users.
 #[derive(Debug, Clone)]
 pub struct TelegramConfig {
-    /// `api_url`: where the Bot API is.
+    /// `api_url`: where the Bot API is; with an empty `api_key`, `stand_in` takes its place.
     pub api_url: ApiUrl,
     /// `api_key`: the bot's token; whoever has it speaks for the bot.
     pub api_key: SecretString,
@@ -46,9 +46,18 @@ pub struct TelegramConfig {
 impl FromSection for TelegramConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
         let api_url = section.with_default("api_url", ApiUrl::default());
-        let api_key: Option<Token> = section.required("api_key");
+        let stand_in: Option<Option<ApiUrl>> = section.optional("stand_in");
+        let key: Option<Key> = section.required("api_key");
         let chat_id = section.required("chat_id");
-        Some(Self { api_url: api_url?, api_key: api_key?.0, chat_id: chat_id? })
+        let (api_url, api_key) = match (key?, stand_in?) {
+            (Key::Token(token), _) => (api_url?, token),
+            (Key::Empty, Some(stand_in)) => (stand_in, STAND_IN_KEY.into()),
+            (Key::Empty, None) => {
+                section.reject("api_key", NO_TOKEN);
+                return None;
+            }
+        };
+        Some(Self { api_url, api_key, chat_id: chat_id? })
     }
 }
 
@@ -79,16 +88,25 @@ impl FromText for ApiUrl {
     }
 }
 
-/// A bot's token: it becomes a segment of a path as it is.
-struct Token(SecretString);
+/// What a key must be.
+const NO_TOKEN: &str = "must be a bot's token: letters, digits, and the characters : _ - .";
 
-impl FromText for Token {
+/// A stand-in takes any.
+const STAND_IN_KEY: &str = "stand-in";
+
+/// A bot's token, which becomes a segment of a path as it is, or none.
+enum Key {
+    Token(SecretString),
+    Empty,
+}
+
+impl FromText for Key {
     fn from_text(text: &str) -> Result<Self, String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b":_-.".contains(&byte);
-        if text.is_empty() || !text.bytes().all(fits) {
-            return Err("must be a bot's token: letters, digits, and the characters : _ - .".into());
+        if !text.bytes().all(fits) {
+            return Err(NO_TOKEN.into());
         }
-        Ok(Self(text.to_owned().into()))
+        Ok(if text.is_empty() { Self::Empty } else { Self::Token(text.to_owned().into()) })
     }
 }
 

@@ -92,7 +92,7 @@ impl Step for Consume {
             None => {
                 let records = self.consumer.batch(self.debts.due_in().map_or(PATIENCE, |due| due.min(PATIENCE))).await;
                 self.debts.forget_unless(self.consumer.generation());
-                Batch::read(records)
+                Batch::read(records, self.consumer.group_name())
             }
         };
         if batch.is_empty() && !self.debts.are_due() {
@@ -102,10 +102,13 @@ impl Step for Consume {
             self.batch = Some(batch);
             return Err(failure);
         }
+        let Batch { arrivals, unreadable, done } = batch;
+        // Their spans end here: the events are kept.
+        drop(arrivals);
         let mut letters = self.debts.take_due();
-        letters.extend(batch.unreadable);
+        letters.extend(unreadable);
         let failed = self.write(letters).await;
-        self.settle(batch.done, failed);
+        self.settle(done, failed);
         Ok(Next::Worked)
     }
 }

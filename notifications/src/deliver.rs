@@ -32,9 +32,9 @@ impl Deliver {
         Self { next, rest, failures: 0, rest_until: None }
     }
 
-    fn rest_for(&mut self, pause: Duration) -> Next {
+    /// Has the next steps find nothing to do for a while.
+    fn rest_for(&mut self, pause: Duration) {
         self.rest_until = Instant::now().checked_add(pause);
-        Next::Idle(pause)
     }
 }
 
@@ -47,17 +47,15 @@ impl Step for Deliver {
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             return Ok(Next::Idle(left));
         }
-        match self.next.run().await? {
-            None => Ok(Next::Idle(POLL)),
-            Some(Verdict::Sent | Verdict::Dead(_)) => {
-                self.failures = 0;
-                Ok(Next::Worked)
-            }
-            Some(Verdict::Postponed { pause, rate_limited: true, .. }) => Ok(self.rest_for(pause)),
-            Some(Verdict::Postponed { rate_limited: false, .. }) => {
+        let Some(verdict) = self.next.run().await? else { return Ok(Next::Idle(POLL)) };
+        match verdict {
+            Verdict::Sent | Verdict::Dead(_) => self.failures = 0,
+            Verdict::Postponed { pause, rate_limited: true, .. } => self.rest_for(pause),
+            Verdict::Postponed { rate_limited: false, .. } => {
                 self.failures = self.failures.saturating_add(1);
-                Ok(self.rest_for(self.rest.pause(self.failures)))
+                self.rest_for(self.rest.pause(self.failures));
             }
         }
+        Ok(Next::Worked)
     }
 }

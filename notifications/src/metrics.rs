@@ -2,8 +2,23 @@
 
 use std::sync::LazyLock;
 
-use platform::metrics::{counter, counters, gauge, latency};
+use chrono::{DateTime, Utc};
+use platform::metrics::{counter, counters, gauge, histogram, latency, postgres};
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+/// The names of transactions, and of statements outside of any.
+const TRANSACTIONS: [&str; 7] = [
+    "claim_delivery",
+    "keep_messages",
+    "mark_dead",
+    "mark_sent",
+    "measure_backlog",
+    "postpone_delivery",
+    "read_history",
+];
+
+/// Seconds are usual, and half an hour is what an outage may take.
+const AGE_BUCKETS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 
 /// Events by what became of them: `stored`, `duplicate`, `dead_lettered`.
 pub static EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -11,6 +26,14 @@ pub static EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "notifications_events_total",
         "Order events read, by result: stored, duplicate or dead_lettered.",
         &["result"],
+    )
+});
+/// How old events are when they are kept.
+pub static EVENT_AGE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "notifications_event_age_seconds",
+        "Time from an event's OccurredAt until it was stored, in seconds; duplicates do not count.",
+        &AGE_BUCKETS,
     )
 });
 /// Dead letters that the broker did not take yet.
@@ -31,7 +54,7 @@ pub static PAUSED: LazyLock<IntGauge> =
 pub static LAG: LazyLock<IntGauge> = LazyLock::new(|| {
     gauge(
         "notifications_consumer_lag_events",
-        "Events in the partitions of this replica whose offsets are not committed yet.",
+        "Events in the partitions of this replica that are not committed yet, paused or not.",
     )
 });
 /// Attempts to deliver, by result: `sent`, `rate_limited`, `failed`, `dead`.
@@ -40,6 +63,14 @@ pub static DELIVERIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "notifications_deliveries_total",
         "Attempts to deliver a message, by result: sent, rate_limited, failed (both are tried again) or dead (refused for good).",
         &["result"],
+    )
+});
+/// How old messages are when Telegram takes them.
+pub static DELIVERY_AGE_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
+    histogram(
+        "notifications_delivery_age_seconds",
+        "Time from an event's OccurredAt until Telegram took its message, in seconds.",
+        &AGE_BUCKETS,
     )
 });
 /// How long Telegram takes.
@@ -62,18 +93,38 @@ pub static OLDEST_DUE_SECONDS: LazyLock<IntGauge> = LazyLock::new(|| {
 
 /// Shows every metric from the start, at zero.
 pub fn register() {
+    postgres::declare(&TRANSACTIONS);
     for result in ["stored", "duplicate", "dead_lettered"] {
         EVENTS.with_label_values(&[result]);
     }
     for result in ["sent", "rate_limited", "failed", "dead"] {
         DELIVERIES.with_label_values(&[result]);
     }
+    LazyLock::force(&EVENT_AGE_SECONDS);
     LazyLock::force(&DEAD_LETTERS_OWED);
     LazyLock::force(&DEAD_LETTER_FAILURES);
     LazyLock::force(&PAUSED);
     LazyLock::force(&LAG);
+    LazyLock::force(&DELIVERY_AGE_SECONDS);
     LazyLock::force(&TELEGRAM_SECONDS);
     LazyLock::force(&DUE);
     LazyLock::force(&DEAD);
     LazyLock::force(&OLDEST_DUE_SECONDS);
+}
+
+/// How long ago that was; not below zero, should clocks differ.
+pub fn age_seconds(moment: DateTime<Utc>) -> f64 {
+    (Utc::now() - moment).as_seconds_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::testing::transactions_of;
+
+    use super::*;
+
+    #[test]
+    fn every_transaction_is_declared() {
+        assert_eq!(transactions_of(env!("CARGO_MANIFEST_DIR")), TRANSACTIONS);
+    }
 }

@@ -66,7 +66,10 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
     }
 }
 
-async fn render() -> Response {
+async fn render(State(readiness): State<Readiness>) -> Response {
+    if let Some(database) = readiness.0.database.get() {
+        database.measure_pool();
+    }
     match metrics::render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

@@ -1,4 +1,7 @@
-//! The command line that every service has: `serve` (the default), `migrate`, `check-config`, and its own commands.
+//! The command line that every service has: `serve` (the default), `migrate`, `check-config`, `health`, and its own
+//! commands.
+
+mod health;
 
 use std::{
     env,
@@ -72,6 +75,8 @@ enum Command<C: Subcommand> {
     Migrate(Migrate),
     /// Check the configuration file and report every fault of it
     CheckConfig,
+    /// Ask the service that runs with the configuration file whether it is ready
+    Health,
     #[command(flatten)]
     Own(C),
 }
@@ -99,7 +104,7 @@ pub fn main<S: Service>() -> ExitCode {
         }
     };
     match run::<S>(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if error.is::<Faults>() => {
             eprintln!("{error}");
             ExitCode::from(EX_USAGE)
@@ -111,7 +116,8 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
+/// Runs a command; answers the exit code of one that has said what there is to say.
+fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
     let file = cli
         .config
         .or_else(|| env::var_os(S::CONFIG_VARIABLE).map(PathBuf::from))
@@ -122,10 +128,14 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => {
                 let config = load()?;
-                let telemetry = Telemetry::install(S::NAME, &config.as_ref().log, config.as_ref().jaeger.as_ref())?;
+                let ServiceConfig { log, jaeger, graylog, .. } = config.as_ref();
+                let telemetry = Telemetry::install(S::NAME, log, jaeger.as_ref(), graylog.as_ref())?;
                 let served = S::serve(config).await;
-                telemetry.shut_down();
-                served
+                if let Err(error) = &served {
+                    tracing::error!(error = chain(error.as_ref()), "the service ends");
+                }
+                telemetry.shut_down().await;
+                Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
             Command::Migrate(Migrate { revert, url_from }) => {
                 let postgres = match url_from {
@@ -134,14 +144,19 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<()> {
                 };
                 let (before, after) = postgres::migrate(&postgres, &S::migrations(), revert).await?;
                 report(S::NAME, before.into_iter().collect(), after.into_iter().collect());
-                Ok(())
+                Ok(ExitCode::SUCCESS)
             }
             Command::CheckConfig => {
                 load()?;
                 println!("{}: ok", file.display());
-                Ok(())
+                Ok(ExitCode::SUCCESS)
             }
-            Command::Own(command) => S::run(command, load()?).await,
+            Command::Health => {
+                health::ask(&load()?.as_ref().admin).await?;
+                println!("ready");
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Own(command) => S::run(command, load()?).await.map(|()| ExitCode::SUCCESS),
         }
     })
 }

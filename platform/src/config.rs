@@ -213,8 +213,11 @@ impl<'a> Section<'a> {
     }
 }
 
+/// A key, up to where a value begins that lost the space before it: it may be a secret.
 fn shown(key: &Value) -> String {
-    serde_yaml::to_string(key).map_or_else(|_| "?".into(), |text| text.trim().to_owned())
+    let text = serde_yaml::to_string(key).unwrap_or_else(|_| "?".into());
+    let key = text.trim().trim_matches('\'').split(':').next();
+    key.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

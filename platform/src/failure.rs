@@ -1,7 +1,7 @@
 //! What no use case foresees: a dependency that does not answer, or a defect. Callers learn which of the two it is,
 //! the log learns the cause.
 
-use std::{error::Error, sync::Arc};
+use std::{any::Any, error::Error, sync::Arc};
 
 /// The error of a cause, shared so that a failure can be cloned.
 type Cause = Arc<dyn Error + Send + Sync>;
@@ -39,6 +39,16 @@ impl Failure {
         Self::Unforeseen(source.into().into())
     }
 
+    /// Its kind, for traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Contention(_) => "contention",
+            Self::Unforeseen(_) => "unforeseen",
+        }
+    }
+
     /// Whether the same transaction may succeed when it runs again at once.
     pub fn is_contention(&self) -> bool {
         matches!(self, Self::Contention(_))
@@ -59,4 +69,10 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         next = cause.source();
     }
     line
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }

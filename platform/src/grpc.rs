@@ -3,6 +3,8 @@
 pub mod client;
 pub mod server;
 
+use std::fmt;
+
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
@@ -16,20 +18,17 @@ pub struct Method {
     pub name: String,
 }
 
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.service, self.name)
+    }
+}
+
 impl Method {
     /// Reads `/package.Service/Method`.
     pub fn of_path(path: &str) -> Option<Self> {
         let (service, name) = path.strip_prefix('/')?.split_once('/')?;
         Some(Self { service: service.to_owned(), name: name.to_owned() })
-    }
-
-    /// Its labels in metrics; every RPC of the fleet is unary.
-    fn labels(&self) -> [&str; 3] {
-        ["unary", &self.service, &self.name]
-    }
-
-    fn labels_with<'a>(&'a self, code: &'a str) -> [&'a str; 4] {
-        ["unary", &self.service, &self.name, code]
     }
 }
 
@@ -45,12 +44,33 @@ pub fn methods(descriptors: &[u8], service: &str) -> Result<Vec<Method>, prost::
         .collect())
 }
 
-/// Every code, in the order of its number.
-fn codes() -> impl Iterator<Item = Code> {
-    (0..=16).map(Code::from_i32)
+/// The name of a code in metrics, as grpc-go writes it.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    CODES[code as usize].0
 }
 
-/// The name of a code in labels and logs, as grpc-go writes it.
-fn code_name(code: Code) -> String {
-    if code == Code::Ok { "OK".to_owned() } else { format!("{code:?}") }
+/// The name of a code in traces and logs, as the gRPC specification writes it.
+fn code_text(code: Code) -> &'static str {
+    CODES[code as usize].1
 }
+
+/// Both names of every code, in the order of its number.
+const CODES: [(&str, &str); 17] = [
+    ("OK", "OK"),
+    ("Canceled", "CANCELLED"),
+    ("Unknown", "UNKNOWN"),
+    ("InvalidArgument", "INVALID_ARGUMENT"),
+    ("DeadlineExceeded", "DEADLINE_EXCEEDED"),
+    ("NotFound", "NOT_FOUND"),
+    ("AlreadyExists", "ALREADY_EXISTS"),
+    ("PermissionDenied", "PERMISSION_DENIED"),
+    ("ResourceExhausted", "RESOURCE_EXHAUSTED"),
+    ("FailedPrecondition", "FAILED_PRECONDITION"),
+    ("Aborted", "ABORTED"),
+    ("OutOfRange", "OUT_OF_RANGE"),
+    ("Unimplemented", "UNIMPLEMENTED"),
+    ("Internal", "INTERNAL"),
+    ("Unavailable", "UNAVAILABLE"),
+    ("DataLoss", "DATA_LOSS"),
+    ("Unauthenticated", "UNAUTHENTICATED"),
+];

@@ -31,7 +31,7 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        debug!(%error, reason, "librdkafka");
+        debug!(error = format!("{error}: {reason}"), "librdkafka");
     }
 }
 

@@ -1,82 +1,38 @@
-//! Metrics of the process, in the default registry of the `prometheus` crate, and those that every service has.
+//! Metrics of the process, in the default registry of the `prometheus` crate. What every service has is declared in the
+//! modules below; `docs/metrics.md` lists all.
+
+pub mod postgres;
+pub(crate) mod rpc;
+mod runtime;
+pub(crate) mod telemetry;
 
 use std::sync::LazyLock;
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder,
-    core::Collector,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    TextEncoder, core::Collector,
 };
 
 /// Bounds of latency histograms in seconds: they can show half a millisecond and ten seconds.
 pub const LATENCY_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Names and labels are those that go-grpc-prometheus made usual.
-const RPC_LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
-const RPC_CODE_LABELS: [&str; 4] = ["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
-
-/// Calls that began on the server.
-pub static SERVER_STARTED: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counters("grpc_server_started_total", "RPCs started on the server.", &RPC_LABELS));
-/// Calls that the server answered, by code.
-pub static SERVER_HANDLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "grpc_server_handled_total",
-        "RPCs completed on the server, regardless of success or failure.",
-        &RPC_CODE_LABELS,
-    )
-});
-/// How long the server took.
-pub static SERVER_HANDLING_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    latencies(
-        "grpc_server_handling_seconds",
-        "Time from the start of an RPC to its answer by the server, in seconds.",
-        &RPC_LABELS,
-    )
-});
-/// Calls that began on the client.
-pub static CLIENT_STARTED: LazyLock<IntCounterVec> =
-    LazyLock::new(|| counters("grpc_client_started_total", "RPCs started by the client.", &RPC_LABELS));
-/// Calls that the client saw end, by code.
-pub static CLIENT_HANDLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "grpc_client_handled_total",
-        "RPCs completed by the client, regardless of success or failure.",
-        &RPC_CODE_LABELS,
-    )
-});
-/// How long the client waited.
-pub static CLIENT_HANDLING_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    latencies(
-        "grpc_client_handling_seconds",
-        "Time from the start of an RPC to its answer as the client saw it, in seconds.",
-        &RPC_LABELS,
-    )
-});
-/// Transactions by name, from begin to commit or rollback.
-pub static TRANSACTION_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    latencies(
-        "postgres_transaction_seconds",
-        "Time from the begin of a transaction to its end, in seconds.",
-        &["transaction"],
-    )
-});
-/// Transactions that ran again after a serialization failure or deadlock.
-pub static TRANSACTION_RETRIES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "postgres_transaction_retries_total",
-        "Transactions run again after a serialization failure or a deadlock.",
-        &["transaction"],
-    )
-});
 /// Steps of background work, by outcome.
-pub static WORKER_STEPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+pub(crate) static WORKER_STEPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counters(
         "worker_steps_total",
         "Steps of background work by outcome: worked, idle or failed.",
         &["worker", "outcome"],
     )
 });
+
+/// Shows at zero what every service has, and which build this is.
+pub fn declare(service: &str) {
+    runtime::declare(service);
+    rpc::declare();
+    postgres::declare(&[]);
+    telemetry::declare();
+}
 
 /// A counter that is registered.
 pub fn counter(name: &str, help: &str) -> IntCounter {
@@ -93,14 +49,24 @@ pub fn gauge(name: &str, help: &str) -> IntGauge {
     registered(IntGauge::new(name, help))
 }
 
+/// Gauges by label that are registered.
+pub fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    registered(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
 /// A histogram of latencies in seconds that is registered.
 pub fn latency(name: &str, help: &str) -> Histogram {
-    registered(Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.into())))
+    histogram(name, help, &LATENCY_BUCKETS)
 }
 
 /// Histograms of latencies in seconds, by label, that are registered.
 pub fn latencies(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.into()), labels))
+}
+
+/// A histogram with these bounds that is registered.
+pub fn histogram(name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    registered(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
 }
 
 #[allow(clippy::expect_used, reason = "names are constants: a bad or doubled one shows in the first test")]
@@ -112,6 +78,7 @@ fn registered<C: Collector + Clone + 'static>(metric: prometheus::Result<C>) -> 
 
 /// Everything that is registered, in the text format of Prometheus.
 pub fn render() -> Result<Vec<u8>, prometheus::Error> {
+    runtime::measure();
     let mut text = Vec::new();
     TextEncoder::new().encode(&prometheus::gather(), &mut text)?;
     Ok(text)

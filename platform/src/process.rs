@@ -17,6 +17,8 @@ use tracing::{error, info, warn};
 use crate::{
     admin::{self, Readiness},
     config::service::ServiceConfig,
+    failure::panic_text,
+    metrics,
     net::Port,
     postgres::Database,
     worker::{self, Step, Wake},
@@ -38,8 +40,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the admin port and listens to signals; `service` is the full name of the service, `package.Service`.
-    pub async fn start(service: &'static str, config: &ServiceConfig) -> anyhow::Result<Self> {
+    /// Opens the admin port and listens to signals; `name` is the name of the process, and `service` the full name of
+    /// its service, `package.Service`.
+    pub async fn start(name: &str, service: &'static str, config: &ServiceConfig) -> anyhow::Result<Self> {
+        metrics::declare(name);
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
         let readiness = Readiness::default();
@@ -98,8 +102,8 @@ impl Process {
         let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
         self.work.spawn(async move {
             let work = AssertUnwindSafe(worker::run(step, wake, stop.clone()));
-            if work.catch_unwind().await.is_err() {
-                error!(worker = S::NAME, "panicked; the service stops");
+            if let Err(panic) = work.catch_unwind().await {
+                error!(worker = S::NAME, error = panic_text(&*panic), "panicked; the service stops");
                 panicked.cancel();
                 stop.cancel();
             }
@@ -119,7 +123,10 @@ impl Process {
         self.report(ServingStatus::NotServing).await;
         self.work.close();
         if tokio::time::timeout(self.grace_period, self.work.wait()).await.is_err() {
-            warn!(grace_period = ?self.grace_period, "calls or steps still ran at the end of the grace period and are cut off");
+            warn!(
+                grace_period_s = self.grace_period.as_secs_f64(),
+                "calls or steps still ran at the end of the grace period and are cut off"
+            );
         }
         self.admin_stop.cancel();
         // An operator's connection that stays open must not hold up the end.

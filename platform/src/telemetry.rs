@@ -1,28 +1,41 @@
 //! Logs and traces of the process: spans carry a trace id that travels between services as W3C `traceparent`, log
-//! lines show it, and spans are exported by OTLP where that is configured.
+//! lines show it, and both leave the process where that is configured: spans by OTLP, lines as GELF.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use opentelemetry::{KeyValue, trace::TracerProvider as _};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
-use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt::format::JsonFields, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tracing::{Level, Metadata, level_filters::LevelFilter};
+use tracing_subscriber::{Layer as _, filter::filter_fn, layer::SubscriberExt as _};
 
-use crate::config::service::{JaegerConfig, LogConfig};
+use crate::config::service::{GraylogConfig, JaegerConfig, LogConfig};
 
+mod console;
+mod export;
+mod fields;
+mod gelf;
 mod json;
+mod levels;
+mod lines;
+pub(crate) mod steps;
+mod text;
 pub mod trace;
 
-/// How long the last spans may take to leave when the process ends.
+use console::Console;
+use lines::Lines;
+
+/// How long the last spans and log messages may take to leave when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long log messages may take when the spans are gone, at the least.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// What must be flushed at the end of the process.
-#[must_use = "spans are lost unless it is shut down at the end"]
+#[must_use = "spans and log messages are lost unless it is shut down at the end"]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    graylog: Option<gelf::Sending>,
 }
 
 impl Telemetry {
@@ -30,47 +43,56 @@ impl Telemetry {
     ///
     /// Log lines are JSON, or text for people where standard output is a terminal. `RUST_LOG` overrides the
     /// configured level.
-    pub fn install(service: &'static str, log: &LogConfig, jaeger: Option<&JaegerConfig>) -> anyhow::Result<Self> {
+    pub fn install(
+        service: &'static str,
+        log: &LogConfig,
+        jaeger: Option<&JaegerConfig>,
+        graylog: Option<&GraylogConfig>,
+    ) -> anyhow::Result<Self> {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        let provider = tracer_provider(service, jaeger)?;
-        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("fleet"));
-        let filter = match std::env::var("RUST_LOG") {
-            Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives).context("RUST_LOG")?,
-            Ok(_) | Err(_) => EnvFilter::try_new(&log.level).context("log.level")?,
-        };
-        let lines = tracing_subscriber::fmt::layer();
-        let lines = if std::io::stdout().is_terminal() {
-            lines.with_target(false).boxed()
-        } else {
-            lines.fmt_fields(JsonFields::default()).event_format(json::Json).boxed()
-        };
-        tracing_subscriber::registry()
-            .with(spans.with_filter(tracing_subscriber::filter::LevelFilter::INFO))
-            .with(lines.with_filter(filter))
-            .try_init()
-            .context("logging is set up once in a process")?;
-        Ok(Self { provider })
+        let provider = export::provider(service, jaeger)?;
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("fleet"))
+            .with_location(false)
+            .with_threads(false)
+            .with_tracked_inactivity(false)
+            .with_target(false)
+            .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::INFO));
+        let filter = levels::filter(log)?;
+        let (gelf, delivery) = graylog.map(gelf::Gelf::new).unzip();
+        let console = Console::of_stdout();
+        let lines = Lines::new(service, move |line| {
+            console.write(line);
+            if let Some(gelf) = &gelf {
+                gelf.send(line);
+            }
+        });
+        // Not `try_init`: it takes in the records of the crate `log` too, and whoever asks there whether a level is enabled
+        // leaves the answer behind for the next span of the thread, which is lost then.
+        tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)),
+        )
+        .context("logging is set up once in a process")?;
+        Ok(Self { provider, graylog: delivery.map(gelf::Sending::begin) })
     }
 
     /// Sends what is still to be sent.
-    pub fn shut_down(self) {
-        if let Err(error) = self.provider.shutdown_with_timeout(FLUSH_TIMEOUT) {
+    pub async fn shut_down(self) {
+        let Self { provider, graylog } = self;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        let spans = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH_TIMEOUT));
+        if let Ok(Err(error)) = spans.await {
             tracing::warn!(%error, "the last spans could not be sent");
+        }
+        if let Some(graylog) = graylog {
+            // It has gone on all the while, so little is left.
+            graylog.finish(deadline.max(Instant::now() + LAST_WORDS)).await;
         }
     }
 }
 
-fn tracer_provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> anyhow::Result<SdkTracerProvider> {
-    let resource = Resource::builder()
-        .with_service_name(service)
-        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .build();
-    let builder = SdkTracerProvider::builder().with_resource(resource);
-    let Some(jaeger) = jaeger else { return Ok(builder.build()) };
-    let exporter = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(&jaeger.endpoint)
-        .build()
-        .context("jaeger.endpoint cannot be used")?;
-    Ok(builder.with_batch_exporter(exporter).build())
+/// Spans of our own, and the warnings within them; libraries have spans too, which say nothing to a reader.
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    let level = if metadata.is_span() { Level::INFO } else { Level::WARN };
+    *metadata.level() <= level && levels::is_ours(metadata)
 }

@@ -2,7 +2,7 @@
 //! `stack with -- COMMAND`, which sets the variables below.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{env, future::Future, str::FromStr as _, time::Duration};
+use std::{collections::BTreeSet, env, fs, future::Future, path::Path, str::FromStr as _, time::Duration};
 
 use sqlx::{
     ConnectOptions as _, Executor as _, PgPool,
@@ -65,6 +65,27 @@ pub fn brokers() -> Vec<String> {
 
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, or `stack with -- cargo test`"))
+}
+
+/// The names, in order, of all transactions and single statements in the sources of the crate in `directory`.
+pub fn transactions_of(directory: &str) -> Vec<String> {
+    fn gather(directory: &Path, names: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).expect("the sources can be listed") {
+            let path = entry.expect("the sources can be listed").path();
+            if path.is_dir() {
+                gather(&path, names);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("the sources are text");
+            for begin in ["begin(\"", "single(\""] {
+                let found = text.split(begin).skip(1).filter_map(|rest| rest.split('"').next());
+                names.extend(found.map(str::to_owned));
+            }
+        }
+    }
+    let mut names = BTreeSet::new();
+    gather(&Path::new(directory).join("src"), &mut names);
+    names.into_iter().collect()
 }
 
 /// Waits until a condition answers something; fails the test, naming `what`, if it takes too long.

@@ -6,11 +6,15 @@ use std::{future::Future, sync::Arc, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, info, info_span, warn};
+use tracing::{Instrument as _, debug, field::Empty, info, info_span, warn};
 
 use crate::{
     failure::{Failure, chain},
     metrics,
+    telemetry::{
+        steps::{IDLE, OUTCOME},
+        trace,
+    },
 };
 
 /// How long the loop waits after a failure, doubling with each that follows.
@@ -56,21 +60,33 @@ pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
     let (worked, idle, failed) = (count("worked"), count("idle"), count("failed"));
     let mut backoff = None;
     while !stop.is_cancelled() {
-        let span = info_span!(parent: None, "step", otel.name = S::NAME, worker = S::NAME);
+        let span = info_span!(
+            parent: None,
+            "step",
+            otel.name = S::NAME,
+            otel.status_code = Empty,
+            "error.type" = Empty,
+            worker = S::NAME,
+            worker.outcome = "running",
+        );
         let outcome = step.step().instrument(span.clone()).await;
         if outcome.is_ok() && backoff.take().is_some() {
             info!(worker = S::NAME, "works again");
         }
         let pause = match outcome {
             Ok(Next::Worked) => {
+                span.record(OUTCOME, "worked");
                 worked.inc();
                 continue;
             }
             Ok(Next::Idle(pause)) => {
+                span.record(OUTCOME, IDLE);
                 idle.inc();
                 pause
             }
             Err(failure) => {
+                span.record(OUTCOME, "failed");
+                trace::fail(&span, failure.kind());
                 failed.inc();
                 let error = chain(&failure);
                 // The first failure of a row is news, the next ones are not.

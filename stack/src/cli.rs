@@ -5,7 +5,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use clap::{Parser, Subcommand};
 use stack::{
     certs::{self, Outcome},
-    fleet,
+    fleet, health,
     product_service::ProductService,
     signals::StopSignals,
     telegram::Telegram,
@@ -73,6 +73,9 @@ enum Command {
         #[arg(long)]
         key: Option<String>,
     },
+    /// Ask a stand-in that runs alone whether it does its work.
+    #[command(subcommand)]
+    Health(Health),
     /// Run a command beside a private Postgres and broker: TEST_POSTGRES_URL and TEST_KAFKA_BROKERS.
     With {
         /// Use this broker instead of a private one.
@@ -81,6 +84,25 @@ enum Command {
         /// The command and its arguments.
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Health {
+    /// That for ProductService.
+    ProductService {
+        /// Where it is, by a name that its certificate is valid for.
+        #[arg(long, default_value = "https://localhost:50054")]
+        address: String,
+        /// The directory with the authority of its certificate.
+        #[arg(long, default_value = "certs")]
+        certs: PathBuf,
+    },
+    /// That for Telegram.
+    Telegram {
+        /// Where it is.
+        #[arg(long, default_value = "http://127.0.0.1:8091")]
+        address: String,
     },
 }
 
@@ -115,6 +137,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
             println!("the Telegram stand-in listens on {}", telegram.address());
             signals.next().await;
         }
+        Command::Health(Health::ProductService { address, certs }) => health::product_service(address, &certs).await?,
+        Command::Health(Health::Telegram { address }) => health::telegram(&address).await?,
         Command::With { kafka, command } => return with::run(kafka, &command).await,
     }
     Ok(0)

@@ -14,6 +14,7 @@ use proto::{
 };
 
 mod calls;
+mod lookup;
 mod narrator;
 
 use calls::{Calls, free};
@@ -43,6 +44,7 @@ pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
     story.leave_unpaid().await?;
     story.run_out_of_stock().await?;
     println!("\nThat is all: everything happened as it should.");
+    println!("\n{}", lookup::of(&story.purchase_trace, fleet));
     Ok(())
 }
 
@@ -52,6 +54,8 @@ struct Story<'a> {
     /// Shoppers that nobody used before, so that the story can be told again.
     anna: i64,
     boris: i64,
+    /// The trace of Anna's purchase.
+    purchase_trace: String,
 }
 
 impl<'a> Story<'a> {
@@ -60,7 +64,7 @@ impl<'a> Story<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let anna = i64::try_from(now.as_millis())?;
         println!("Anna is user {anna}, Boris is user {}. Every call below can be repeated with grpcurl.", anna + 1);
-        Ok(Self { fleet, calls, anna, boris: anna + 1 })
+        Ok(Self { fleet, calls, anna, boris: anna + 1, purchase_trace: String::new() })
     }
 
     async fn browse(&mut self) -> anyhow::Result<()> {
@@ -100,6 +104,8 @@ impl<'a> Story<'a> {
         let before = self.calls.stocks(BOARDS.0).await?;
         let key = format!("demo-{}", self.anna);
         let order = self.calls.purchase(self.anna, &key).await?.answered()?.order_id;
+        self.purchase_trace.clone_from(&self.calls.trace_id);
+        ensure!(!self.purchase_trace.is_empty(), "the answer does not name its trace");
         say("Her connection breaks and she clicks again: the same key answers the same order.");
         let again = self.calls.purchase(self.anna, &key).await?.answered()?.order_id;
         ensure!(again == order, "the second click made order {again}");

@@ -5,6 +5,7 @@ mod addresses;
 mod config;
 mod drain;
 mod health;
+mod observability;
 mod part;
 mod ports;
 mod replica;
@@ -28,6 +29,7 @@ use crate::{
 };
 
 pub use addresses::{Addresses, ServiceAddresses};
+pub use observability::{Installed, overview};
 pub use part::Part;
 pub use ports::{Ports, ServicePorts};
 pub use replica::Replica;
@@ -37,7 +39,7 @@ pub use state::running;
 /// How long the services may take to stop. Longer than the grace period that they are configured with.
 const SERVICE_GRACE: Duration = Duration::from_secs(5);
 
-/// How long a stand-in may take to stop: it has nothing to finish.
+/// How long a stand-in or an observer may take to stop: it has nothing to finish.
 const STAND_IN_GRACE: Duration = Duration::from_secs(1);
 
 /// How long the orderly part of a stop may take.
@@ -59,6 +61,31 @@ pub struct Settings {
     pub payment_timeout: Duration,
     /// Brokers to use instead of a local one, `host:port`.
     pub kafka: Option<String>,
+    /// The OTLP/gRPC endpoint that the services send their spans to, `http://host:port`.
+    pub otlp: Option<String>,
+    /// The host of the Graylog that the services send their log to.
+    pub graylog: Option<String>,
+    /// Whether Prometheus, Jaeger and Grafana are started, as far as they are installed.
+    pub observability: bool,
+}
+
+impl Settings {
+    /// How long an order waits for its payment, unless somebody asks for something else.
+    pub const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// What most fleets have, with these directories for state and certificates.
+    pub fn new(state: impl Into<PathBuf>, certs: impl Into<PathBuf>) -> Self {
+        Self {
+            state: state.into(),
+            certs: certs.into(),
+            ports: Ports::DEFAULT,
+            payment_timeout: Self::PAYMENT_TIMEOUT,
+            kafka: None,
+            otlp: None,
+            graylog: None,
+            observability: false,
+        }
+    }
 }
 
 /// Told what is being done, a line before each step.
@@ -70,6 +97,7 @@ pub struct Fleet {
     // In the order in which a drop ends them.
     services: Vec<(Part, Process)>,
     stand_ins: Vec<(Part, Process)>,
+    observers: Vec<(Part, Process)>,
     broker: Option<Broker>,
     postgres: Postgres,
     addresses: Addresses,
@@ -109,11 +137,12 @@ impl Fleet {
         self.process(part).map(|process| process.id())
     }
 
-    /// Waits until a process that nobody ended ends.
+    /// Waits until a process that nobody ended ends. One that only observes is told of once and then forgotten.
     pub async fn died(&mut self) -> Death {
         loop {
             for part in Part::ALL {
                 if let Some(status) = self.process(part).and_then(Process::exited) {
+                    self.observers.retain(|(other, _)| *other != part);
                     return Death { part, status, log: self.state.log(part) };
                 }
             }
@@ -126,6 +155,7 @@ impl Fleet {
         let _ = tokio::time::timeout(ORDERLY_STOP, self.stop_all_but_postgres()).await;
         self.services.clear();
         self.stand_ins.clear();
+        self.observers.clear();
         self.broker = None;
         self.postgres.stop().await;
     }
@@ -137,7 +167,8 @@ impl Fleet {
             drain::wait(self.addresses.notifications.admin).await;
         }
         stop_all(self.services.iter_mut().filter(reads), SERVICE_GRACE).await;
-        stop_all(self.stand_ins.iter_mut(), STAND_IN_GRACE).await;
+        // What the services had to say at their end has been heard.
+        stop_all(self.stand_ins.iter_mut().chain(&mut self.observers), STAND_IN_GRACE).await;
         if let Some(broker) = self.broker.take() {
             broker.stop().await;
         }
@@ -148,6 +179,7 @@ impl Fleet {
             Part::Postgres => Some(self.postgres.process()),
             Part::Broker => self.broker.as_mut().map(Broker::process),
             Part::ProductService | Part::Telegram => find(&mut self.stand_ins, part),
+            Part::Prometheus | Part::Jaeger | Part::Grafana => find(&mut self.observers, part),
             Part::Checkout | Part::Loms | Part::Notifications => find(&mut self.services, part),
         }
     }

@@ -6,9 +6,15 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use tokio::{net::TcpListener, runtime::Runtime};
+
+use crate::process::POLL;
+
+/// How long the port of one that went away may take to be free again.
+const FREE: Duration = Duration::from_secs(5);
 
 /// A server on a runtime of its own. Dropping it closes the port and cuts every connection, as a crash would.
 #[derive(Debug)]
@@ -45,6 +51,19 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts something on the port that it had before, as soon as that is free.
+pub(crate) async fn again<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + FREE;
+    loop {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(POLL).await;
+            }
+            outcome => return outcome,
         }
     }
 }

@@ -1,16 +1,13 @@
 //! `stack demo`: the story against the fleet that runs, or against one of its own that ends with it.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use stack::{
     demo,
-    fleet::{self, Fleet, Ports, Settings},
+    fleet::{self, Fleet, Settings},
     signals::StopSignals,
 };
-
-/// How long an order waits for its payment, as everywhere unless somebody asks for something else.
-const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Tells the story; answers the exit code.
 pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
@@ -23,8 +20,7 @@ pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
         };
     }
     println!("No fleet is ready on {}; one is started for the story.", state.display());
-    let settings =
-        Settings { state, certs: "certs".into(), ports: Ports::DEFAULT, payment_timeout: PAYMENT_TIMEOUT, kafka: None };
+    let settings = Settings::new(state, "certs");
     let mut say = |line: &str| println!("  {line}");
     let mut fleet = tokio::select! {
         fleet = Fleet::start(&settings, &mut say) => fleet?,

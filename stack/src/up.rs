@@ -7,7 +7,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use stack::{
-    fleet::{Addresses, Fleet, Part, Ports, Settings, shown},
+    fleet::{Addresses, Fleet, Installed, Part, Ports, Settings, overview, shown},
     signals::StopSignals,
 };
 
@@ -23,6 +23,15 @@ pub struct Up {
     /// Use these brokers instead of a local one.
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Also start whatever of Prometheus, Jaeger and Grafana is installed.
+    #[arg(long)]
+    observability: bool,
+    /// Send traces to this OTLP/gRPC endpoint.
+    #[arg(long, value_name = "URL", value_parser = otlp)]
+    otlp: Option<String>,
+    /// Send logs to this Graylog, GELF by TCP: checkout's to port 12201, loms's to 12202, notifications' to 12203.
+    #[arg(long, value_name = "HOST")]
+    graylog: Option<String>,
     /// The directory for data, logs and configuration.
     #[arg(long, default_value = ".local")]
     state_dir: PathBuf,
@@ -50,8 +59,8 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
         Choice::Default => Ports::DEFAULT,
         Choice::Free => Ports::free()?,
     };
-    let Up { payment_timeout, kafka, state_dir: state, certs, .. } = up;
-    let settings = Settings { state, certs, ports, payment_timeout, kafka };
+    let Up { payment_timeout, kafka, state_dir: state, certs, otlp, graylog, observability, .. } = up;
+    let settings = Settings { state, certs, ports, payment_timeout, kafka, otlp, graylog, observability };
 
     let mut signals = StopSignals::new()?;
     let mut tell = say;
@@ -64,14 +73,19 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
         }
     };
     say("everything is healthy");
-    println!("\n{}\n{}\nready", table(&mut fleet), hints(fleet.addresses()));
+    let missing = if observability { Installed::find().missing() } else { Vec::new() };
+    println!("\n{}\n{}\nready", table(&mut fleet, &missing), hints(fleet.addresses()));
 
-    let code = tokio::select! {
-        death = fleet.died() => {
-            eprintln!("\n{death}");
-            1
+    let code = loop {
+        let death = tokio::select! {
+            death = fleet.died() => death,
+            _ = signals.next() => break 0,
+        };
+        eprintln!("\n{death}");
+        if !death.part.only_observes() {
+            break 1;
         }
-        _ = signals.next() => 0,
+        eprintln!("The fleet goes on without it.");
     };
     println!();
     say("stopping");
@@ -101,11 +115,23 @@ fn payment_timeout(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a duration from 1s to 365d, such as 10m or 5s".into())
 }
 
-/// What runs where.
-fn table(fleet: &mut Fleet) -> String {
+/// Reads an OTLP endpoint.
+fn otlp(text: &str) -> Result<String, String> {
+    reqwest::Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+        .map(|_| text.trim_end_matches('/').to_owned())
+        .ok_or_else(|| "must be an address such as http://localhost:4317".into())
+}
+
+/// What runs where, and what does not although it was asked for.
+fn table(fleet: &mut Fleet, missing: &[String]) -> String {
     let mut rows = vec![["process", "pid", "address", "admin", "log"].map(str::to_owned)];
     for part in Part::ALL {
         let id = fleet.id(part);
+        if id.is_none() && part.only_observes() {
+            continue;
+        }
         let (addresses, log) = (fleet.addresses(), fleet.log(part));
         let admin = addresses.service(part).map_or_else(String::new, |service| format!("http://{}", service.admin));
         rows.push([
@@ -122,7 +148,8 @@ fn table(fleet: &mut Fleet) -> String {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         format!("  {}\n", cells.join("  ").trim_end())
     };
-    rows.iter().map(line).collect()
+    let missing = missing.iter().map(|sentence| format!("  {sentence}\n"));
+    rows.iter().map(line).chain(missing).collect()
 }
 
 /// What to try next.
@@ -130,6 +157,7 @@ fn hints(addresses: &Addresses) -> String {
     let certs = shown(&addresses.certs).display();
     let (checkout, loms) = (addresses.checkout.grpc.port(), addresses.loms.grpc.port());
     let telegram = addresses.of(Part::Telegram);
+    let dashboard = overview(addresses).map_or_else(String::new, |url| format!("Dashboards: {url}\n"));
     format!(
         "Try, in another terminal:
   make demo
@@ -139,7 +167,7 @@ fn hints(addresses: &Addresses) -> String {
   curl {telegram}/messages
   tail -f {}
 
-Unpaid orders are cancelled after {}. Ctrl-C stops everything; the data stays.",
+{dashboard}Unpaid orders are cancelled after {}. Ctrl-C stops everything; the data stays.",
         shown(&addresses.loms.log).display(),
         humantime::format_duration(addresses.payment_timeout),
     )

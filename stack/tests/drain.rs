@@ -1,7 +1,7 @@
 //! The fleet stops while events are on their way, with the real services: they have to be built, as `make test` does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use futures::{StreamExt as _, stream};
 use proto::loms::{CreateOrderRequest, OrderItem, loms_client::LomsClient};
@@ -24,13 +24,8 @@ fn loms(addresses: &Addresses) -> LomsClient<Channel> {
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_on_their_way_when_the_fleet_stops_are_kept_sooner_or_later() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        state: directory.path().join("state"),
-        certs: directory.path().join("certs"),
-        ports: Ports::free().unwrap(),
-        payment_timeout: Duration::from_secs(600),
-        kafka: None,
-    };
+    let (state, certs) = (directory.path().join("state"), directory.path().join("certs"));
+    let settings = Settings { ports: Ports::free().unwrap(), ..Settings::new(state, certs) };
     let fleet = Fleet::start(&settings, &mut |_| {}).await.unwrap();
     let client = loms(fleet.addresses());
     let created = stream::iter(1..=ORDERS).map(|user| {

@@ -8,10 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use moka::future::Cache;
-use platform::{failure::Failure, grpc::client::Channel, ids::Sku};
+use platform::{failure::Failure, grpc::client::Channel, ids::Sku, telemetry::trace};
 use proto::product::{GetProductRequest, product_service_client::ProductServiceClient};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Code, Status};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use self::{limits::Limits, shared::Shared};
 use super::{TooSlow, failure, patience, within};
@@ -82,13 +83,27 @@ impl Products {
         }
         let (lookup, joined) = self.shared.join(sku, || {
             let this = self.clone();
-            async move { this.look_up(sku).await }
+            // Part of the call that begins it, which it may outlive.
+            let span =
+                info_span!("look up product", otel.status_code = Empty, "error.type" = Empty, sku = i64::from(sku));
+            async move { this.look_up(sku).await }.instrument(span)
         });
-        count(if joined { "joined" } else { "miss" });
         // The lookup belongs to all who wait for it, so it is not the deadline of one that ends it: it ends when it
         // is done, or when nobody waits any more.
-        let in_vain = |_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow));
-        tokio::time::timeout(patience(), lookup).await.map_err(in_vain)?
+        let lookup = tokio::time::timeout(patience(), lookup);
+        let found = match joined {
+            None => {
+                count("miss");
+                lookup.await
+            }
+            Some(other) => {
+                count("joined");
+                let span = info_span!("wait for product", sku = i64::from(sku));
+                trace::link(&span, trace::traceparent(&other).as_deref());
+                lookup.instrument(span).await
+            }
+        };
+        found.map_err(|_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow)))?
     }
 
     async fn cached(&self, sku: Sku) -> Option<Product> {
@@ -104,7 +119,7 @@ impl Products {
             return Ok(product);
         }
         let call = || self.calls.get_product(sku);
-        let product = call.retry(RETRY).when(LookupError::may_pass).await?;
+        let product = call.retry(RETRY).when(LookupError::may_pass).await.inspect_err(LookupError::trace)?;
         if let Some(cache) = &self.cache {
             cache.insert(sku, product.clone()).await;
         }
@@ -113,6 +128,14 @@ impl Products {
 }
 
 impl LookupError {
+    /// Marks the span of the lookup.
+    fn trace(&self) {
+        match self {
+            Self::Unknown => {}
+            Self::Failure(failure) => trace::fail(&Span::current(), failure.kind()),
+        }
+    }
+
     fn may_pass(&self) -> bool {
         match self {
             Self::Unknown => false,
@@ -132,8 +155,12 @@ impl Calls {
     async fn get_product(&self, sku: Sku) -> Result<Product, LookupError> {
         let request = GetProductRequest { token: self.token.expose_secret().to_owned(), sku: sku.get() };
         let mut client = self.client.clone();
-        let _turn = self.limits.turn().await;
-        match within(self.attempt_timeout, client.get_product(request)).await {
+        let turn = self.limits.turn().await;
+        let answer = within(self.attempt_timeout, client.get_product(request)).await;
+        if matches!(&answer, Ok(answer) if arrived(answer)) {
+            turn.answered();
+        }
+        match answer {
             Ok(Ok(answer)) => {
                 let answer = answer.into_inner();
                 Ok(Product { name: answer.name.into(), price: answer.price })
@@ -142,6 +169,12 @@ impl Calls {
             Err(slow) => Err(LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, slow))),
         }
     }
+}
+
+/// Whether a call has arrived at ProductService for sure; these codes may be our own, of a call that is still on its way.
+fn arrived<T>(answer: &Result<T, Status>) -> bool {
+    const ON_ITS_WAY: [Code; 3] = [Code::DeadlineExceeded, Code::Unavailable, Code::Cancelled];
+    answer.as_ref().err().is_none_or(|status| !ON_ITS_WAY.contains(&status.code()))
 }
 
 fn refused(status: Status) -> LookupError {

@@ -16,7 +16,7 @@ impl Store {
             "/* cart */ SELECT sku, count FROM cart_item WHERE user_id = $1 ORDER BY sku",
             user.get()
         )
-        .fetch_all(self.database.pool())
+        .fetch_all(&mut self.database.single("cart").await?)
         .await?;
         lines(rows)
     }
@@ -30,7 +30,7 @@ impl UserTransaction {
             "/* cart_of_user */ SELECT sku, count FROM cart_item WHERE user_id = $1 ORDER BY sku",
             self.user.get()
         )
-        .fetch_all(&mut *self.transaction)
+        .fetch_all(&mut self.transaction)
         .await?;
         lines(rows)
     }
@@ -43,7 +43,7 @@ impl UserTransaction {
             self.user.get(),
             i64::from(sku)
         )
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         Ok(lines(row.into_iter().collect())?.first().map(|line| line.count))
     }
@@ -57,7 +57,7 @@ impl UserTransaction {
             i64::from(line.sku),
             units(line.count)
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         expect_rows("put_cart_line", 1, &result)
     }
@@ -69,7 +69,7 @@ impl UserTransaction {
             self.user.get(),
             i64::from(sku)
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         expect_rows("delete_cart_line", 1, &result)
     }

@@ -6,8 +6,10 @@ use platform::{
     failure::Failure,
     ids::{IdempotencyKey, OrderId},
     refusal::Refusal,
+    telemetry::trace,
 };
 use sqlx::types::Json;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::{LineRow, UserTransaction, expect_rows, lines};
@@ -56,7 +58,7 @@ impl UserTransaction {
             self.user.get(),
             key.as_str()
         )
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         self.found(row).await
     }
@@ -69,7 +71,7 @@ impl UserTransaction {
                FROM purchase WHERE id = $1"#,
             id.0
         )
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         self.found(row).await
     }
@@ -82,7 +84,7 @@ impl UserTransaction {
                FROM purchase WHERE user_id = $1 AND state = 'pending'"#,
             self.user.get()
         )
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         match row {
             Some(row) => self.pending(row).await.map(Some),
@@ -99,7 +101,7 @@ impl UserTransaction {
              WHERE purchase.user_id = $1 AND purchase.state = 'pending' ORDER BY item.sku",
             self.user.get()
         )
-        .fetch_all(&mut *self.transaction)
+        .fetch_all(&mut self.transaction)
         .await?;
         lines(rows)
     }
@@ -113,7 +115,7 @@ impl UserTransaction {
             self.user.get(),
             UNTOLD_FOR.as_secs_f64()
         )
-        .fetch_optional(&mut *self.transaction)
+        .fetch_optional(&mut self.transaction)
         .await?;
         let Some(row) = row.filter(|row| !row.is_over) else { return Ok(None) };
         let order = row.order_id.map(OrderId::try_from).transpose().map_err(Failure::unforeseen)?;
@@ -123,23 +125,24 @@ impl UserTransaction {
     /// Notes that a caller was told the outcome.
     pub async fn mark_answered(&mut self, id: PurchaseId) -> Result<(), Failure> {
         let result = sqlx::query!("/* mark_answered */ UPDATE purchase SET answered = true WHERE id = $1", id.0)
-            .execute(&mut *self.transaction)
+            .execute(&mut self.transaction)
             .await?;
         expect_rows("mark_answered", 1, &result)
     }
 
-    /// Moves all lines of the cart, which are those of `pending`, into it. The background step leaves it alone for
-    /// `resume_in`.
+    /// Moves all lines of the cart, which are those of `pending`, into it, and notes the trace that this happens in. The
+    /// background step leaves it alone for `resume_in`.
     pub async fn begin_purchase(&mut self, pending: &Pending, resume_in: Duration) -> Result<(), Failure> {
         let inserted = sqlx::query!(
-            "/* insert_purchase */ INSERT INTO purchase (id, user_id, idempotency_key, resume_at)
-             VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4))",
+            "/* insert_purchase */ INSERT INTO purchase (id, user_id, idempotency_key, resume_at, traceparent)
+             VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4), $5)",
             pending.id.0,
             self.user.get(),
             pending.key.as_ref().map(IdempotencyKey::as_str),
-            resume_in.as_secs_f64()
+            resume_in.as_secs_f64(),
+            trace::traceparent(&Span::current())
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         expect_rows("insert_purchase", 1, &inserted)?;
         let moved = sqlx::query!(
@@ -148,7 +151,7 @@ impl UserTransaction {
             self.user.get(),
             pending.id.0
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         expect_rows("set_cart_aside", pending.lines.len(), &moved)
     }
@@ -170,7 +173,7 @@ impl UserTransaction {
             refusal as _,
             audience.is_told()
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         if settled.rows_affected() == 0 {
             return Ok(false);
@@ -187,7 +190,7 @@ impl UserTransaction {
     pub async fn abandon(&mut self, pending: &Pending) -> Result<bool, Failure> {
         let deleted =
             sqlx::query!("/* abandon */ DELETE FROM purchase WHERE id = $1 AND state = 'pending'", pending.id.0)
-                .execute(&mut *self.transaction)
+                .execute(&mut self.transaction)
                 .await?;
         if deleted.rows_affected() == 0 {
             return Ok(false);
@@ -208,7 +211,7 @@ impl UserTransaction {
             &skus,
             &counts
         )
-        .execute(&mut *self.transaction)
+        .execute(&mut self.transaction)
         .await?;
         expect_rows("put_back", pending.lines.len(), &result)
     }
@@ -227,7 +230,7 @@ impl UserTransaction {
             "/* purchase_lines */ SELECT sku, count FROM purchase_item WHERE purchase_id = $1 ORDER BY sku",
             row.id
         )
-        .fetch_all(&mut *self.transaction)
+        .fetch_all(&mut self.transaction)
         .await?;
         Ok(Pending { id: PurchaseId(row.id), user: self.user, key: key(row.idempotency_key)?, lines: lines(rows)? })
     }

@@ -20,12 +20,12 @@ use crate::{
 };
 
 /// A process of the binary.
-struct Binary {
-    process: Process,
-    address: SocketAddr,
-    admin: SocketAddr,
-    log: PathBuf,
-    ca: String,
+pub struct Binary {
+    pub process: Process,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub log: PathBuf,
+    pub ca: String,
 }
 
 fn command(arguments: &[&str], config: &PathBuf) -> Command {
@@ -36,7 +36,7 @@ fn command(arguments: &[&str], config: &PathBuf) -> Command {
 
 impl Binary {
     /// Starts it with the world's configuration, in which `change` replaces text, and waits until it is ready.
-    async fn start(world: &World, change: (&str, &str)) -> Self {
+    pub async fn start(world: &World, change: (&str, &str)) -> Self {
         let [address, admin] = [(); 2].map(|()| ports::loopback(ports::free().unwrap()));
         let listen = "listen: '127.0.0.1:0'";
         let text = world.config_text().replace(change.0, change.1);
@@ -50,8 +50,15 @@ impl Binary {
         binary
     }
 
-    fn client(&self) -> Client {
+    pub fn client(&self) -> Client {
         Client::new(self.address, &self.ca, Duration::from_secs(10))
+    }
+
+    /// The lines of its log that say this.
+    pub fn logged(&self, message: &str) -> Vec<serde_json::Value> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["message"] == message).collect()
     }
 
     /// The status of `/readyz`; 0 when nobody answers.
@@ -62,7 +69,7 @@ impl Binary {
         }
     }
 
-    async fn ended(&mut self) -> ExitStatus {
+    pub async fn ended(&mut self) -> ExitStatus {
         let process = std::sync::Mutex::new(&mut self.process);
         eventually("the process ends", || async { process.lock().unwrap().exited() }).await
     }
@@ -140,7 +147,7 @@ async fn the_cause_of_an_internal_error_is_in_the_log_under_its_trace_id_without
         lines.find(|line| line["trace_id"] == trace.as_str() && line["level"] == "warn")
     })
     .await;
-    assert_eq!(line["rpc.method"], "ListCart");
+    assert_eq!(line["rpc.method"], "cart.Cart/ListCart");
     assert!(line["error"].as_str().unwrap().contains("refuses the token"), "{line}");
 }
 
@@ -160,10 +167,14 @@ async fn what_is_counted_is_there_from_the_start_and_moves() {
         "checkout_purchases_total{outcome=\"abandoned\"}",
         "checkout_purchases_total{outcome=\"in_doubt\"}",
         "checkout_purchases_pending",
+        "checkout_purchases_oldest_pending_seconds",
         "checkout_product_lookups_total{source=\"hit\"}",
         "checkout_product_lookups_total{source=\"miss\"}",
         "checkout_product_lookups_total{source=\"joined\"}",
         "checkout_product_limit_wait_seconds_count",
+        "postgres_transactions_total{outcome=\"committed\",transaction=\"begin_purchase\"}",
+        "postgres_transactions_total{outcome=\"rolled_back\",transaction=\"begin_purchase\"}",
+        "postgres_transaction_retries_total{transaction=\"settle_purchase\"}",
     ];
     let at_start = metrics().await;
     for series in series {
@@ -182,9 +193,16 @@ async fn what_is_counted_is_there_from_the_start_and_moves() {
         metrics().await.contains("\ncheckout_purchases_pending 1\n").then_some(())
     })
     .await;
+    eventually("its age is seen", || async {
+        let metrics = metrics().await;
+        let age = metrics.lines().find_map(|line| line.strip_prefix("checkout_purchases_oldest_pending_seconds "));
+        (age.unwrap() != "0").then_some(())
+    })
+    .await;
     client.purchase(1, "").await.unwrap();
     let moved = metrics().await;
-    for series in [0, 1, 2, 5, 7, 8, 10].map(|index| series[index]) {
+    // One call began the purchase, the other found it and had nothing to commit.
+    for series in [0, 1, 2, 5, 8, 9, 11, 12, 13].map(|index| series[index]) {
         assert!(moved.contains(&format!("\n{series} 1\n")), "{series}: {moved}");
     }
 }
@@ -202,8 +220,14 @@ async fn a_database_that_lacks_migrations_is_not_served_until_they_are_applied()
     };
     let (code, text) = run(&["serve"]);
     assert_eq!(code, Some(1));
-    assert!(text.contains("20261122000001_cart_and_purchase; run `checkout migrate`"), "{text}");
-    assert_eq!(run(&["migrate"]), (Some(0), "checkout: applied 20261122000001\n".to_owned()));
+    assert!(
+        text.contains("20261122000001_cart_and_purchase, 20261122000002_purchase_trace; run `checkout migrate`"),
+        "{text}"
+    );
+    assert_eq!(
+        run(&["migrate"]),
+        (Some(0), "checkout: applied 20261122000001\ncheckout: applied 20261122000002\n".to_owned())
+    );
     assert_eq!(run(&["migrate"]), (Some(0), "checkout: the database is up to date\n".to_owned()));
     assert_eq!(run(&["check-config"]).0, Some(0));
     let binary = Binary::start(&world, ("", "")).await;

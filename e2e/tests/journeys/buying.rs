@@ -27,6 +27,13 @@ pub async fn the_story_of_the_demo_holds(world: &World) {
     let story = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(story.contains("everything happened as it should"), "{story}");
+
+    let lookup = story.lines().map(str::trim).find(|line| line.starts_with("grep -h ")).unwrap();
+    let found = Command::new("sh").args(["-c", lookup]).output().unwrap();
+    let found = String::from_utf8_lossy(&found.stdout);
+    for service in ["checkout", "loms", "notifications"] {
+        assert!(found.contains(&format!("\"service\":\"{service}\"")), "{lookup}\n{found}");
+    }
 }
 
 pub async fn a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses(world: &World) {

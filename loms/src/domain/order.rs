@@ -16,6 +16,8 @@ use super::{
 pub struct Order {
     /// Its number.
     pub id: OrderId,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
     /// The moment from which it cannot be paid any more.
     pub pay_before: DateTime<Utc>,
     /// Where it is in its life.
@@ -57,8 +59,6 @@ pub struct OrderDetails {
     pub order: Order,
     /// Its customer.
     pub user: UserId,
-    /// When it was created.
-    pub created_at: DateTime<Utc>,
     /// What it asks for, by SKU.
     pub lines: Vec<Line>,
 }

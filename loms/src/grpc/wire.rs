@@ -55,7 +55,7 @@ pub fn list_order(details: OrderDetails) -> ListOrderResponse {
         status: details.order.state.status().as_str().to_owned(),
         user: details.user.get(),
         items: details.lines.iter().map(|line| OrderItem { sku: line.sku.get(), count: line.count.get() }).collect(),
-        created_at: Some(timestamp(details.created_at)),
+        created_at: Some(timestamp(details.order.created_at)),
         pay_before: Some(timestamp(details.order.pay_before)),
     }
 }

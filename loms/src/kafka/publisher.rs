@@ -10,9 +10,9 @@ use rdkafka::{
     ClientConfig,
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, future_producer::Delivery},
 };
-use tracing::{Instrument as _, Span, info_span};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use super::{event, topics};
 use crate::store::outbox::Unsent;
@@ -75,22 +75,40 @@ fn producer(client: &ClientConfig) -> Result<FutureProducer<Quiet>, KafkaError> 
         .create_with_context(Quiet)
 }
 
+/// Publishes one event, in the trace of the change that it tells of.
 async fn publish_one(producer: &FutureProducer<Quiet>, event: &Unsent) -> Result<(), Failure> {
+    let key = event::key(event);
     let span = info_span!(
-        "publish",
-        otel.name = "publish orders",
+        parent: None,
+        "send",
+        otel.name = format!("send {ORDERS}"),
         otel.kind = "producer",
+        otel.status_code = Empty,
+        "error.type" = Empty,
         messaging.system = "kafka",
+        messaging.operation.name = "send",
+        "messaging.operation.type" = "send",
         messaging.destination.name = ORDERS,
-        order_id = event.order.get(),
-        event_id = %event.event_id,
+        messaging.destination.partition.id = Empty,
+        messaging.kafka.offset = Empty,
+        messaging.kafka.message.key = key,
+        messaging.message.id = %event.event_id,
+        order.id = event.order.get(),
     );
     trace::set_parent(&span, event.traceparent.as_deref());
-    send(producer, event).instrument(span).await
+    trace::link_to_current(&span);
+    let sent = send(producer, event, &key).instrument(span.clone()).await;
+    match &sent {
+        Ok(delivery) => {
+            span.record("messaging.destination.partition.id", delivery.partition.to_string());
+            span.record("messaging.kafka.offset", delivery.offset);
+        }
+        Err(failure) => trace::fail(&span, failure.kind()),
+    }
+    sent.map(|_| ())
 }
 
-async fn send(producer: &FutureProducer<Quiet>, event: &Unsent) -> Result<(), Failure> {
-    let key = event::key(event);
+async fn send(producer: &FutureProducer<Quiet>, event: &Unsent, key: &str) -> Result<Delivery, Failure> {
     let value = event::value(event).map_err(Failure::unforeseen)?;
     // Without tracing in this process, the context of the change is passed on as it is.
     let traceparent = trace::traceparent(&Span::current()).or_else(|| event.traceparent.clone());
@@ -98,11 +116,11 @@ async fn send(producer: &FutureProducer<Quiet>, event: &Unsent) -> Result<(), Fa
     if let Some(traceparent) = &traceparent {
         headers = headers.insert(Header { key: trace::TRACEPARENT, value: Some(traceparent) });
     }
-    let record = FutureRecord::to(ORDERS).key(&key).payload(&value).headers(headers);
+    let record = FutureRecord::to(ORDERS).key(key).payload(&value).headers(headers);
     let kafka = |error: KafkaError| Failure::unavailable("Kafka", error);
     let delivery = producer.send_result(record).map_err(|(error, _)| kafka(error))?;
     match delivery.await {
-        Ok(Ok(_)) => Ok(()),
+        Ok(Ok(delivery)) => Ok(delivery),
         Ok(Err((error, _))) => Err(kafka(error)),
         Err(cancelled) => Err(Failure::unforeseen(cancelled)),
     }

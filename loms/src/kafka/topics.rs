@@ -39,7 +39,7 @@ pub async fn create_missing(client: &ClientConfig) -> Result<(), Failure> {
     tokio::task::spawn_blocking(move || drop(admin)).await.map_err(Failure::unforeseen)?;
     for result in answer.map_err(|error| Failure::unavailable("Kafka", error))? {
         match result {
-            Ok(topic) => info!(topic, "the topic was missing and is created"),
+            Ok(topic) => info!(messaging.destination.name = topic, "the topic was missing and is created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, error)) => {
                 return Err(Failure::unavailable("Kafka", format!("the topic {topic} cannot be created: {error}")));

@@ -1,6 +1,7 @@
 //! The one way in which an order's status changes.
 
 use platform::{failure::Failure, postgres::Transaction, telemetry::trace};
+use tracing::Span;
 
 use super::require_rows;
 use crate::domain::{
@@ -10,10 +11,13 @@ use crate::domain::{
     transition::{Event, Transition},
 };
 
-/// Changes the status of orders, at most once each, and writes the events of the changes into the outbox.
+/// Changes the status of orders, at most once each, and writes the events of the changes into the outbox, with the
+/// trace context of the span in which the change is made.
 ///
 /// Fails, and with it the transaction, if any of the orders does not have the status that its transition leaves.
-pub async fn apply(transaction: &mut Transaction, transitions: &[Transition]) -> Result<(), Failure> {
+pub async fn apply(transaction: &mut Transaction, changes: &[(Transition, Span)]) -> Result<(), Failure> {
+    let (transitions, traceparents): (Vec<&Transition>, Vec<Option<String>>) =
+        changes.iter().map(|(transition, span)| (transition, trace::traceparent(span))).unzip();
     let orders: Vec<i64> = transitions.iter().map(|change| change.order().get()).collect();
     let from: Vec<String> = transitions.iter().map(|change| text(change.from())).collect();
     let to: Vec<String> = transitions.iter().map(|change| text(change.to().status())).collect();
@@ -41,13 +45,13 @@ pub async fn apply(transaction: &mut Transaction, transitions: &[Transition]) ->
                 failed_sku = change.failed_sku,
                 failed_requested = change.failed_requested,
                 failed_available = change.failed_available
-            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[])
-                AS change (order_id, from_status, to_status, failed_sku, failed_requested, failed_available)
+            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[], $10::text[])
+                AS change (order_id, from_status, to_status, failed_sku, failed_requested, failed_available, traceparent)
             WHERE orders.id = change.order_id AND orders.status = change.from_status
-            RETURNING orders.id, orders.user_id, orders.created_at
+            RETURNING orders.id, orders.user_id, orders.created_at, change.traceparent
         )
         INSERT INTO outbox (order_id, user_id, status, message, traceparent, occurred_at)
-        SELECT changed.id, changed.user_id, event.status, event.message, $10::text,
+        SELECT changed.id, changed.user_id, event.status, event.message, changed.traceparent,
                CASE event.status WHEN 'new' THEN changed.created_at ELSE clock_timestamp() END
         FROM unnest($7::bigint[], $8::text[], $9::text[])
             WITH ORDINALITY AS event (order_id, status, message, position)
@@ -63,9 +67,9 @@ pub async fn apply(transaction: &mut Transaction, transitions: &[Transition]) ->
         &event_orders,
         &event_statuses,
         &event_messages,
-        trace::traceparent(&tracing::Span::current()),
+        &traceparents as &[Option<String>],
     )
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?
     .rows_affected();
     require_rows("apply", events.len(), written)

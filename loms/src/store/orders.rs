@@ -7,15 +7,32 @@ use platform::{
     failure::Failure,
     ids::{IdempotencyKey, OrderId, UserId},
     postgres::{Database, Transaction},
+    telemetry::trace,
 };
+use tracing::Span;
 
-use super::read;
+use super::{Backlog, read};
 use crate::domain::{
     lines::{Line, Lines},
     order::{NewOrder, Order, OrderDetails, State},
     plan::Shortage,
     status::Status,
 };
+
+/// The columns of an order, out of a row that has others too.
+macro_rules! order {
+    ($row:ident) => {
+        OrderRow {
+            id: $row.id,
+            status: $row.status,
+            created_at: $row.created_at,
+            pay_before: $row.pay_before,
+            failed_sku: $row.failed_sku,
+            failed_requested: $row.failed_requested,
+            failed_available: $row.failed_available,
+        }
+    };
+}
 
 /// Orders read at one moment of the database's clock.
 #[derive(Debug, Clone)]
@@ -42,8 +59,8 @@ pub async fn insert(
         r#"
         /* insert_order */
         WITH created AS (
-            INSERT INTO orders (user_id, idempotency_key, created_at, pay_before)
-            VALUES ($1, $2, now(), now() + make_interval(secs => $3))
+            INSERT INTO orders (user_id, idempotency_key, created_at, pay_before, traceparent)
+            VALUES ($1, $2, now(), now() + make_interval(secs => $3), $6)
             ON CONFLICT ON CONSTRAINT orders_idempotency_key DO NOTHING
             RETURNING id, pay_before
         ), items AS (
@@ -58,8 +75,9 @@ pub async fn insert(
         payment_timeout.as_secs_f64(),
         &skus,
         &counts,
+        trace::traceparent(&Span::current()),
     )
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
     row.map(|row| Ok(NewOrder { id: read(row.id)?, pay_before: row.pay_before })).transpose()
 }
@@ -74,14 +92,14 @@ pub async fn by_key(
         OrderRow,
         r#"
         /* order_by_key */
-        SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available
         FROM orders
         WHERE user_id = $1 AND idempotency_key = $2
         "#,
         user.get(),
         key.as_str(),
     )
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(&mut *transaction)
     .await?
     .map(Order::try_from)
     .transpose()
@@ -93,7 +111,7 @@ pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Optio
         r#"
         /* lock_order */
         WITH locked AS MATERIALIZED (
-            SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+            SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available
             FROM orders
             WHERE id = $1
             FOR UPDATE
@@ -102,30 +120,33 @@ pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Optio
         "#,
         order.get(),
     )
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
     row.map(|row| {
-        let order = OrderRow {
-            id: row.id,
-            status: row.status,
-            pay_before: row.pay_before,
-            failed_sku: row.failed_sku,
-            failed_requested: row.failed_requested,
-            failed_available: row.failed_available,
-        };
-        Ok(AsOf { value: order.try_into()?, now: row.now })
+        let now = row.now;
+        Ok(AsOf { value: order!(row).try_into()?, now })
     })
     .transpose()
 }
 
-/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold.
-pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<AsOf<Vec<Order>>, Failure> {
+/// An order whose payment deadline has passed.
+#[derive(Debug, Clone)]
+pub struct Due {
+    /// The order.
+    pub order: Order,
+    /// The trace context of its creation.
+    pub traceparent: Option<String>,
+}
+
+/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold; `None`
+/// if there are none.
+pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<Option<AsOf<Vec<Due>>>, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
-    let rows = sqlx::query_as!(
-        OrderRow,
+    let rows = sqlx::query!(
         r#"
         /* lock_due_orders */
-        SELECT id, status, pay_before, failed_sku, failed_requested, failed_available
+        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available, traceparent,
+               now() AS "now!"
         FROM orders
         WHERE status = 'awaiting payment' AND pay_before <= now()
         ORDER BY pay_before
@@ -134,12 +155,27 @@ pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<AsO
         "#,
         limit,
     )
-    .fetch_all(&mut **transaction)
+    .fetch_all(&mut *transaction)
     .await?;
-    let now = sqlx::query_scalar!(r#"/* begin_of_transaction */ SELECT now() AS "now!""#)
-        .fetch_one(&mut **transaction)
-        .await?;
-    Ok(AsOf { value: rows.into_iter().map(Order::try_from).collect::<Result<_, _>>()?, now })
+    let Some(now) = rows.first().map(|row| row.now) else { return Ok(None) };
+    let due = rows.into_iter().map(|row| Ok(Due { order: order!(row).try_into()?, traceparent: row.traceparent }));
+    Ok(Some(AsOf { value: due.collect::<Result<_, Failure>>()?, now }))
+}
+
+/// Measures the orders that should be cancelled already.
+pub async fn overdue(database: &Database) -> Result<Backlog, Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* overdue_orders */
+        SELECT count(*) AS "count!",
+               coalesce(extract(epoch FROM clock_timestamp() - min(pay_before)), 0)::float8 AS "oldest_age!"
+        FROM orders
+        WHERE status = 'awaiting payment' AND pay_before <= now()
+        "#,
+    )
+    .fetch_one(&mut database.single("overdue_orders").await?)
+    .await?;
+    Ok(Backlog { count: row.count, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
 }
 
 /// The earliest payment deadline of all orders that await payment.
@@ -150,7 +186,7 @@ pub async fn next_deadline(database: &Database) -> Result<AsOf<Option<DateTime<U
         SELECT min(pay_before) AS deadline, clock_timestamp() AS "now!" FROM orders WHERE status = 'awaiting payment'
         "#,
     )
-    .fetch_one(database.pool())
+    .fetch_one(&mut database.single("next_deadline").await?)
     .await?;
     Ok(AsOf { value: row.deadline, now: row.now })
 }
@@ -168,26 +204,20 @@ pub async fn details(database: &Database, order: OrderId) -> Result<Option<Order
         "#,
         order.get(),
     )
-    .fetch_optional(database.pool())
+    .fetch_optional(&mut database.single("order_details").await?)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let lines = std::iter::zip(row.skus, row.counts)
         .map(|(sku, count)| Ok(Line { sku: read(sku)?, count: read(count)? }))
         .collect::<Result<_, Failure>>()?;
-    let order = OrderRow {
-        id: row.id,
-        status: row.status,
-        pay_before: row.pay_before,
-        failed_sku: row.failed_sku,
-        failed_requested: row.failed_requested,
-        failed_available: row.failed_available,
-    };
-    Ok(Some(OrderDetails { order: order.try_into()?, user: read(row.user_id)?, created_at: row.created_at, lines }))
+    let user = read(row.user_id)?;
+    Ok(Some(OrderDetails { order: order!(row).try_into()?, user, lines }))
 }
 
 struct OrderRow {
     id: i64,
     status: String,
+    created_at: DateTime<Utc>,
     pay_before: DateTime<Utc>,
     failed_sku: Option<i64>,
     failed_requested: Option<i32>,
@@ -205,7 +235,7 @@ impl TryFrom<OrderRow> for Order {
             Status::Paid => State::Paid,
             Status::Cancelled => State::Cancelled,
         };
-        Ok(Self { id: read(row.id)?, pay_before: row.pay_before, state })
+        Ok(Self { id: read(row.id)?, created_at: row.created_at, pay_before: row.pay_before, state })
     }
 }
 

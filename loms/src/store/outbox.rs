@@ -10,7 +10,7 @@ use platform::{
 };
 use uuid::Uuid;
 
-use super::{read, require_rows};
+use super::{Backlog, read, require_rows};
 use crate::domain::status::Status;
 
 /// Names the lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
@@ -40,7 +40,7 @@ pub struct Unsent {
 /// Becomes the one relay that publishes, until the end of the transaction; false if another one is.
 pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> {
     sqlx::query_scalar!(r#"/* lock_relay */ SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, RELAY_LOCK)
-        .fetch_one(&mut **transaction)
+        .fetch_one(&mut *transaction)
         .await
         .map_err(Failure::from)
 }
@@ -65,7 +65,7 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
         limit,
         behind,
     )
-    .fetch_all(&mut **transaction)
+    .fetch_all(&mut *transaction)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -86,19 +86,10 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
 /// Removes events that are published.
 pub async fn delete(transaction: &mut Transaction, ids: &[i64]) -> Result<(), Failure> {
     let deleted = sqlx::query!("/* delete_from_outbox */ DELETE FROM outbox WHERE id = ANY ($1)", ids)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?
         .rows_affected();
     require_rows("delete_from_outbox", ids.len(), deleted)
-}
-
-/// How much waits to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Backlog {
-    /// The number of events.
-    pub events: i64,
-    /// How long ago the oldest of them occurred.
-    pub oldest_age: Duration,
 }
 
 /// Measures what waits to be published.
@@ -106,12 +97,12 @@ pub async fn backlog(database: &Database) -> Result<Backlog, Failure> {
     let row = sqlx::query!(
         r#"
         /* outbox_backlog */
-        SELECT count(*) AS "events!",
+        SELECT count(*) AS "count!",
                coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS "oldest_age!"
         FROM outbox
         "#,
     )
-    .fetch_one(database.pool())
+    .fetch_one(&mut database.single("outbox_backlog").await?)
     .await?;
-    Ok(Backlog { events: row.events, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
+    Ok(Backlog { count: row.count, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
 }

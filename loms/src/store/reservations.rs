@@ -32,7 +32,7 @@ pub async fn insert(
         &skus,
         &counts,
     )
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?
     .rows_affected();
     require_rows("insert_reservations", reservations.len(), written)
@@ -47,10 +47,10 @@ pub enum Fate {
     Freed,
 }
 
-/// Ends the reservations of orders that await payment, whose rows must be locked.
+/// Ends the reservations of orders that await payment, whose rows must be locked. Answers how many units that were.
 ///
 /// Locks the stock rows by SKU and warehouse, as everybody does, so that nobody waits in a circle.
-pub async fn end(transaction: &mut Transaction, orders: &[OrderId], fate: Fate) -> Result<(), Failure> {
+pub async fn end(transaction: &mut Transaction, orders: &[OrderId], fate: Fate) -> Result<u64, Failure> {
     let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
     let sold = match fate {
         Fate::Sold => true,
@@ -77,15 +77,17 @@ pub async fn end(transaction: &mut Transaction, orders: &[OrderId], fate: Fate) 
             RETURNING locked.count
         )
         SELECT (SELECT count(DISTINCT order_id) FROM ended) AS "orders!",
+               (SELECT coalesce(sum(count), 0) FROM ended) AS "units!",
                (SELECT coalesce(sum(count), 0) FROM ended) = (SELECT coalesce(sum(count), 0) FROM lowered) AS "even!"
         "#,
         &orders,
         sold,
     )
-    .fetch_one(&mut **transaction)
+    .fetch_one(&mut *transaction)
     .await?;
     if !row.even {
         return Err(Failure::unforeseen("end_reservations ended other units than it took off the stock"));
     }
-    require_rows("end_reservations", orders.len(), row.orders.cast_unsigned())
+    require_rows("end_reservations", orders.len(), row.orders.cast_unsigned())?;
+    Ok(row.units.cast_unsigned())
 }

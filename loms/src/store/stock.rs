@@ -29,7 +29,7 @@ pub async fn lock_free(transaction: &mut Transaction, lines: &Lines) -> Result<V
         "#,
         &skus,
     )
-    .fetch_all(&mut **transaction)
+    .fetch_all(&mut *transaction)
     .await?;
     rows.into_iter()
         .map(|row| Ok(Free { warehouse: read(row.warehouse_id)?, sku: read(row.sku)?, units: read(row.free)? }))
@@ -48,7 +48,7 @@ pub async fn free(database: &Database, sku: Sku) -> Result<Vec<Free>, Failure> {
         "#,
         i64::from(sku),
     )
-    .fetch_all(database.pool())
+    .fetch_all(&mut database.single("free_stock").await?)
     .await?;
     rows.into_iter().map(|row| Ok(Free { warehouse: read(row.warehouse_id)?, sku, units: read(row.free)? })).collect()
 }
@@ -61,7 +61,7 @@ pub async fn all(database: &Database) -> Result<Vec<Stock>, Failure> {
         SELECT warehouse_id, sku, on_hand, reserved FROM stock ORDER BY warehouse_id, sku
         "#,
     )
-    .fetch_all(database.pool())
+    .fetch_all(&mut database.single("all_stock").await?)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -98,7 +98,7 @@ pub async fn set_on_hand(transaction: &mut Transaction, counted: &[Counted]) -> 
         &skus,
         &on_hand,
     )
-    .execute(&mut **transaction)
+    .execute(&mut *transaction)
     .await?;
     // The statement above holds the lock of every row, also of those that it did not set.
     let rows = sqlx::query!(
@@ -114,7 +114,7 @@ pub async fn set_on_hand(transaction: &mut Transaction, counted: &[Counted]) -> 
         &skus,
         &on_hand,
     )
-    .fetch_all(&mut **transaction)
+    .fetch_all(&mut *transaction)
     .await?;
     rows.into_iter().map(|row| Ok(((read(row.warehouse_id)?, read(row.sku)?), read(row.reserved)?))).collect()
 }

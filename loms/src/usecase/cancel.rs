@@ -2,9 +2,12 @@
 
 use platform::{failure::Failure, ids::OrderId, postgres::retrying};
 
+use tracing::Span;
+
 use super::Orders;
 use crate::{
     domain::{order::NotCancellable, status::Status, transition::Transition},
+    metrics::Units,
     store::{
         self,
         reservations::{self, Fate},
@@ -34,13 +37,13 @@ impl From<Failure> for CancelError {
 impl Orders {
     /// Cancels an order; for one that is cancelled already, nothing happens again.
     pub async fn cancel(&self, order: OrderId) -> Result<(), CancelError> {
-        if let Some(transition) = retrying(NAME, || self.cancel_once(order)).await?? {
-            self.committed(&[transition]);
+        if let Some((transition, units)) = retrying(NAME, || self.cancel_once(order)).await?? {
+            self.committed([&transition], Units::Freed(units));
         }
         Ok(())
     }
 
-    async fn cancel_once(&self, order: OrderId) -> Result<Result<Option<Transition>, CancelError>, Failure> {
+    async fn cancel_once(&self, order: OrderId) -> Result<Result<Option<(Transition, u64)>, CancelError>, Failure> {
         let mut transaction = self.database.begin(NAME).await?;
         let Some(found) = store::orders::lock(&mut transaction, order).await? else {
             return Ok(Err(CancelError::NotFound));
@@ -50,9 +53,10 @@ impl Orders {
             Ok(None) => return Ok(Ok(None)),
             Err(NotCancellable(status)) => return Ok(Err(CancelError::NotCancellable(status))),
         };
-        reservations::end(&mut transaction, &[order], Fate::Freed).await?;
-        store::apply(&mut transaction, std::slice::from_ref(&transition)).await?;
+        let units = reservations::end(&mut transaction, &[order], Fate::Freed).await?;
+        let change = (transition, Span::current());
+        store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
         transaction.commit().await?;
-        Ok(Ok(Some(transition)))
+        Ok(Ok(Some((change.0, units))))
     }
 }

@@ -6,6 +6,8 @@ use platform::{
     postgres::retrying,
 };
 
+use tracing::Span;
+
 use super::Orders;
 use crate::{
     domain::{
@@ -14,6 +16,7 @@ use crate::{
         plan::{Shortage, plan},
         transition::Transition,
     },
+    metrics::Units,
     store,
 };
 
@@ -53,7 +56,7 @@ impl From<Failure> for CreateOrderError {
 
 /// An order as the transaction leaves it.
 enum Outcome {
-    Created(Transition),
+    Created(Transition, Units),
     Repeated(OrderId, State),
 }
 
@@ -61,8 +64,8 @@ impl Orders {
     /// Creates an order, or answers the one that the customer's key names already, with the outcome it had.
     pub async fn create(&self, command: &CreateOrder) -> Result<OrderId, CreateOrderError> {
         let (order, state) = match retrying(NAME, || self.create_once(command)).await? {
-            Outcome::Created(transition) => {
-                self.committed(std::slice::from_ref(&transition));
+            Outcome::Created(transition, units) => {
+                self.committed([&transition], units);
                 (transition.order(), transition.to().clone())
             }
             Outcome::Repeated(order, state) => (order, state),
@@ -85,12 +88,14 @@ impl Orders {
         };
         let free = store::stock::lock_free(&mut transaction, lines).await?;
         let plan = plan(lines, &free);
-        if let Ok(reservations) = &plan {
+        let reservations = plan.as_deref().unwrap_or_default();
+        if !reservations.is_empty() {
             store::reservations::insert(&mut transaction, new.id, reservations).await?;
         }
-        let transition = new.settle(&plan);
-        store::apply(&mut transaction, std::slice::from_ref(&transition)).await?;
+        let reserved = reservations.iter().map(|reservation| u64::from(reservation.count.get())).sum();
+        let change = (new.settle(&plan), Span::current());
+        store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
         transaction.commit().await?;
-        Ok(Outcome::Created(transition))
+        Ok(Outcome::Created(change.0, Units::Reserved(reserved)))
     }
 }

@@ -1,11 +1,14 @@
 //! Takes the payment of an order: its reserved units leave the stock.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use platform::{failure::Failure, ids::OrderId, postgres::retrying};
+
+use tracing::Span;
 
 use super::Orders;
 use crate::{
     domain::{order::NotPayable, status::Status, transition::Transition},
+    metrics::{self, Units},
     store::{
         self,
         reservations::{self, Fate},
@@ -48,16 +51,25 @@ impl From<NotPayable> for PayError {
     }
 }
 
+/// A payment that was taken.
+struct Paid {
+    transition: Transition,
+    units: u64,
+    /// Since the order's creation.
+    after: TimeDelta,
+}
+
 impl Orders {
     /// Pays an order; for one that is paid already, nothing happens again.
     pub async fn pay(&self, order: OrderId) -> Result<(), PayError> {
-        if let Some(transition) = retrying(NAME, || self.pay_once(order)).await?? {
-            self.committed(&[transition]);
+        if let Some(paid) = retrying(NAME, || self.pay_once(order)).await?? {
+            self.committed([&paid.transition], Units::Paid(paid.units));
+            metrics::observe_payment(paid.after);
         }
         Ok(())
     }
 
-    async fn pay_once(&self, order: OrderId) -> Result<Result<Option<Transition>, PayError>, Failure> {
+    async fn pay_once(&self, order: OrderId) -> Result<Result<Option<Paid>, PayError>, Failure> {
         let mut transaction = self.database.begin(NAME).await?;
         let Some(found) = store::orders::lock(&mut transaction, order).await? else {
             return Ok(Err(PayError::NotFound));
@@ -67,9 +79,10 @@ impl Orders {
             Ok(None) => return Ok(Ok(None)),
             Err(refusal) => return Ok(Err(refusal.into())),
         };
-        reservations::end(&mut transaction, &[order], Fate::Sold).await?;
-        store::apply(&mut transaction, std::slice::from_ref(&transition)).await?;
+        let units = reservations::end(&mut transaction, &[order], Fate::Sold).await?;
+        let change = (transition, Span::current());
+        store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
         transaction.commit().await?;
-        Ok(Ok(Some(transition)))
+        Ok(Ok(Some(Paid { transition: change.0, units, after: found.now - found.value.created_at })))
     }
 }

@@ -20,6 +20,7 @@ use platform::{
     worker::{Next, Step as _},
 };
 use proto::loms::{CancelOrderRequest, OrderPayedRequest};
+use tracing::Span;
 
 use crate::{
     topic::{Record, published, records_of, statuses},
@@ -109,7 +110,7 @@ async fn the_trace_of_the_caller_runs_on_into_the_event() {
     let user = user();
     let mut request = tonic::Request::new(order(user, &[(7, 1)]));
     // The platform's channel carries the trace of the span that calls, so the caller has one.
-    let span = tracing::info_span!(parent: None, "caller");
+    let span = tracing::info_span!(target: "loms", parent: None, "caller");
     let trace = platform::telemetry::trace::trace_id(&span).unwrap();
     request.set_timeout(Duration::from_secs(5));
     let mut client = loms.client();
@@ -128,11 +129,11 @@ async fn a_change_that_is_rolled_back_leaves_no_event() {
 
     let mut transaction = world.database.database().begin("test").await.unwrap();
     let paid = awaiting(&mut transaction, id).await.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
-    store::apply(&mut transaction, &[paid]).await.unwrap();
+    store::apply(&mut transaction, &[(paid, Span::none())]).await.unwrap();
     drop(transaction);
     let mut transaction = world.database.database().begin("test").await.unwrap();
     let new = insert(&mut transaction, unseen).await;
-    store::apply(&mut transaction, &[new.settle(&Ok(Vec::new()))]).await.unwrap();
+    store::apply(&mut transaction, &[(new.settle(&Ok(Vec::new())), Span::none())]).await.unwrap();
     drop(transaction);
 
     let mut relay = relay(&world);
@@ -158,8 +159,9 @@ async fn a_change_of_an_order_that_has_another_status_by_now_is_refused_whole() 
     let [one, other] = [orders.create(&command(user())).await.unwrap(), orders.create(&command(user())).await.unwrap()];
     orders.cancel(other).await.unwrap();
 
-    let waits = |id| Order { id, pay_before: chrono::DateTime::UNIX_EPOCH, state: State::AwaitingPayment };
-    let stale = [one, other].map(|id| waits(id).expire(chrono::DateTime::UNIX_EPOCH).unwrap());
+    let past = chrono::DateTime::UNIX_EPOCH;
+    let waits = |id| Order { id, created_at: past, pay_before: past, state: State::AwaitingPayment };
+    let stale = [one, other].map(|id| (waits(id).expire(past).unwrap(), Span::none()));
     let mut transaction = world.database.database().begin("test").await.unwrap();
     store::apply(&mut transaction, &stale).await.unwrap_err();
     drop(transaction);

@@ -96,7 +96,7 @@ async fn a_busy_pool_is_too_much_load_and_no_outage() {
     let world = World::with_stock(&[(1, 7, 10)]).await;
     let mut config = world.config();
     config.service.postgres.max_connections = 5;
-    config.service.postgres.acquire_timeout = Duration::from_millis(200);
+    config.service.postgres.acquire_timeout = Duration::from_secs(1);
     let loms = Running::start(config).await;
     let client = loms.client();
     let stock = world.lock_stock().await;

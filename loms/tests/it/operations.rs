@@ -54,11 +54,12 @@ async fn metrics_with_known_labels_are_there_before_anything_happens() {
     let loms = world.loms().await;
     let text = probe(&loms, "metrics").await.1;
     for metric in [
-        "loms_order_statuses_total{status=\"new\"}",
-        "loms_order_statuses_total{status=\"awaiting payment\"}",
-        "loms_order_statuses_total{status=\"failed\"}",
-        "loms_order_statuses_total{status=\"paid\"}",
-        "loms_order_statuses_total{status=\"cancelled\"}",
+        "loms_order_transitions_total{from=\"new\",to=\"awaiting payment\"}",
+        "loms_order_transitions_total{from=\"new\",to=\"failed\"}",
+        "loms_order_transitions_total{from=\"awaiting payment\",to=\"paid\"}",
+        "loms_order_transitions_total{from=\"awaiting payment\",to=\"cancelled\"}",
+        "loms_units_total{change=\"reserved\"}",
+        "postgres_transactions_total{outcome=\"committed\",transaction=\"create_order\"}",
         "loms_refusals_total{reason=\"INSUFFICIENT_STOCK\"}",
         "loms_refusals_total{reason=\"ORDER_NOT_FOUND\"}",
         "loms_refusals_total{reason=\"ORDER_EXPIRED\"}",

@@ -41,7 +41,7 @@ fn settled(reserved: bool) -> Transition {
 }
 
 fn order(state: State) -> Order {
-    Order { id: id(), pay_before: at(10), state }
+    Order { id: id(), created_at: at(0), pay_before: at(10), state }
 }
 
 fn wished(order: &Order, wish: Wish) -> Option<Transition> {

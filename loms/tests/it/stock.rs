@@ -63,6 +63,20 @@ async fn an_import_sets_what_is_on_hand_and_leaves_the_rest() {
 }
 
 #[tokio::test]
+async fn a_first_import_leaves_stock_alone_that_is_there_already() {
+    let shop = Shop::with_stock(&[]).await;
+    let file = shop.dir.path().join("first.csv");
+    let import = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["stock", "import", "--first", file.to_str().unwrap()], Some(&shop.config)).await;
+        assert!(output.status.success(), "{output:?}");
+    };
+    import("warehouse_id,sku,count\n1,7,5\n").await;
+    import("warehouse_id,sku,count\n1,7,9\n1,8,9\n").await;
+    assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n1,7,5,0,5\n");
+}
+
+#[tokio::test]
 async fn reserved_units_stay_reserved_through_an_import() {
     let shop = Shop::with_stock(&[(1, 7, 5)]).await;
     let loms = shop.world.loms().await;
@@ -134,7 +148,7 @@ async fn a_database_without_its_migrations_is_refused_until_they_are_applied() {
     let refused = run(&["stock", "list"], Some(&shop.config)).await;
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("_outbox; run `loms migrate`"), "{text}");
+    assert!(text.contains("_order_trace; run `loms migrate`"), "{text}");
     assert_eq!(run(&["serve"], Some(&shop.config)).await.status.code(), Some(1));
     assert!(run(&["migrate"], Some(&shop.config)).await.status.success());
     assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n");

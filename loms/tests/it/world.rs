@@ -59,7 +59,7 @@ pub static CERTS: LazyLock<Certs> = LazyLock::new(|| {
 
 /// Spans get trace ids only when somebody listens; the lines stay away unless `RUST_LOG` asks for them.
 static TELEMETRY: LazyLock<Telemetry> =
-    LazyLock::new(|| Telemetry::install("loms", &LogConfig { level: "off".into() }, None).unwrap());
+    LazyLock::new(|| Telemetry::install("loms", &LogConfig { level: "off".into() }, None, None).unwrap());
 
 /// A user whom no other test knows, so that tests can share a broker.
 pub fn user() -> i64 {

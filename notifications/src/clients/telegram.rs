@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use platform::{failure::chain, telemetry::trace};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::{
     metrics,
 };
 
+/// What an address is made of, with a name for the token.
+const URL_TEMPLATE: &str = "/bot{api_key}/sendMessage";
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// More of an answer is not read.
@@ -65,38 +68,47 @@ impl Telegram {
         Ok(Self { client, send_message, token: config.api_key.clone(), chat: config.chat_id.clone() })
     }
 
-    /// Sends a text to the chat.
-    pub async fn send(&self, text: &str) -> Answer {
-        let span = info_span!(
-            "telegram",
-            otel.name = "POST sendMessage",
-            otel.kind = "client",
-            otel.status_code = Empty,
-            http.response.status_code = Empty,
-        );
+    /// Sends a text to the chat; `attempt` counts from 1.
+    pub async fn send(&self, text: &str, attempt: u32) -> Answer {
         let started = Instant::now();
-        let answer = self.post(text).instrument(span.clone()).await;
+        let answer = self.post(text).instrument(self.span(attempt)).await;
         metrics::TELEGRAM_SECONDS.observe(started.elapsed().as_secs_f64());
-        match &answer {
-            Answer::Taken => {}
-            Answer::SlowDown(_) | Answer::Trouble(_) | Answer::Refused(_) => {
-                span.record("otel.status_code", "ERROR");
-            }
-        }
         answer
     }
 
+    /// The span of a request. Without the address, which has the token in it.
+    fn span(&self, attempt: u32) -> Span {
+        info_span!(
+            "request",
+            otel.name = format!("POST {URL_TEMPLATE}"),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            "error.type" = Empty,
+            http.request.method = "POST",
+            http.request.resend_count = attempt.checked_sub(1).filter(|resent| *resent > 0).map(i64::from),
+            http.response.status_code = Empty,
+            url.template = URL_TEMPLATE,
+            server.address = self.send_message.host_str(),
+            server.port = self.send_message.port_or_known_default().map(i64::from),
+        )
+    }
+
     async fn post(&self, text: &str) -> Answer {
+        let span = Span::current();
         let message = SendMessage { chat_id: &self.chat, text: &fit(text) };
         let response = match self.client.post(self.send_message.clone()).json(&message).send().await {
             Ok(response) => response,
-            Err(error) => return Answer::Trouble(self.reason(platform::failure::chain(&error.without_url()))),
+            Err(error) => {
+                trace::fail(&span, kind(&error));
+                return Answer::Trouble(self.reason(chain(&error.without_url())));
+            }
         };
         let status = response.status();
-        Span::current().record("http.response.status_code", status.as_u16());
+        span.record("http.response.status_code", i64::from(status.as_u16()));
         if status.is_success() {
             return Answer::Taken;
         }
+        trace::fail(&span, status.as_str());
         let Refusal { description, parameters } = read(response).await;
         let reason = self.reason(match description {
             Some(description) => format!("{status}: {description}"),
@@ -118,6 +130,17 @@ impl Telegram {
     fn reason(&self, text: String) -> String {
         let text = text.replace(self.token.expose_secret(), "…");
         text.chars().filter(|char| !char.is_control()).take(MAX_REASON_CHARS).collect()
+    }
+}
+
+/// What went wrong with a request that was not answered, for traces.
+fn kind(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_connect() {
+        "connect"
+    } else {
+        "request"
     }
 }
 

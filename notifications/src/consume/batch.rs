@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use platform::telemetry::trace;
 use rdkafka::message::{Message as _, OwnedMessage};
-use tracing::{Span, info_span, warn};
+use tracing::{Span, warn};
 
 use crate::{
-    kafka::{dead_letters::DeadLetter, record},
+    kafka::{dead_letters::DeadLetter, record, spans},
     store::messages::Arrival,
 };
 
@@ -23,23 +23,27 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Reads records.
-    pub fn read(records: Vec<OwnedMessage>) -> Self {
+    /// Reads records for this consumer group.
+    pub fn read(records: Vec<OwnedMessage>, group: &str) -> Self {
         let mut batch = Self::default();
         for record in records {
             let next = batch.done.entry(record.partition()).or_default();
             *next = (*next).max(record.offset() + 1);
             let parent = record::traceparent(&record);
-            let span = span(&record, parent.as_deref());
+            let span = spans::process(&record, group, parent.as_deref());
             match record::event(&record) {
                 Ok(event) => {
+                    span.record("messaging.message.id", &event.id);
+                    span.record("order.id", event.order.get());
+                    span.record("user.id", event.user.get());
                     let traceparent = trace::traceparent(&span).or(parent);
                     batch.arrivals.push((span, Arrival { event, traceparent }));
                 }
                 Err(unreadable) => {
                     let reason = unreadable.to_string();
                     span.in_scope(|| warn!(error = reason, "event is unreadable and becomes a dead letter"));
-                    batch.unreadable.push(DeadLetter { record, reason });
+                    trace::fail(&span, "unreadable");
+                    batch.unreadable.push(DeadLetter { record, reason, span });
                 }
             }
         }
@@ -50,19 +54,4 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.done.is_empty()
     }
-}
-
-fn span(record: &OwnedMessage, parent: Option<&str>) -> Span {
-    let span = info_span!(
-        parent: None,
-        "event",
-        otel.name = format!("{} process", record.topic()),
-        otel.kind = "consumer",
-        messaging.system = "kafka",
-        messaging.destination.name = record.topic(),
-        messaging.destination.partition.id = record.partition(),
-        messaging.kafka.offset = record.offset(),
-    );
-    trace::set_parent(&span, parent);
-    span
 }

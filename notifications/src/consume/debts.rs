@@ -96,12 +96,13 @@ impl Debts {
 #[cfg(test)]
 mod tests {
     use rdkafka::{Timestamp, message::OwnedMessage};
+    use tracing::Span;
 
     use super::*;
 
     fn letter(partition: i32, offset: i64) -> DeadLetter {
         let record = OwnedMessage::new(None, None, "orders".into(), Timestamp::NotAvailable, partition, offset, None);
-        DeadLetter { record, reason: "there is no payload".into() }
+        DeadLetter { record, reason: "there is no payload".into(), span: Span::none() }
     }
 
     fn settled<const D: usize, const O: usize, const P: usize>(

@@ -13,9 +13,9 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{Instrument as _, debug, info, warn};
 
-use super::{KAFKA, group::Group, member::Member};
+use super::{KAFKA, group::Group, lag::Lag, member::Member, spans};
 use crate::pause::Pause;
 
 /// The most records of a batch.
@@ -24,7 +24,7 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Differs from librdkafka's defaults where the reason says.
-const SETTINGS: [(&str, &str); 9] = [
+const SETTINGS: [(&str, &str); 8] = [
     ("auto.offset.reset", "earliest"),
     // Offsets are committed when their events are kept.
     ("enable.auto.commit", "false"),
@@ -37,8 +37,6 @@ const SETTINGS: [(&str, &str); 9] = [
     ("fetch.wait.max.ms", "100"),
     // A topic that is created later is found after this long.
     ("topic.metadata.refresh.interval.ms", "2000"),
-    // For the lag.
-    ("statistics.interval.ms", "5000"),
     // A batch is far smaller; the rest would only wait in memory.
     ("queued.max.messages.kbytes", "32768"),
 ];
@@ -94,8 +92,25 @@ impl Consumer {
         self.group.generation()
     }
 
+    /// The name of the consumer group.
+    pub fn group_name(&self) -> &str {
+        self.config.get("group.id").unwrap_or_default()
+    }
+
+    /// Tells how far behind this consumer is.
+    pub fn lag(&self) -> anyhow::Result<Lag> {
+        Lag::new(&self.config, &self.topic, self.group.clone())
+    }
+
     /// The next records, as many as are there already; none when nothing came within `patience`.
     pub async fn batch(&mut self, patience: Duration) -> Vec<OwnedMessage> {
+        let span = spans::poll(&self.topic, self.group_name());
+        let batch = self.poll(patience).instrument(span.clone()).await;
+        span.record("messaging.batch.message_count", i64::try_from(batch.len()).unwrap_or(i64::MAX));
+        batch
+    }
+
+    async fn poll(&mut self, patience: Duration) -> Vec<OwnedMessage> {
         if mem::take(&mut self.forsaken) {
             self.rejoin().await;
         }
@@ -211,7 +226,7 @@ impl Consumer {
             debug!(%error, "{KAFKA} still fails");
         } else {
             match trouble {
-                Trouble::Topic => warn!(topic = self.topic, "waiting for the topic, which LOMS creates"),
+                Trouble::Topic => warn!("waiting for the topic, which LOMS creates"),
                 Trouble::Broker => warn!(%error, "{KAFKA} fails; reading goes on when it is back"),
             }
         }

@@ -1,8 +1,9 @@
-//! What happens to this replica in its consumer group: partitions come and go, offsets are committed, the lag changes.
+//! What happens to this replica in its consumer group: partitions come and go, offsets are committed.
 
 use std::{
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,14 +11,15 @@ use std::{
 
 use platform::kafka::Quiet;
 use rdkafka::{
-    ClientContext, Offset, Statistics, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance},
     error::{KafkaError, KafkaResult},
+    topic_partition_list::TopicPartitionListElem,
 };
 use tracing::{debug, info, warn};
 
-use crate::{metrics, pause::Pause};
+use crate::pause::Pause;
 
 /// What a consumer is told of its group; clones are for consumers that follow one another and know the same.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub struct Group {
 #[derive(Default)]
 struct Seen {
     generation: AtomicU64,
+    /// The partitions that are ours.
+    partitions: Mutex<BTreeSet<i32>>,
     /// The id of the cluster that partitions were last assigned in.
     cluster: Mutex<Option<String>>,
 }
@@ -47,6 +51,15 @@ impl Group {
     /// Takes note that partitions came or went.
     pub fn begin_generation(&self) {
         self.seen.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The partitions that are ours.
+    pub fn partitions(&self) -> BTreeSet<i32> {
+        self.ours().clone()
+    }
+
+    fn ours(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the consumer is in another cluster than the one before it was. A broker that comes back empty is one,
@@ -78,12 +91,6 @@ impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
         Quiet.error(error, reason);
     }
-
-    fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        // A partition of which nothing is known yet has a lag of -1.
-        metrics::LAG.set(partitions.map(|partition| partition.consumer_lag.max(0)).sum());
-    }
 }
 
 impl ConsumerContext for Group {
@@ -95,12 +102,14 @@ impl ConsumerContext for Group {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 info!(partitions = numbers(partitions), "partitions are ours");
+                *self.ours() = partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
                 if let Err(error) = self.assign(consumer, partitions) {
                     warn!(%error, "partitions could not be set up");
                 }
             }
             Rebalance::Revoke(partitions) => {
                 info!(partitions = numbers(partitions), "partitions are no longer ours");
+                self.ours().clear();
             }
             Rebalance::Error(error) => warn!(%error, "partitions could not be shared out"),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use platform::{failure::Failure, postgres::Database};
 use sqlx::postgres::PgQueryResult;
 
@@ -14,6 +15,8 @@ pub struct Claim {
     pub order_id: i64,
     /// What to send.
     pub text: String,
+    /// When the order took the status that it tells of.
+    pub occurred_at: DateTime<Utc>,
     /// The trace to continue.
     pub traceparent: Option<String>,
     /// Which attempt this is, from 1; also what tells this claim from others of the message.
@@ -61,11 +64,12 @@ pub async fn claim(database: &Database, lease: Duration) -> Result<Option<Claim>
             )
             RETURNING message_id, order_id, attempts
         )
-        SELECT claimed.message_id, claimed.order_id, message.text, message.traceparent, claimed.attempts
+        SELECT claimed.message_id, claimed.order_id, message.text, message.occurred_at, message.traceparent,
+            claimed.attempts
         FROM claimed JOIN message ON message.id = claimed.message_id"#,
         lease.as_secs_f64(),
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut transaction)
     .await?;
     transaction.commit().await?;
     Ok(claim)
@@ -81,7 +85,7 @@ pub async fn mark_sent(database: &Database, claim: &Claim) -> Result<bool, Failu
         claim.message_id,
         claim.attempts,
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     is_ours(&result)
@@ -99,7 +103,7 @@ pub async fn postpone(database: &Database, claim: &Claim, pause: Duration, reaso
         pause.as_secs_f64(),
         reason,
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     is_ours(&result)
@@ -116,7 +120,7 @@ pub async fn mark_dead(database: &Database, claim: &Claim, reason: &str) -> Resu
         claim.attempts,
         reason,
     )
-    .execute(&mut *transaction)
+    .execute(&mut transaction)
     .await?;
     transaction.commit().await?;
     is_ours(&result)
@@ -132,7 +136,6 @@ fn is_ours(result: &PgQueryResult) -> Result<bool, Failure> {
 
 /// Counts what is not delivered.
 pub async fn backlog(database: &Database) -> Result<Backlog, Failure> {
-    let mut transaction = database.begin("measure_backlog").await?;
     let backlog = sqlx::query_as!(
         Backlog,
         r#"/* measure_backlog */
@@ -144,8 +147,7 @@ pub async fn backlog(database: &Database) -> Result<Backlog, Failure> {
                 WHERE id = (SELECT min(message_id) FROM delivery WHERE state = 'due')
             ), 0) AS "oldest_due_seconds!""#,
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut database.single("measure_backlog").await?)
     .await?;
-    transaction.commit().await?;
     Ok(backlog)
 }

@@ -42,7 +42,6 @@ pub async fn page(
     after: Position,
     limit: PageLimit,
 ) -> Result<(Vec<Message>, bool), Failure> {
-    let mut transaction = database.begin("read_history").await?;
     let rows = sqlx::query!(
         r#"/* read_history */
         SELECT id, order_id, user_id, status, text, occurred_at, found AS "found!"
@@ -69,9 +68,8 @@ pub async fn page(
         limit.bytes,
         limit.overhead,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut database.single("read_history").await?)
     .await?;
-    transaction.commit().await?;
     let more = rows.first().is_some_and(|row| row.found > rows.len().try_into().unwrap_or(i64::MAX));
     let messages = rows.into_iter().map(|row| Message {
         id: row.id,

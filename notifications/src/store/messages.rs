@@ -58,7 +58,7 @@ async fn insert(database: &Database, arrivals: &[Arrival], deliver: bool) -> Res
         &traceparents as &[Option<String>],
         deliver,
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(&mut transaction)
     .await?;
     transaction.commit().await?;
     Ok(new.into_iter().collect())

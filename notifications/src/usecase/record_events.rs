@@ -31,20 +31,22 @@ impl RecordEvents {
         let stored = new.len();
         for (span, Arrival { event, .. }) in arrivals {
             // Taken out, so that the second of two equal events counts as the duplicate it is.
-            let result = if new.remove(&event.id) { "stored" } else { "duplicate" };
+            let is_new = new.remove(&event.id);
+            let result = if is_new { "stored" } else { "duplicate" };
             metrics::EVENTS.with_label_values(&[result]).inc();
+            if is_new {
+                metrics::EVENT_AGE_SECONDS.observe(metrics::age_seconds(event.occurred_at));
+            }
             let _entered = span.enter();
-            if result == "stored" && self.deliver.is_none() {
+            if is_new && self.deliver.is_none() {
                 info!(
-                    event_id = event.id,
-                    user = event.user.get(),
-                    order = event.order.get(),
+                    event.id = event.id,
                     status = event.status,
                     text = event.text,
                     "message kept; telegram is not configured"
                 );
             } else {
-                info!(event_id = event.id, order = event.order.get(), status = event.status, result, "event read");
+                info!(event.id = event.id, status = event.status, result, "event read");
             }
         }
         if let Some(deliver) = &self.deliver

@@ -24,8 +24,8 @@ pub struct Fleet {
     pub broker: Option<Broker>,
     pub topics: Topics,
     pub directory: TempDir,
-    grpc: u16,
-    admin: u16,
+    /// More lines of the configuration.
+    pub more: String,
 }
 
 impl Fleet {
@@ -40,24 +40,23 @@ impl Fleet {
             broker: Some(broker),
             topics,
             directory,
-            grpc: ports::free().unwrap(),
-            admin: ports::free().unwrap(),
+            more: String::new(),
         }
     }
 
-    /// Writes the configuration file; answers where it is.
-    pub fn configure(&self) -> PathBuf {
+    /// Writes the configuration file of a program; answers where it is.
+    fn configure(&self, grpc: u16, admin: u16) -> PathBuf {
         let certs = certificates().display();
-        let (grpc, admin) = (self.grpc, self.admin);
         let (database, broker, telegram) = (&self.database.url, &self.topics.brokers[0], self.telegram.url());
         let text = format!(
             "grpc:\n  listen: 127.0.0.1:{grpc}\n  tls:\n    certificate: {certs}/notifications.pem\n    \
              key: {certs}/notifications.key\n    client_ca: {certs}/ca.pem\n\
              admin: {{listen: '127.0.0.1:{admin}'}}\npostgres: {{connection_string: '{database}'}}\n\
              brokers: ['{broker}']\n\
-             telegram: {{api_url: '{telegram}', api_key: '{API_KEY}', chat_id: {CHAT}}}\nlog: {{level: trace}}\n"
+             telegram: {{api_url: '{telegram}', api_key: '{API_KEY}', chat_id: {CHAT}}}\nlog: {{level: trace}}\n{}\n",
+            self.more
         );
-        let path = self.directory.path().join("config.yaml");
+        let path = self.directory.path().join(format!("{grpc}.yaml"));
         fs::write(&path, text).unwrap();
         path
     }
@@ -69,14 +68,15 @@ impl Fleet {
 
     /// Starts the program and waits until it is ready.
     pub async fn start(&self) -> Program {
+        let [grpc, admin] = [(); 2].map(|()| ports::free().unwrap());
         let mut command = program();
-        command.arg("--config").arg(self.configure());
-        let log = self.directory.path().join("notifications.log");
+        command.arg("--config").arg(self.configure(grpc, admin));
+        let log = self.directory.path().join(format!("{grpc}.log"));
         let program = Program {
             process: Process::spawn("notifications", command, &log).unwrap(),
             log,
-            client: Client::new(self.grpc),
-            admin: format!("http://127.0.0.1:{}", self.admin),
+            client: Client::new(grpc),
+            admin: format!("http://127.0.0.1:{admin}"),
         };
         eventually("the program is ready", async || program.get("/readyz").await.filter(|text| text == "ready\n"))
             .await;

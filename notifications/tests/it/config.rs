@@ -50,6 +50,22 @@ fn telegram_may_be_left_out_and_has_telegrams_own_address_by_default() {
 }
 
 #[test]
+fn messages_go_to_the_stand_in_while_the_key_is_empty_and_to_telegram_when_there_is_one() {
+    let file = |key: &str, stand_in: &str| {
+        let text = format!(
+            "grpc: {{listen: '[::1]:1'}}\nadmin: {{listen: '[::1]:2'}}\npostgres: {{connection_string: postgres://p}}\n\
+             brokers: [b:1]\ntelegram: {{api_key: '${{KEY}}', chat_id: 1{stand_in}}}\n"
+        );
+        let config = parse::<Config>("c.yaml", &text, &|name| (name == "KEY").then(|| key.to_owned()));
+        config.map(|config| config.telegram.unwrap().api_url.to_string())
+    };
+    let stand_in = ", stand_in: 'http://telegram:8091'";
+    assert_eq!(file("", stand_in).unwrap(), "http://telegram:8091");
+    assert_eq!(file("123:abc", stand_in).unwrap(), "https://api.telegram.org");
+    assert!(file("", "").unwrap_err().to_string().contains("telegram.api_key: must be a bot's token"));
+}
+
+#[test]
 fn every_fault_of_the_file_is_reported_at_once_with_exit_code_64_and_without_a_secret() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("faulty.yaml");

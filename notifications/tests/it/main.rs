@@ -14,4 +14,5 @@ mod replicas;
 mod schema;
 mod tls;
 mod topics;
+mod traces;
 mod world;

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use platform::testing::eventually;
 use rdkafka::message::{Header, OwnedHeaders};
 use rustix::process::Signal;
+use serde_json::json;
 use stack::telegram::Fault;
 
 use crate::{
@@ -41,6 +43,7 @@ async fn sigusr1_pauses_and_resumes_and_sigterm_ends_with_0() {
     program.until_metric(r#"notifications_deliveries_total{result="sent"}"#, 2.0).await;
     assert_eq!(program.client.history(1).await.len(), 2);
     assert_eq!(fleet.kept().await, 2, "nothing is read");
+    program.until_metric("notifications_consumer_lag_events", 9.0).await;
 
     program.process.signal(Signal::USR1);
     program.until_metric("notifications_consumption_paused", 0.0).await;
@@ -48,6 +51,63 @@ async fn sigusr1_pauses_and_resumes_and_sigterm_ends_with_0() {
     assert_eq!(program.metric(r#"notifications_deliveries_total{result="failed"}"#).await, Some(1.0));
     assert_eq!(fleet.kept().await, 11);
     fleet.topics.until_all_committed().await;
+    program.until_metric("notifications_consumer_lag_events", 0.0).await;
+    assert_eq!(program.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_replica_tells_the_lag_of_its_own_partitions_and_both_together_all_of_it() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    let mut first = fleet.start().await;
+    let events: Vec<_> = (1..=9).map(|order| event(1, order, "before")).collect();
+    fleet.topics.publish_all(&events).await;
+    fleet.topics.until_all_committed().await;
+    let mut second = fleet.start().await;
+    fleet.topics.until_members(2).await;
+    for program in [&mut first, &mut second] {
+        program.process.signal(Signal::USR1);
+        program.until_metric("notifications_consumption_paused", 1.0).await;
+    }
+    for number in 1..=30 {
+        fleet.topics.publish(&event(1, number, "meanwhile")).await;
+    }
+    let lags = eventually("both tell of it", async || {
+        let lags = [&first, &second].map(|program| program.metric("notifications_consumer_lag_events"));
+        let [first, second] = futures::future::join_all(lags).await[..] else { return None };
+        let lags = (first?, second?);
+        (lags.0 + lags.1 == 30.0).then_some(lags)
+    })
+    .await;
+    assert!(lags == (10.0, 20.0) || lags == (20.0, 10.0), "{lags:?}");
+    for program in [&mut first, &mut second] {
+        program.process.signal(Signal::USR1);
+    }
+    for program in [&mut first, &mut second] {
+        program.until_metric("notifications_consumer_lag_events", 0.0).await;
+        assert_eq!(program.stop().await, Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ages_of_events_and_messages_are_those_since_they_occurred_and_repetitions_have_none() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    let mut old = event(1, 3, "two minutes old");
+    old["OccurredAt"] = json!((chrono::Utc::now() - chrono::TimeDelta::minutes(2)).to_rfc3339());
+    fleet.topics.publish_all(&[old.clone(), old.clone(), old]).await;
+    let mut ahead = event(1, 4, "by a clock that is ahead");
+    ahead["OccurredAt"] = json!((chrono::Utc::now() + chrono::TimeDelta::minutes(2)).to_rfc3339());
+    fleet.topics.publish(&ahead).await;
+    let mut program = fleet.start().await;
+    program.until_metric(r#"notifications_events_total{result="duplicate"}"#, 2.0).await;
+    program.until_metric(r#"notifications_deliveries_total{result="sent"}"#, 2.0).await;
+    for histogram in ["notifications_event_age_seconds", "notifications_delivery_age_seconds"] {
+        for (bound, count) in [("0.05", 1.0), ("60", 1.0), ("300", 2.0), ("+Inf", 2.0)] {
+            let name = format!(r#"{histogram}_bucket{{le="{bound}"}}"#);
+            assert_eq!(program.metric(&name).await, Some(count), "{name}");
+        }
+    }
     assert_eq!(program.stop().await, Some(0));
 }
 
@@ -118,6 +178,11 @@ async fn every_metric_is_there_from_the_start() {
         "notifications_dead_letters_owed",
         "notifications_dead_letter_failures_total",
         "notifications_telegram_request_seconds_count",
+        "notifications_event_age_seconds_count",
+        "notifications_delivery_age_seconds_count",
+        r#"postgres_transactions_total{outcome="committed",transaction="keep_messages"}"#,
+        r#"postgres_transactions_total{outcome="rolled_back",transaction="mark_sent"}"#,
+        r#"postgres_transaction_retries_total{transaction="read_history"}"#,
     ] {
         assert_eq!(program.metric(name).await, Some(0.0), "{name}");
     }

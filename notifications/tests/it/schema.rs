@@ -60,11 +60,13 @@ async fn a_database_that_lacks_migrations_is_refused_until_migrate_has_run() {
     std::fs::write(&path, config).unwrap();
     let run = |command: &str| {
         let output = program().args([command, "--config"]).arg(&path).output().unwrap();
-        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        let [out, error] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code(), out, error)
     };
-    let (code, error) = run("serve");
+    let (code, log, _) = run("serve");
     assert_eq!(code, Some(1));
-    assert!(error.contains("20261122000001_messages_and_deliveries; run `notifications migrate`"), "{error}");
-    assert_eq!(run("migrate"), (Some(0), String::new()));
+    assert!(log.contains("20261122000001_messages_and_deliveries; run `notifications migrate`"), "{log}");
+    let applied = "notifications: applied 20261122000001\n".to_owned();
+    assert_eq!(run("migrate"), (Some(0), applied, String::new()));
     assert!(!columns(&database).await.is_empty());
 }

@@ -100,6 +100,7 @@ impl World {
                 },
                 log: LogConfig { level: "info".into() },
                 jaeger: None,
+                graylog: None,
                 shutdown: ShutdownConfig { grace_period: Duration::from_secs(7) },
             },
             brokers: self.topics.brokers.clone(),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{FromSection, LogLevel, PostgresUrl, Section, ServiceUrl};
+use super::{FromSection, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
 
 /// What the platform needs to run a service.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct ServiceConfig {
     pub log: LogConfig,
     /// Where traces go; `None` keeps them in the process.
     pub jaeger: Option<JaegerConfig>,
+    /// Where log messages go besides standard output.
+    pub graylog: Option<GraylogConfig>,
     /// How the service stops.
     pub shutdown: ShutdownConfig,
 }
@@ -30,8 +32,17 @@ impl FromSection for ServiceConfig {
         let postgres = section.section("postgres");
         let log = section.section_or_defaults("log");
         let jaeger = section.optional_section("jaeger");
+        let graylog = section.optional_section("graylog");
         let shutdown = section.section_or_defaults("shutdown");
-        Some(Self { grpc: grpc?, admin: admin?, postgres: postgres?, log: log?, jaeger: jaeger?, shutdown: shutdown? })
+        Some(Self {
+            grpc: grpc?,
+            admin: admin?,
+            postgres: postgres?,
+            log: log?,
+            jaeger: jaeger?,
+            graylog: graylog?,
+            shutdown: shutdown?,
+        })
     }
 }
 
@@ -183,12 +194,34 @@ impl FromSection for LogConfig {
 pub struct JaegerConfig {
     /// `endpoint`: such as `http://localhost:4317`.
     pub endpoint: String,
+    /// `sampling_ratio`: which part of the traces that begin here is kept, from 0 to 1. A trace that begins elsewhere is
+    /// kept if it is there.
+    pub sampling_ratio: f64,
 }
 
 impl FromSection for JaegerConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        let endpoint: ServiceUrl = section.required("endpoint")?;
-        Some(Self { endpoint: endpoint.uri().to_string().trim_end_matches('/').to_owned() })
+        let endpoint: Option<ServiceUrl> = section.required("endpoint");
+        let sampling_ratio = section.with_default("sampling_ratio", 1.0);
+        if sampling_ratio.is_some_and(|ratio| !(0.0..=1.0).contains(&ratio)) {
+            section.reject("sampling_ratio", "must be from 0 to 1");
+        }
+        let endpoint = endpoint?.uri().to_string().trim_end_matches('/').to_owned();
+        Some(Self { endpoint, sampling_ratio: sampling_ratio? })
+    }
+}
+
+/// `graylog`: a GELF TCP input of Graylog.
+#[derive(Debug, Clone)]
+pub struct GraylogConfig {
+    /// `address`: such as `localhost:12201`.
+    pub address: String,
+}
+
+impl FromSection for GraylogConfig {
+    fn from_section(section: &mut Section<'_>) -> Option<Self> {
+        let address: HostPort = section.required("address")?;
+        Some(Self { address: address.into() })
     }
 }
 

@@ -62,6 +62,9 @@ fn an_unset_variable_is_named_and_a_value_never_quoted() {
     let faults = read("name: ${NOWHERE}\nports: [1]\ntimeout: hunter2").unwrap_err().to_string();
     assert!(faults.contains("name: the environment variable NOWHERE is not set"), "{faults}");
     assert!(!faults.contains("hunter2"), "{faults}");
+    // A space is missing, and the value with it.
+    let faults = read("name: a\nports: [1]\nstock: {size: 1, password:hunter2}").unwrap_err().to_string();
+    assert_eq!(faults, "shop.yaml:\n  stock.password: unknown key");
 }
 
 #[test]

@@ -66,6 +66,12 @@ impl FromText for Duration {
     }
 }
 
+impl FromText for f64 {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be a number such as 0.25".into())
+    }
+}
+
 macro_rules! numbers {
     ($($number:ty),*) => {
         $(impl FromText for $number {

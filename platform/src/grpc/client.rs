@@ -21,10 +21,10 @@ use tonic::{
     transport::{Channel as Transport, Endpoint},
 };
 use tower::{Service, service_fn};
-use tracing::{Instrument as _, field::Empty, info_span};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
-use super::{Method, code_name, codes, methods};
-use crate::{config::ServiceUrl, deadline, metrics, telemetry::trace, tls::ClientTls};
+use super::{Method, code_text, methods};
+use crate::{config::ServiceUrl, deadline, metrics::rpc, telemetry::trace, tls::ClientTls};
 
 /// How long a connection, including its TLS handshake, may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,6 +41,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 #[derive(Clone)]
 pub struct Channel {
     transport: Transport,
+    /// Whom it calls, for traces.
+    server: Uri,
 }
 
 impl Channel {
@@ -50,11 +52,7 @@ impl Channel {
     /// not used where the address begins with `http://`.
     pub fn new(url: &ServiceUrl, tls: &ClientTls, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
         for method in methods(descriptors, service)? {
-            metrics::CLIENT_STARTED.with_label_values(&method.labels());
-            metrics::CLIENT_HANDLING_SECONDS.with_label_values(&method.labels());
-            for code in codes() {
-                metrics::CLIENT_HANDLED.with_label_values(&method.labels_with(&code_name(code)));
-            }
+            rpc::CLIENT.declare(&method);
         }
         let tls = url.is_tls().then(|| tls.clone());
         // The connector below does the TLS, with certificates that may change; to the endpoint the stream is plain.
@@ -66,7 +64,7 @@ impl Channel {
             .http2_keep_alive_interval(KEEP_ALIVE.0)
             .keep_alive_timeout(KEEP_ALIVE.1)
             .connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone())));
-        Ok(Self { transport })
+        Ok(Self { transport, server: url.uri().clone() })
     }
 }
 
@@ -91,13 +89,18 @@ impl Service<Request<Body>> for Channel {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let method = Method::of_path(request.uri().path());
+        let name = method.as_ref().map(Method::to_string);
         let span = info_span!(
             "rpc",
-            otel.name = request.uri().path().trim_start_matches('/'),
+            otel.name = name,
             otel.kind = "client",
             otel.status_code = Empty,
-            rpc.system = "grpc",
-            rpc.grpc.status_code = Empty,
+            "error.type" = Empty,
+            rpc.system.name = "grpc",
+            rpc.method = name,
+            rpc.response.status_code = Empty,
+            server.address = self.server.host(),
+            server.port = self.server.port_u16().map(i64::from),
         );
         let timeout = [deadline::requested(request.headers()), deadline::remaining()].into_iter().flatten().min();
         let timeout = timeout.unwrap_or(DEFAULT_TIMEOUT);
@@ -111,7 +114,7 @@ impl Service<Request<Body>> for Channel {
         let mut transport = std::mem::replace(&mut self.transport, fresh);
         let started = Instant::now();
         if let Some(method) = &method {
-            metrics::CLIENT_STARTED.with_label_values(&method.labels()).inc();
+            rpc::client_started(method);
         }
         let call = async move {
             let answer = match tokio::time::timeout(timeout, transport.call(request)).await {
@@ -122,15 +125,13 @@ impl Service<Request<Body>> for Channel {
                 Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
                 Err(status) => status.code(),
             };
-            tracing::Span::current().record("rpc.grpc.status_code", code as i32);
+            let span = Span::current();
+            span.record("rpc.response.status_code", code_text(code));
             if code != Code::Ok {
-                tracing::Span::current().record("otel.status_code", "ERROR");
+                trace::fail(&span, code_text(code));
             }
             if let Some(method) = &method {
-                metrics::CLIENT_HANDLED.with_label_values(&method.labels_with(&code_name(code))).inc();
-                metrics::CLIENT_HANDLING_SECONDS
-                    .with_label_values(&method.labels())
-                    .observe(started.elapsed().as_secs_f64());
+                rpc::client_handled(method, code, started.elapsed());
             }
             answer
         };

@@ -3,7 +3,9 @@
 //! INTERNAL.
 
 use std::{
+    any::Any,
     collections::HashSet,
+    net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,14 +22,14 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
-use tracing::{Instrument as _, field::Empty, info, info_span, warn};
+use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, code_name, codes, methods};
+use super::{Method, code_text, methods};
 use crate::{
     config::service::GrpcConfig,
     deadline,
-    failure::{Failure, chain},
-    metrics,
+    failure::{Failure, chain, panic_text},
+    metrics::rpc,
     net::Peer,
     telemetry::trace,
 };
@@ -80,48 +82,42 @@ impl Around {
     fn new(config: &GrpcConfig, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
-            metrics::SERVER_STARTED.with_label_values(&method.labels());
-            metrics::SERVER_HANDLING_SECONDS.with_label_values(&method.labels());
-            for code in codes() {
-                metrics::SERVER_HANDLED.with_label_values(&method.labels_with(&code_name(code)));
-            }
+            rpc::SERVER.declare(method);
         }
         let slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
         Ok(Self { methods, slots, default_deadline: config.default_deadline })
+    }
+
+    /// Whether a method is of this service, or of the tools beside it: health and reflection.
+    fn knows(&self, method: &Method) -> bool {
+        self.methods.contains(method) || method.service.starts_with("grpc.")
     }
 }
 
 /// Traces a call; counts and logs it if it is one of the service's own.
 async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next) -> Response<Body> {
-    let method = Method::of_path(request.uri().path()).filter(|method| around.methods.contains(method));
-    let span = info_span!(
-        "rpc",
-        otel.name = request.uri().path().trim_start_matches('/'),
-        otel.kind = "server",
-        otel.status_code = Empty,
-        rpc.system = "grpc",
-        rpc.grpc.status_code = Empty,
-    );
+    let called = Method::of_path(request.uri().path());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let span = span(called.as_ref().filter(|method| around.knows(method)), peer);
+    let method = called.filter(|method| around.methods.contains(method));
     trace::set_parent(&span, trace::of_headers(request.headers()));
     let trace_id = trace::trace_id(&span);
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
 
     let started = Instant::now();
     if let Some(method) = &method {
-        metrics::SERVER_STARTED.with_label_values(&method.labels()).inc();
+        rpc::server_started(method);
     }
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.extensions().get::<Status>();
     let code = status.map_or(Code::Ok, Status::code);
-    span.record("rpc.grpc.status_code", code as i32);
+    span.record("rpc.response.status_code", code_text(code));
     if is_fault(code) {
-        span.record("otel.status_code", "ERROR");
+        trace::fail(&span, code_text(code));
     }
     if let Some(method) = &method {
         let took = started.elapsed();
-        metrics::SERVER_HANDLED.with_label_values(&method.labels_with(&code_name(code))).inc();
-        metrics::SERVER_HANDLING_SECONDS.with_label_values(&method.labels()).observe(took.as_secs_f64());
-        span.in_scope(|| log(method, status, code, took, peer));
+        rpc::server_handled(method, code, took);
+        span.in_scope(|| log(status, code, took, peer));
     }
     if let Some(value) = trace_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(TRACE_ID_HEADER, value);
@@ -129,26 +125,39 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     response
 }
 
-fn log(method: &Method, status: Option<&Status>, code: Code, took: Duration, peer: Option<std::net::SocketAddr>) {
-    let cause = status.and_then(std::error::Error::source).map(chain);
-    let rpc = &method.name;
-    let code_name = code_name(code);
-    let duration_ms = took.as_secs_f64() * 1e3;
+/// The span of a call. A method that nobody here knows is not named: callers could fill the traces with names.
+fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
+    let method = method.map_or_else(|| "_OTHER".to_owned(), Method::to_string);
+    info_span!(
+        "rpc",
+        otel.name = method,
+        otel.kind = "server",
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = Empty,
+        client.address = peer.map(|peer| peer.ip().to_string()),
+        client.port = peer.map(|peer| i64::from(peer.port())),
+    )
+}
+
+/// The line of a call; the method and the code are fields of its span.
+fn log(status: Option<&Status>, code: Code, took: Duration, peer: Option<SocketAddr>) {
+    let duration_ms = rounded_ms(took);
     let peer = peer.map(tracing::field::display);
-    let refusal = status.map(Status::message);
+    let message = status.map(Status::message);
     if is_fault(code) {
-        warn!(
-            rpc.method = rpc,
-            rpc.code = code_name,
-            duration_ms,
-            peer,
-            rpc.message = refusal,
-            error = cause,
-            "call failed"
-        );
+        let error = status.and_then(std::error::Error::source).map(chain);
+        warn!(duration_ms, peer, rpc.message = message, error, "call failed");
     } else {
-        info!(rpc.method = rpc, rpc.code = code_name, duration_ms, peer, rpc.message = refusal, "call answered");
+        info!(duration_ms, peer, rpc.message = message, "call answered");
     }
+}
+
+/// Milliseconds, to the microsecond.
+fn rounded_ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Whether a code speaks of a fault on our side, as OpenTelemetry's conventions for RPC servers have it.
@@ -167,16 +176,11 @@ async fn bound(State(around): State<Arc<Around>>, request: Request, next: Next) 
     let answer = deadline::scope(Instant::now() + timeout, AssertUnwindSafe(next.run(request)).catch_unwind());
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(response)) => response,
-        Ok(Err(panic)) => Status::from(Failure::unforeseen(panic_text(panic))).into_http(),
+        Ok(Err(panic)) => Status::from(panicked(&*panic)).into_http(),
         Err(_) => Status::deadline_exceeded("the call's deadline passed before it was answered").into_http(),
     }
 }
 
-fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    format!("a handler panicked: {text}")
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    Failure::unforeseen(format!("a handler panicked: {}", panic_text(panic)))
 }

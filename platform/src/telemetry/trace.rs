@@ -16,13 +16,39 @@ pub const TRACEPARENT: &str = "traceparent";
 /// Makes a span the child of the span that `traceparent` names; without it, or if it is malformed, the span begins a
 /// trace of its own.
 pub fn set_parent(span: &Span, traceparent: Option<&str>) {
-    let Some(traceparent) = traceparent else { return };
-    let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &One(traceparent));
-    if parent.span().span_context().is_valid()
+    if let Some(parent) = traceparent.and_then(read)
         && let Err(error) = span.set_parent(parent)
     {
         tracing::debug!(%error, "a span could not be given its parent");
     }
+}
+
+/// Links a span to the one that `traceparent` names: it caused this one, in a trace of its own.
+pub fn link(span: &Span, traceparent: Option<&str>) {
+    if let Some(cause) = traceparent.and_then(read) {
+        span.add_link(cause.span().span_context().clone());
+    }
+}
+
+/// Links a span to the step of background work that it is part of.
+pub fn link_to_current(span: &Span) {
+    let current = Span::current().context();
+    let current = current.span().span_context().clone();
+    if current.is_valid() {
+        span.add_link(current);
+    }
+}
+
+/// Marks a span as failed; `error` names the kind of failure, of which there are few. The span has the fields
+/// `otel.status_code` and `error.type`.
+pub fn fail(span: &Span, error: &str) {
+    span.record("otel.status_code", "ERROR");
+    span.record("error.type", error);
+}
+
+fn read(traceparent: &str) -> Option<Context> {
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &One(traceparent));
+    context.span().span_context().is_valid().then_some(context)
 }
 
 /// The `traceparent` of a request.

@@ -4,4 +4,6 @@
 mod around;
 mod background;
 mod connections;
+mod database;
+mod logging;
 mod world;

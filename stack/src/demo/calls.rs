@@ -114,6 +114,11 @@ fn outcome<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> Stri
     }
 }
 
+fn trace_id<T>(answer: &Result<Response<T>, Status>) -> String {
+    let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+    metadata.get("x-trace-id").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned()
+}
+
 fn ok<T>(_: &T) -> String {
     "OK".to_owned()
 }
@@ -129,13 +134,17 @@ pub struct Calls {
     pub notifications: NotificationsClient<Channel>,
     /// The catalogue.
     pub products: ProductServiceClient<Channel>,
+    /// The trace of the last call, as its answer named it.
+    pub trace_id: String,
 }
 
 macro_rules! call {
     ($self:ident.$client:ident.$method:ident($request:expr), $service:literal, $show:expr) => {{
         let request = $request;
         narrator::call($service, request.json());
-        outcome($self.$client.$method(request).await, $show)
+        let answer = $self.$client.$method(request).await;
+        $self.trace_id = trace_id(&answer);
+        outcome(answer, $show)
     }};
 }
 
@@ -148,6 +157,7 @@ impl Calls {
             loms: loms(&fleet.certs, fleet.loms.grpc.port())?,
             notifications: NotificationsClient::new(channel(fleet.notifications.grpc.port())?),
             products: ProductServiceClient::new(channel(fleet.product_service.port())?),
+            trace_id: String::new(),
         })
     }
 

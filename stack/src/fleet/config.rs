@@ -11,6 +11,22 @@ const GRACE: &str = "3s";
 /// The Telegram stand-in takes any key and any chat.
 const TELEGRAM: (&str, i64) = ("local", 256);
 
+/// Where a Graylog has an input for each service.
+const fn graylog_port(part: Part) -> Option<u16> {
+    match part {
+        Part::Checkout => Some(12201),
+        Part::Loms => Some(12202),
+        Part::Notifications => Some(12203),
+        Part::Postgres
+        | Part::Broker
+        | Part::ProductService
+        | Part::Telegram
+        | Part::Prometheus
+        | Part::Jaeger
+        | Part::Grafana => None,
+    }
+}
+
 /// Writes a service's file.
 pub(super) fn write(part: Part, service: &ServiceAddresses, addresses: &Addresses) -> anyhow::Result<()> {
     let text = serde_yaml::to_string(&of(part, service, addresses))?;
@@ -59,7 +75,19 @@ fn of(part: Part, service: &ServiceAddresses, addresses: &Addresses) -> Value {
             config["brokers"] = json!(brokers);
             config["telegram"] = json!({ "api_url": api_url, "api_key": api_key, "chat_id": chat_id });
         }
-        Part::Postgres | Part::Broker | Part::ProductService | Part::Telegram => {}
+        Part::Postgres
+        | Part::Broker
+        | Part::ProductService
+        | Part::Telegram
+        | Part::Prometheus
+        | Part::Jaeger
+        | Part::Grafana => {}
+    }
+    if let Some(endpoint) = &addresses.otlp {
+        config["jaeger"] = json!({ "endpoint": endpoint });
+    }
+    if let Some((host, port)) = addresses.graylog.as_ref().zip(graylog_port(part)) {
+        config["graylog"] = json!({ "address": format!("{host}:{port}") });
     }
     config
 }

@@ -60,7 +60,11 @@ async fn ask(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Resu
         Part::Checkout => service(part, "cart.Cart", addresses, client).await,
         Part::Loms => service(part, "loms.Loms", addresses, client).await,
         Part::Notifications => service(part, "notifications.Notifications", addresses, client).await,
-        Part::Telegram | Part::Postgres | Part::Broker => {
+        Part::Prometheus => {
+            client.get(format!("{}/-/ready", addresses.of(part))).send().await?.error_for_status()?;
+            Ok(())
+        }
+        Part::Telegram | Part::Postgres | Part::Broker | Part::Jaeger | Part::Grafana => {
             let address = addresses.of(part);
             TcpStream::connect(address.trim_start_matches("http://")).await?;
             Ok(())

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 
+use super::Part;
 use crate::ports;
 
 /// The ports of one service.
@@ -30,6 +31,14 @@ pub struct Ports {
     pub postgres: u16,
     /// The broker's.
     pub broker: u16,
+    /// Prometheus's, where there is one.
+    pub prometheus: u16,
+    /// That of Jaeger's interface, where there is one.
+    pub jaeger: u16,
+    /// Jaeger's for spans, OTLP/gRPC.
+    pub jaeger_otlp: u16,
+    /// Grafana's, where there is one.
+    pub grafana: u16,
 }
 
 impl Ports {
@@ -42,6 +51,10 @@ impl Ports {
         telegram: 8091,
         postgres: 5440,
         broker: 9092,
+        prometheus: 9090,
+        jaeger: 16686,
+        jaeger_otlp: 4317,
+        grafana: 3000,
     };
 
     /// Ports that nothing uses, so that a fleet can run beside another.
@@ -55,29 +68,36 @@ impl Ports {
             telegram: ports::free()?,
             postgres: ports::free()?,
             broker: ports::free()?,
+            prometheus: ports::free()?,
+            jaeger: ports::free()?,
+            jaeger_otlp: ports::free()?,
+            grafana: ports::free()?,
         })
     }
 
-    /// Fails if something listens on one of them, naming all that are taken; the broker's counts only if one is to be
-    /// started.
-    pub(super) fn check(&self, own_broker: bool) -> anyhow::Result<()> {
+    /// Fails if something listens on one of them, naming all that are taken; those of parts that are not to be started
+    /// do not count.
+    pub(super) fn check(&self, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
         let wanted = [
-            (self.postgres, "Postgres"),
-            (self.broker, "the broker"),
-            (self.product_service, "the product service"),
-            (self.telegram, "the Telegram stand-in"),
-            (self.loms.grpc, "loms (gRPC)"),
-            (self.loms.admin, "loms (admin)"),
-            (self.checkout.grpc, "checkout (gRPC)"),
-            (self.checkout.admin, "checkout (admin)"),
-            (self.notifications.grpc, "notifications (gRPC)"),
-            (self.notifications.admin, "notifications (admin)"),
+            (Part::Postgres, self.postgres, "Postgres"),
+            (Part::Broker, self.broker, "the broker"),
+            (Part::ProductService, self.product_service, "the product service"),
+            (Part::Telegram, self.telegram, "the Telegram stand-in"),
+            (Part::Prometheus, self.prometheus, "Prometheus"),
+            (Part::Jaeger, self.jaeger, "Jaeger"),
+            (Part::Jaeger, self.jaeger_otlp, "Jaeger (OTLP)"),
+            (Part::Grafana, self.grafana, "Grafana"),
+            (Part::Loms, self.loms.grpc, "loms (gRPC)"),
+            (Part::Loms, self.loms.admin, "loms (admin)"),
+            (Part::Checkout, self.checkout.grpc, "checkout (gRPC)"),
+            (Part::Checkout, self.checkout.admin, "checkout (admin)"),
+            (Part::Notifications, self.notifications.grpc, "notifications (gRPC)"),
+            (Part::Notifications, self.notifications.admin, "notifications (admin)"),
         ];
         let taken: Vec<_> = wanted
             .iter()
-            .filter(|(port, _)| own_broker || *port != self.broker)
-            .filter(|(port, _)| ports::is_taken(*port))
-            .map(|(port, what)| format!("port {port} is taken, wanted for {what}"))
+            .filter(|(part, port, _)| is_started(*part) && ports::is_taken(*port))
+            .map(|(_, port, what)| format!("port {port} is taken, wanted for {what}"))
             .collect();
         if taken.is_empty() {
             return Ok(());

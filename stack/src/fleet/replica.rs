@@ -1,7 +1,12 @@
 //! A second process of a service, beside the fleet's own: the same database and the same configuration, but for its
 //! ports and what the caller changes.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, ExitStatus},
+};
 
 use anyhow::Context as _;
 use rustix::process::Signal;
@@ -17,7 +22,10 @@ pub struct Replica {
     config: PathBuf,
     /// Its gRPC port.
     pub port: u16,
-    admin_port: u16,
+    /// For operators: HTTP.
+    pub admin: SocketAddr,
+    /// Its log file.
+    pub log: PathBuf,
 }
 
 impl Replica {
@@ -27,11 +35,10 @@ impl Replica {
         let text = fs::read_to_string(&original.config)
             .with_context(|| format!("cannot read {}", original.config.display()))?;
         let mut config: Value = serde_yaml::from_str(&text)?;
-        let (port, admin_port) = (ports::free()?, ports::free()?);
-        let (grpc, admin) = (ports::loopback(port).to_string(), ports::loopback(admin_port).to_string());
-        for (section, key, value) in
-            [("grpc", "listen", grpc.as_str()), ("admin", "listen", &admin)].iter().chain(changes)
-        {
+        let (port, admin) = (ports::free()?, ports::loopback(ports::free()?));
+        let listen = [ports::loopback(port), admin].map(|address| address.to_string());
+        let own = [("grpc", "listen", listen[0].as_str()), ("admin", "listen", listen[1].as_str())];
+        for (section, key, value) in own.iter().chain(changes) {
             config[*section][*key] = Value::String((*value).to_owned());
         }
         let name = format!("{}-{port}", part.name());
@@ -39,19 +46,21 @@ impl Replica {
         replace_secret(&file, &serde_yaml::to_string(&config)?)?;
         let mut command = Command::new(binaries::find(part.name())?);
         command.arg("serve").arg("--config").arg(&file);
-        let process = Process::spawn(&name, command, &original.log.with_file_name(format!("{name}.log")))?;
-        Ok(Self { process, config: file, port, admin_port })
+        let log = original.log.with_file_name(format!("{name}.log"));
+        let process = Process::spawn(&name, command, &log)?;
+        Ok(Self { process, config: file, port, admin, log })
     }
 
     /// Whether it is ready to serve.
     pub async fn is_ready(&self) -> bool {
-        let url = format!("http://{}/readyz", ports::loopback(self.admin_port));
+        let url = format!("http://{}/readyz", self.admin);
         reqwest::get(url).await.is_ok_and(|response| response.status().is_success())
     }
 
-    /// Stops it as an operator would.
-    pub async fn stop(mut self) {
+    /// Stops it as an operator would; answers how it ended: by a signal, if it was too slow.
+    pub async fn stop(mut self) -> Option<ExitStatus> {
         self.process.stop(Signal::TERM, SERVICE_GRACE).await;
+        self.process.exited()
     }
 
     /// Ends it as a crash would.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{Addresses, Fleet, Part, Say, Settings, config, health, state::State};
+use super::{Addresses, Fleet, Installed, Part, Say, Settings, config, health, state::State};
 use crate::{
     binaries,
     broker::Broker,
@@ -26,8 +26,13 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     let mut state = State::claim(&settings.state)?;
     state.end_leftovers(say).await?;
     postgres::stop_stale(state.directory(), say).await?;
-    settings.ports.check(settings.kafka.is_none())?;
-    begin_logs(&state)?;
+    let installed = if settings.observability { Installed::find() } else { Installed::default() };
+    let is_started = |part: Part| {
+        let is_elsewhere = part == Part::Broker && settings.kafka.is_some();
+        !is_elsewhere && (!part.only_observes() || installed.has(part))
+    };
+    settings.ports.check(is_started)?;
+    begin_logs(&state, is_started)?;
 
     if let Outcome::Made(reason) = certs::ensure(&settings.certs)? {
         say(&format!("making certificates: {reason}"));
@@ -42,11 +47,17 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
         postgres.database("loms").await?,
         postgres.database("notifications").await?,
     );
-    let addresses = Addresses::new(settings, certs, &state, |part| match part {
+    let addresses = Addresses::new(settings, certs, &state, &installed, |part| match part {
         Part::Checkout => checkout.clone(),
         Part::Loms => loms.clone(),
         Part::Notifications => notifications.clone(),
-        Part::Postgres | Part::Broker | Part::ProductService | Part::Telegram => String::new(),
+        Part::Postgres
+        | Part::Broker
+        | Part::ProductService
+        | Part::Telegram
+        | Part::Prometheus
+        | Part::Jaeger
+        | Part::Grafana => String::new(),
     });
 
     let broker = match &settings.kafka {
@@ -62,7 +73,9 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
             Some(broker)
         }
     };
-    let mut fleet = Fleet { services: Vec::new(), stand_ins: Vec::new(), broker, postgres, addresses, state };
+    let (services, stand_ins, observers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut fleet = Fleet { services, stand_ins, observers, broker, postgres, addresses, state };
+    start_observers(&mut fleet, &installed, say)?;
 
     say("starting the product service and the Telegram stand-in");
     for part in [Part::ProductService, Part::Telegram] {
@@ -85,13 +98,42 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
         .iter_mut()
         .map(async |(part, process)| health::wait(*part, addresses, process, &state.log(*part)).await);
     futures::future::try_join_all(healthy).await?;
+    await_observers(&mut fleet, say).await;
     fleet.state.publish(&fleet.addresses)?;
     Ok(fleet)
 }
 
+/// Starts the observers that are installed. They get ready while the rest starts.
+fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> anyhow::Result<()> {
+    for part in Part::OBSERVERS {
+        let Some(command) = installed.prepare(part, &fleet.addresses, &fleet.state)? else { continue };
+        say(&format!("starting {}", part.name()));
+        let process = Process::spawn(part.name(), command, &fleet.state.log(part))?;
+        fleet.state.remember(&process)?;
+        fleet.observers.push((part, process));
+    }
+    Ok(())
+}
+
+/// Waits until the observers are ready. One that does not get there is told of and left out.
+async fn await_observers(fleet: &mut Fleet, say: Say<'_>) {
+    let (addresses, state) = (&fleet.addresses, &fleet.state);
+    let ready = fleet
+        .observers
+        .iter_mut()
+        .map(async |(part, process)| (*part, health::wait(*part, addresses, process, &state.log(*part)).await));
+    for (part, ready) in futures::future::join_all(ready).await {
+        if let Err(error) = ready {
+            say(&format!("the fleet goes on without {}: {error:#}", part.name()));
+            fleet.observers.retain(|(other, _)| *other != part);
+            fleet.addresses.forget(part);
+        }
+    }
+}
+
 /// Begins new logs, so that one run's are read in one piece; those of the run before are kept beside them.
-fn begin_logs(state: &State) -> anyhow::Result<()> {
-    for part in Part::ALL {
+fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
+    for part in Part::ALL.into_iter().filter(|part| is_started(*part)) {
         let log = state.log(part);
         if log.exists() {
             fs::rename(&log, log.with_extension("previous.log"))
@@ -148,7 +190,9 @@ fn spawn(part: Part, addresses: &Addresses, state: &mut State) -> anyhow::Result
                 command.arg("--certs").arg(&addresses.certs);
             }
         }
-        Part::Postgres | Part::Broker => bail!("{} is not started this way", part.name()),
+        Part::Postgres | Part::Broker | Part::Prometheus | Part::Jaeger | Part::Grafana => {
+            bail!("{} is not started this way", part.name())
+        }
     }
     let process = Process::spawn(part.name(), command, &state.log(part))?;
     state.remember(&process)?;

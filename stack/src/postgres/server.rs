@@ -6,9 +6,10 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use super::account::Account;
+use crate::packages::{self, in_path};
 
 /// What to do where nothing can be installed without asking.
 const INSTALL: &str = "install the PostgreSQL server (Debian, Ubuntu: sudo apt-get install postgresql; Fedora: sudo dnf \
@@ -65,12 +66,7 @@ impl Server {
 /// Installs a server where there is none, this is root and the system has `apt-get`; elsewhere [`Server::find`] says
 /// what to do.
 pub(super) fn install_if_missing(say: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<()> {
-    if installations(None).is_empty() && rustix::process::geteuid().is_root() && in_path("apt-get").is_some() {
-        say("installing PostgreSQL with apt-get");
-        apt_get(&["update"])?;
-        apt_get(&["install", "--yes", "postgresql"])?;
-    }
-    Ok(())
+    packages::install_if_missing("postgresql", || !installations(None).is_empty(), INSTALL, say)
 }
 
 /// Every installation that works, newest first.
@@ -114,24 +110,6 @@ fn probe(bin: PathBuf, account: Option<&Account>) -> Option<Server> {
 fn major(text: &str) -> Option<u32> {
     let version = text.split_whitespace().nth(2)?;
     version.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
-}
-
-/// Where a program of the search path is.
-fn in_path(program: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?).map(|directory| directory.join(program)).find(|path| path.is_file())
-}
-
-fn apt_get(arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("apt-get")
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .output()
-        .context("cannot run apt-get")?;
-    if !output.status.success() {
-        let error = String::from_utf8_lossy(&output.stderr);
-        bail!("apt-get {} failed ({}); {INSTALL}", arguments.join(" "), error.trim());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared as SharedFuture, WeakShared},
 };
-use tracing::Instrument as _;
+use tracing::{Span, instrument::Instrumented};
 
 /// Work that can be waited for by many.
 pub type Work<T> = SharedFuture<BoxFuture<'static, T>>;
@@ -21,8 +21,14 @@ pub type Work<T> = SharedFuture<BoxFuture<'static, T>>;
 pub struct Shared<K, T: Clone>(Mutex<Running<K, T>>);
 
 struct Running<K, T: Clone> {
-    works: HashMap<K, (u64, WeakShared<BoxFuture<'static, T>>)>,
+    works: HashMap<K, Started<T>>,
     begun: u64,
+}
+
+struct Started<T: Clone> {
+    number: u64,
+    work: WeakShared<BoxFuture<'static, T>>,
+    span: Span,
 }
 
 impl<K, T: Clone> Default for Shared<K, T> {
@@ -42,27 +48,30 @@ where
     K: Eq + Hash + Copy + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// Joins the work on `key` that is under way (then also answers true), or begins it.
-    pub fn join<F>(self: &Arc<Self>, key: K, begin: impl FnOnce() -> F) -> (Work<T>, bool)
+    /// Joins the work on `key` that is under way (then also answers its span), or begins it.
+    pub fn join<F>(self: &Arc<Self>, key: K, begin: impl FnOnce() -> Instrumented<F>) -> (Work<T>, Option<Span>)
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut running = self.running();
-        if let Some(work) = running.works.get(&key).and_then(|(_, work)| work.upgrade()) {
-            return (work, true);
+        if let Some(started) = running.works.get(&key)
+            && let Some(work) = started.work.upgrade()
+        {
+            return (work, Some(started.span.clone()));
         }
         running.begun += 1;
         let number = running.begun;
         let (work, end) = (begin(), End { shared: Arc::clone(self), key, number });
+        let span = work.span().clone();
         let work = async move {
             let _end = end;
             work.await
         };
-        let work = work.in_current_span().boxed().shared();
+        let work = work.boxed().shared();
         if let Some(weak) = work.downgrade() {
-            running.works.insert(key, (number, weak));
+            running.works.insert(key, Started { number, work: weak, span });
         }
-        (work, false)
+        (work, None)
     }
 }
 
@@ -77,7 +86,7 @@ impl<K: Eq + Hash, T: Clone> Drop for End<K, T> {
     fn drop(&mut self) {
         let mut running = self.shared.running();
         // Another may have begun since the last one stopped waiting for this.
-        if running.works.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
+        if running.works.get(&self.key).is_some_and(|started| started.number == self.number) {
             running.works.remove(&self.key);
         }
     }
@@ -91,6 +100,7 @@ mod tests {
     };
 
     use tokio::time::{sleep, timeout};
+    use tracing::Instrument as _;
 
     use super::*;
 
@@ -113,7 +123,7 @@ mod tests {
                 done.fetch_add(1, Ordering::Relaxed);
                 key
             };
-            self.shared.join(key, work).0
+            self.shared.join(key, || work().instrument(Span::none())).0
         }
 
         fn counts(&self) -> (u32, u32) {

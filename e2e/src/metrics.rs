@@ -1,0 +1,173 @@
+//! The metrics of the fleet in three places that must agree: in `docs/metrics.md`, in what a service exposes, and in the
+//! queries of rules and dashboards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use promql_parser::{
+    label::MatchOp,
+    parser::{Expr, VectorSelector, parse},
+    util::{ExprVisitor, walk_expr},
+};
+
+/// The page that lists them.
+const DOCS: &str = include_str!("../../docs/metrics.md");
+
+/// The services, as sections of the page and as jobs of Prometheus.
+pub const SERVICES: [&str; 3] = ["checkout", "loms", "notifications"];
+
+/// Labels with their values.
+pub type Labels = BTreeMap<String, BTreeSet<String>>;
+
+/// What the page says of a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documented {
+    /// The one service that has it; `None` if each has.
+    pub service: Option<&'static str>,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: String,
+    /// Its labels; without values where they are not listed.
+    pub labels: Labels,
+}
+
+/// The metrics that the page lists, by name.
+pub fn documented() -> anyhow::Result<BTreeMap<String, Documented>> {
+    let mut metrics = BTreeMap::new();
+    let mut service = None;
+    for line in DOCS.lines() {
+        if let Some(section) = line.strip_prefix("## ") {
+            service = SERVICES.into_iter().find(|service| *service == section);
+        } else if line.starts_with("| `") {
+            let (name, metric) = row(line, service).with_context(|| format!("in docs/metrics.md: {line}"))?;
+            if metrics.insert(name.clone(), metric).is_some() {
+                bail!("docs/metrics.md lists {name} twice");
+            }
+        }
+    }
+    Ok(metrics)
+}
+
+fn row(line: &str, service: Option<&'static str>) -> anyhow::Result<(String, Documented)> {
+    let cells: Vec<_> = line.split('|').map(str::trim).collect();
+    let ["", name, kind, labels, _meaning, ""] = cells[..] else { bail!("four cells are expected") };
+    let [name] = &quoted(name)[..] else { bail!("the first cell is the name") };
+    let labels = labels.split(';').map(quoted).filter(|names| !names.is_empty());
+    let labels = labels.map(|mut names| (names.remove(0), names.into_iter().collect())).collect();
+    Ok((name.clone(), Documented { service, kind: kind.to_owned(), labels }))
+}
+
+/// The texts between backticks.
+fn quoted(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What a service exposes at one moment.
+#[derive(Debug)]
+pub struct Exposed {
+    /// As it came.
+    pub text: String,
+    /// The kind of each metric, by name.
+    pub kinds: BTreeMap<String, String>,
+    samples: Vec<(Selector, f64)>,
+}
+
+impl Exposed {
+    /// Asks the service behind an admin port.
+    pub async fn ask(admin: SocketAddr) -> anyhow::Result<Self> {
+        let answer = reqwest::get(format!("http://{admin}/metrics")).await?.error_for_status()?;
+        Self::read(answer.text().await?)
+    }
+
+    fn read(text: String) -> anyhow::Result<Self> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let kinds = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).map(sample).collect::<Result<_, _>>()?;
+        Ok(Self { text, kinds, samples })
+    }
+
+    /// The labels of a metric with all values they have; the bounds of a histogram are no label of it.
+    pub fn labels(&self, metric: &str) -> Labels {
+        let mut labels = Labels::new();
+        for (selector, _) in self.samples.iter().filter(|(selector, _)| selector.metric(&self.kinds) == metric) {
+            for (label, values) in selector.labels.iter().filter(|(label, _)| *label != "le") {
+                labels.entry(label.clone()).or_default().extend(values.iter().cloned());
+            }
+        }
+        labels
+    }
+
+    /// The sum of all series that a selector such as `name{label="value"}` selects; `None` if there are none.
+    pub fn sum(&self, selector: &str) -> Option<f64> {
+        let [wanted] = &selectors(selector).ok()?[..] else { return None };
+        let has = |series: &Selector| {
+            wanted.name == series.name
+                && wanted.labels.iter().all(|(label, values)| series.labels.get(label) == Some(values))
+        };
+        self.samples.iter().filter(|(series, _)| has(series)).map(|(_, value)| *value).reduce(|sum, value| sum + value)
+    }
+}
+
+/// A line of the text format looks like a selector of one series, and the number that it has.
+fn sample(line: &str) -> anyhow::Result<(Selector, f64)> {
+    let (series, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
+    let [selector] = &selectors(series)?[..] else { bail!("no series: {line}") };
+    Ok((selector.clone(), value.parse().with_context(|| format!("no number: {line}"))?))
+}
+
+/// Series that a query asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// The name of the series, such as `x_bucket` of a histogram `x`.
+    pub name: String,
+    /// What is said of their labels: the values that they must, or must not, have.
+    pub labels: Labels,
+}
+
+impl Selector {
+    /// The name of the metric that they belong to.
+    pub fn metric<K: AsRef<str>>(&self, kinds: &BTreeMap<String, K>) -> &str {
+        let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| self.name.strip_suffix(suffix));
+        let is_one = |name: &&str| kinds.get(*name).is_some_and(|kind| kind.as_ref() == "histogram");
+        histogram.filter(is_one).unwrap_or(&self.name)
+    }
+}
+
+/// All series that a query asks for.
+pub fn selectors(query: &str) -> anyhow::Result<Vec<Selector>> {
+    let tree = parse(query).map_err(|error| anyhow!("{query}: {error}"))?;
+    let mut found = Found::default();
+    walk_expr(&mut found, &tree)?;
+    Ok(found.0)
+}
+
+#[derive(Default)]
+struct Found(Vec<Selector>);
+
+impl ExprVisitor for Found {
+    type Error = anyhow::Error;
+
+    fn pre_visit(&mut self, expression: &Expr) -> anyhow::Result<bool> {
+        #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else selects series")]
+        match expression {
+            Expr::VectorSelector(selector) => self.0.push(read(selector)?),
+            Expr::MatrixSelector(selector) => self.0.push(read(&selector.vs)?),
+            _ => {}
+        }
+        Ok(true)
+    }
+}
+
+fn read(selector: &VectorSelector) -> anyhow::Result<Selector> {
+    let name = selector.name.clone().with_context(|| format!("{selector} names no metric"))?;
+    let labels = selector.matchers.matchers.iter().map(|matcher| {
+        let values = match matcher.op {
+            MatchOp::Equal | MatchOp::NotEqual => BTreeSet::from([matcher.value.clone()]),
+            MatchOp::Re(_) | MatchOp::NotRe(_) => matcher.value.split('|').map(str::to_owned).collect(),
+        };
+        (matcher.name.clone(), values)
+    });
+    Ok(Selector { name, labels: labels.collect() })
+}

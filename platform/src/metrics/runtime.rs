@@ -1,0 +1,59 @@
+//! The build, and the Tokio runtime as it stands when it is asked.
+
+use std::{sync::LazyLock, time::Duration};
+
+use prometheus::{Counter, IntGauge, IntGaugeVec};
+use tokio::runtime::Handle;
+
+use super::{gauge, gauges, registered};
+
+static BUILD: LazyLock<IntGaugeVec> =
+    LazyLock::new(|| gauges("build_info", "1, labelled with what was built.", &["service", "version", "revision"]));
+static WORKERS: LazyLock<IntGauge> = LazyLock::new(|| gauge("tokio_workers", "Worker threads of the Tokio runtime."));
+static TASKS: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tokio_alive_tasks", "Tasks of the Tokio runtime that have not ended."));
+static QUEUE: LazyLock<IntGauge> =
+    LazyLock::new(|| gauge("tokio_global_queue_depth", "Tasks that wait in the global queue of the Tokio runtime."));
+static BUSY: LazyLock<Counter> = LazyLock::new(|| {
+    registered(Counter::new(
+        "tokio_worker_busy_seconds_total",
+        "Time that all worker threads of the Tokio runtime together were busy, in seconds.",
+    ))
+});
+static PARKS: LazyLock<Counter> = LazyLock::new(|| {
+    registered(Counter::new(
+        "tokio_worker_parks_total",
+        "How often a worker thread of the Tokio runtime went to sleep for lack of work.",
+    ))
+});
+
+/// Shows which build this is.
+pub(super) fn declare(service: &str) {
+    // A build from an archive of the source, or for development, knows no revision.
+    let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
+    BUILD.with_label_values(&[service, env!("CARGO_PKG_VERSION"), revision]).set(1);
+}
+
+/// Reads the runtime that this is called on.
+pub(super) fn measure() {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let metrics = runtime.metrics();
+    let workers = metrics.num_workers();
+    set(&WORKERS, workers);
+    set(&TASKS, metrics.num_alive_tasks());
+    set(&QUEUE, metrics.global_queue_depth());
+    let busy: Duration = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker)).sum();
+    let parks: u64 = (0..workers).map(|worker| metrics.worker_park_count(worker)).sum();
+    raise(&BUSY, busy.as_secs_f64());
+    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    raise(&PARKS, parks as f64);
+}
+
+fn set(gauge: &IntGauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// Raises a counter to a total; two scrapes at once may count a little twice, which the next one waits for.
+fn raise(counter: &Counter, total: f64) {
+    counter.inc_by((total - counter.get()).max(0.0));
+}

@@ -1,0 +1,45 @@
+//! Which errors of Postgres mean what.
+
+use std::borrow::Cow;
+
+use super::POSTGRES;
+use crate::failure::Failure;
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error {
+            return match database.code().as_deref() {
+                // serialization_failure, deadlock_detected
+                Some("40001" | "40P01") => Self::Contention(std::sync::Arc::new(error)),
+                // too_many_connections, lock_not_available (our lock_timeout), query_canceled (our statement_timeout),
+                // idle_in_transaction_session_timeout, admin_shutdown, crash_shutdown, cannot_connect_now
+                Some("53300" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03") => {
+                    Self::unavailable(POSTGRES, error)
+                }
+                Some(_) | None => Self::unforeseen(error),
+            };
+        }
+        // Protocol: how sqlx reads a connection that is accepted and closed at once, as a proxy does whose Postgres is down.
+        if matches!(
+            error,
+            sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+        ) {
+            return Self::unavailable(POSTGRES, error);
+        }
+        Self::unforeseen(error)
+    }
+}
+
+/// The SQLSTATE that Postgres answered, if it did.
+pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error()?.code()
+}
+
+/// What went wrong, for traces: the SQLSTATE, or that there was no answer that makes sense.
+pub(super) fn kind(error: &sqlx::Error) -> Cow<'_, str> {
+    sqlstate(error).unwrap_or(Cow::Borrowed("connection"))
+}

@@ -1,0 +1,55 @@
+//! The migrations of a database: applied and taken back, and whether it has them all.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, bail};
+use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+
+use super::{connect_options, probe};
+use crate::config::service::PostgresConfig;
+
+/// Applies the migrations that the database lacks, or with `revert` takes back the latest one. Answers its versions.
+pub async fn migrate(
+    config: &PostgresConfig,
+    migrations: &Migrator,
+    revert: bool,
+) -> anyhow::Result<(HashSet<i64>, HashSet<i64>)> {
+    let options = connect_options(config)?.options([("statement_timeout", "0")]);
+    let place = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
+    probe(&options).await.context(place)?;
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    let before = applied(&pool).await?;
+    if revert {
+        let Some(latest) = before.iter().max() else { bail!("there is no migration to take back") };
+        let target = before.iter().filter(|version| *version < latest).max().copied().unwrap_or(0);
+        migrations.undo(&pool, target).await?;
+    } else {
+        migrations.run(&pool).await?;
+    }
+    Ok((before, applied(&pool).await?))
+}
+
+async fn applied(pool: &PgPool) -> sqlx::Result<HashSet<i64>> {
+    const UNDEFINED_TABLE: &str = "42P01";
+    let versions =
+        sqlx::query_scalar("SELECT version /* applied */ FROM _sqlx_migrations WHERE success").fetch_all(pool).await;
+    match versions {
+        Ok(versions) => Ok(versions.into_iter().collect()),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(HashSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Fails, naming what is missing, unless the database has all migrations.
+pub(super) async fn require_current(service: &str, pool: &PgPool, migrations: &Migrator) -> anyhow::Result<()> {
+    let applied = applied(pool).await.context("cannot read which migrations were applied")?;
+    let missing: Vec<_> = migrations
+        .iter()
+        .filter(|migration| !migration.migration_type.is_down_migration() && !applied.contains(&migration.version))
+        .map(|migration| format!("{}_{}", migration.version, migration.description.replace(' ', "_")))
+        .collect();
+    if !missing.is_empty() {
+        bail!("the database lacks the migrations {}; run `{service} migrate`", missing.join(", "));
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! How transactions, their statements and the pool show in traces and metrics.
+
+use std::{sync::Arc, time::Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use tracing::{Span, field::Empty, info_span};
+
+use super::errors;
+use crate::{metrics::postgres as metrics, telemetry::trace};
+
+/// Where the database is, as spans have it.
+#[derive(Debug, Clone)]
+pub(super) struct Place(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    host: String,
+    port: u16,
+    database: Option<String>,
+}
+
+impl Place {
+    pub(super) fn of(options: &PgConnectOptions) -> Self {
+        Self(Arc::new(Inner {
+            host: options.get_host().to_owned(),
+            port: options.get_port(),
+            database: options.get_database().map(str::to_owned),
+        }))
+    }
+
+    /// The span of a transaction.
+    pub(super) fn transaction(&self, name: &'static str) -> Span {
+        let Inner { host, port, database } = &*self.0;
+        info_span!(
+            "transaction",
+            otel.name = format!("transaction {name}"),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            "error.type" = Empty,
+            db.system.name = "postgresql",
+            db.namespace = database,
+            db.query.summary = name,
+            server.address = host,
+            server.port = i64::from(*port),
+        )
+    }
+
+    /// The span of a statement, below that of its transaction if it has one.
+    fn statement(&self, transaction: Option<&Span>, name: &str, text: Option<&str>) -> Span {
+        let Inner { host, port, database } = &*self.0;
+        let parent = transaction.map_or_else(|| Span::current().id(), Span::id);
+        info_span!(
+            parent: parent,
+            "statement",
+            otel.name = name,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            "error.type" = Empty,
+            db.system.name = "postgresql",
+            db.namespace = database,
+            db.query.summary = name,
+            db.query.text = text,
+            db.response.status_code = Empty,
+            server.address = host,
+            server.port = i64::from(*port),
+        )
+    }
+}
+
+/// A transaction from its begin to its end, which is its drop.
+#[derive(Debug)]
+pub(super) struct Observed {
+    name: &'static str,
+    started: Instant,
+    /// Of the transaction; a single statement has none beside its own.
+    span: Option<Span>,
+    place: Place,
+    committed: bool,
+}
+
+impl Observed {
+    /// A transaction that began, in its span.
+    pub(super) fn transaction(name: &'static str, span: Span, place: Place) -> Self {
+        Self { name, started: Instant::now(), span: Some(span), place, committed: false }
+    }
+
+    /// A single statement. It commits by itself, unless it fails.
+    pub(super) fn single(name: &'static str, place: Place) -> Self {
+        Self { name, started: Instant::now(), span: None, place, committed: true }
+    }
+
+    /// It is durable.
+    pub(super) fn commit(&mut self) {
+        self.committed = true;
+    }
+
+    /// The span of a statement. By the rule of the house its text begins with a comment that names it.
+    pub(super) fn statement(&self, sql: &str) -> Span {
+        let sql = sql.trim();
+        let name = sql.strip_prefix("/*").and_then(|text| text.split_once("*/")).map(|(name, _)| name.trim());
+        self.place.statement(self.span.as_ref(), name.unwrap_or(self.name), Some(sql))
+    }
+
+    /// The span of a command that has no name of its own.
+    pub(super) fn command(&self, command: &'static str) -> Span {
+        self.place.statement(self.span.as_ref(), command, None)
+    }
+
+    /// A statement failed, and all of the transaction with it.
+    pub(super) fn fail(&mut self, statement: &Span, error: &sqlx::Error) {
+        let kind = errors::kind(error);
+        if let Some(state) = errors::sqlstate(error) {
+            statement.record("db.response.status_code", &*state);
+        }
+        for span in [Some(statement), self.span.as_ref()].into_iter().flatten() {
+            trace::fail(span, &kind);
+        }
+        self.committed = false;
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        metrics::ended(self.name, self.committed, self.started.elapsed());
+    }
+}
+
+/// Somebody who waits for a connection, until the drop.
+pub(super) struct Waiting(Instant);
+
+impl Waiting {
+    pub(super) fn begin() -> Self {
+        metrics::WAITING.inc();
+        Self(Instant::now())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::WAITING.dec();
+        metrics::WAIT_SECONDS.observe(self.0.elapsed().as_secs_f64());
+    }
+}

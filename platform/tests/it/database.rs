@@ -1,0 +1,51 @@
+//! The pool, and what is counted of transactions.
+
+use std::time::Duration;
+
+use platform::{failure::Failure, metrics, postgres::Database, testing::TestDatabase};
+use sqlx::postgres::PgPoolOptions;
+
+/// Whether a sample is among the metrics.
+fn shows(sample: &str) -> bool {
+    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
+    text.lines().any(|line| line == sample)
+}
+
+#[tokio::test]
+async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_statement() {
+    let test = TestDatabase::create_empty().await;
+    let options = test.pool.connect_options().as_ref().clone();
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_millis(50));
+    let database = Database::from_pool(pool.connect_lazy_with(options));
+
+    let holder = database.begin("holds_the_only_connection").await.unwrap();
+    assert!(matches!(database.begin("waits_in_vain").await, Err(Failure::Overloaded)));
+    assert!(matches!(database.single("waits_in_vain").await, Err(Failure::Overloaded)));
+    drop(holder);
+    let one: i32 = sqlx::query_scalar("/* one */ SELECT 1")
+        .fetch_one(&mut database.single("finds_it_free").await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(one, 1);
+}
+
+#[tokio::test]
+async fn transactions_and_single_statements_are_counted_by_name_and_outcome() {
+    let test = TestDatabase::create_empty().await;
+    let database = test.database();
+
+    database.begin("kept").await.unwrap().commit().await.unwrap();
+    drop(database.begin("dropped").await.unwrap());
+    let good = sqlx::query("/* good */ SELECT 1").execute(&mut database.single("good").await.unwrap()).await;
+    let bad = sqlx::query("/* bad */ SELECT 1 / 0").execute(&mut database.single("bad").await.unwrap()).await;
+    assert!(good.is_ok() && bad.is_err());
+
+    for (transaction, outcome) in
+        [("kept", "committed"), ("dropped", "rolled_back"), ("good", "committed"), ("bad", "rolled_back")]
+    {
+        let sample = format!("postgres_transactions_total{{outcome=\"{outcome}\",transaction=\"{transaction}\"}} 1");
+        assert!(shows(&sample), "{sample}");
+        let sample = format!("postgres_transaction_seconds_count{{transaction=\"{transaction}\"}} 1");
+        assert!(shows(&sample), "{sample}");
+    }
+}

@@ -1,0 +1,132 @@
+//! A stand-in for an OpenTelemetry collector such as Jaeger's: it receives spans by OTLP/gRPC and keeps them, to be
+//! asked about by tests. It can stall, and go away and come back on the same port.
+
+use std::{
+    collections::BTreeMap,
+    future, io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
+use serde_json::Value;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status};
+
+use crate::standin::{Server, again};
+
+mod span;
+
+pub use opentelemetry_proto::tonic::trace::v1::{span::SpanKind, status::StatusCode};
+pub use span::{Link, Span};
+
+/// A running collector. Dropping it cuts every connection.
+#[derive(Debug)]
+pub struct Collector {
+    // None while it is away.
+    server: Option<Server>,
+    address: SocketAddr,
+    received: Arc<Received>,
+}
+
+#[derive(Debug, Default)]
+struct Received {
+    spans: Mutex<Vec<Span>>,
+    calls: AtomicUsize,
+    stalls: AtomicBool,
+}
+
+impl Collector {
+    /// Starts one; port 0 stands for any free one.
+    pub fn start(listen: SocketAddr) -> anyhow::Result<Self> {
+        let received = Arc::<Received>::default();
+        let server = serve(listen, &received)?;
+        Ok(Self { address: server.address(), server: Some(server), received })
+    }
+
+    /// Where it listens, or did before it went away.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address as an OTLP endpoint.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every span so far, in order of arrival.
+    pub fn spans(&self) -> Vec<Span> {
+        self.received.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The spans of a trace, its id in hexadecimal digits, by their start.
+    pub fn trace(&self, trace_id: &str) -> Vec<Span> {
+        let mut spans: Vec<_> = self.spans().into_iter().filter(|span| span.trace_id == trace_id).collect();
+        spans.sort_by_key(|span| span.start);
+        spans
+    }
+
+    /// How many calls have come, answered or not.
+    pub fn calls(&self) -> usize {
+        self.received.calls.load(Ordering::SeqCst)
+    }
+
+    /// From now on calls are taken and never answered, and what they bring is lost.
+    pub fn stall(&self) {
+        self.received.stalls.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on calls are answered.
+    pub fn answer(&self) {
+        self.received.stalls.store(false, Ordering::SeqCst);
+    }
+
+    /// Goes away as a crash would make it: the port is closed, connections are cut. What was received stays.
+    pub fn go_away(&mut self) {
+        self.server = None;
+    }
+
+    /// Comes back on the same port.
+    pub async fn come_back(&mut self) -> io::Result<()> {
+        self.server = None;
+        self.server = Some(again(|| serve(self.address, &self.received)).await?);
+        Ok(())
+    }
+}
+
+fn serve(listen: SocketAddr, received: &Arc<Received>) -> io::Result<Server> {
+    let service = TraceServiceServer::from_arc(Arc::clone(received));
+    Server::start(listen, move |listener| async move {
+        let server = tonic::transport::Server::builder().add_service(service);
+        if let Err(error) = server.serve_with_incoming(TcpListenerStream::new(listener)).await {
+            tracing::error!(error = %error, "the collector ended");
+        }
+    })
+}
+
+#[tonic::async_trait]
+impl TraceService for Received {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.stalls.load(Ordering::SeqCst) {
+            future::pending::<()>().await;
+        }
+        let new = request.into_inner().resource_spans.into_iter().flat_map(|resource| {
+            let attributes = resource.resource.map(|resource| span::attributes(resource.attributes));
+            let attributes: BTreeMap<String, Value> = attributes.unwrap_or_default();
+            let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+            spans.map(move |span| Span::new(span, attributes.clone())).collect::<Vec<_>>()
+        });
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).extend(new);
+        Ok(Response::new(ExportTraceServiceResponse { partial_success: None }))
+    }
+}

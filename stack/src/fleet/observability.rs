@@ -1,0 +1,116 @@
+//! What people look at the fleet with: Prometheus, Jaeger and Grafana, as far as they are installed. They are found,
+//! configured from the files of `deployments/config`, and run beside the fleet, which does without any of them.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::Context as _;
+
+use super::{Addresses, Part, state::State};
+use crate::prometheus;
+
+mod files;
+mod grafana;
+mod jaeger;
+mod scraping;
+
+use grafana::Grafana;
+use jaeger::Jaeger;
+
+pub use grafana::overview;
+
+/// Which of them are installed.
+#[derive(Debug, Clone, Default)]
+pub struct Installed {
+    prometheus: Option<prometheus::Tools>,
+    jaeger: Option<Jaeger>,
+    grafana: Option<Grafana>,
+}
+
+impl Installed {
+    /// Looks for them.
+    pub fn find() -> Self {
+        Self { prometheus: prometheus::find(), jaeger: Jaeger::find(), grafana: Grafana::find() }
+    }
+
+    /// Whether a part is one of them and installed.
+    pub fn has(&self, part: Part) -> bool {
+        match part {
+            Part::Prometheus => self.prometheus.is_some(),
+            Part::Jaeger => self.jaeger.is_some(),
+            Part::Grafana => self.grafana.is_some(),
+            Part::Postgres
+            | Part::Broker
+            | Part::ProductService
+            | Part::Telegram
+            | Part::Loms
+            | Part::Checkout
+            | Part::Notifications => false,
+        }
+    }
+
+    /// How to get what is not installed, a sentence each.
+    pub fn missing(&self) -> Vec<String> {
+        let how = [
+            (Part::Prometheus, "Prometheus", prometheus::INSTALL),
+            (Part::Jaeger, "Jaeger", jaeger::INSTALL),
+            (Part::Grafana, "Grafana", grafana::INSTALL),
+        ];
+        how.iter()
+            .filter(|(part, ..)| !self.has(*part))
+            .map(|(_, name, how)| format!("{name} is not installed: {how}."))
+            .collect()
+    }
+
+    /// Writes the configuration of a part that is one of them and installed; answers the command that runs it.
+    pub(super) fn prepare(&self, part: Part, addresses: &Addresses, state: &State) -> anyhow::Result<Option<Command>> {
+        let directory = state.directory().join(part.name());
+        let command = match part {
+            Part::Prometheus => {
+                self.prometheus.as_ref().map(|tools| scraping::prepare(&tools.prometheus, addresses, &directory))
+            }
+            Part::Jaeger => self.jaeger.as_ref().map(|jaeger| jaeger.prepare(addresses, &directory)),
+            Part::Grafana => self.grafana.as_ref().map(|grafana| grafana.prepare(addresses, &directory)),
+            Part::Postgres
+            | Part::Broker
+            | Part::ProductService
+            | Part::Telegram
+            | Part::Loms
+            | Part::Checkout
+            | Part::Notifications => None,
+        };
+        command.transpose()
+    }
+}
+
+/// Writes the files below a directory of `deployments/config` to where a fleet has them. What lies there of an earlier
+/// run goes.
+fn unpack(from: &str, to: &Path) -> anyhow::Result<()> {
+    let write = || {
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        fs::create_dir_all(to)?;
+        for (path, text) in files::below(from) {
+            let file = to.join(path);
+            fs::create_dir_all(file.parent().unwrap_or(to))?;
+            fs::write(file, text)?;
+        }
+        std::io::Result::Ok(())
+    };
+    write().with_context(|| format!("cannot write the files of {}", to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn for_each_that_is_missing_there_is_a_sentence_that_says_how_to_get_it() {
+        let [prometheus, jaeger, grafana] = &Installed::default().missing()[..] else { panic!("not three") };
+        assert!(prometheus.starts_with("Prometheus is not installed") && prometheus.contains("apt-get install"));
+        assert!(jaeger.starts_with("Jaeger is not installed") && jaeger.contains("https://www.jaegertracing.io/"));
+        assert!(grafana.starts_with("Grafana is not installed") && grafana.contains("https://grafana.com/"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Embedded copies of the files in `deployments/config`, so that a fleet can be started from anywhere.
+
+use anyhow::Context as _;
+
+macro_rules! embedded {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_str!(concat!("../../../../deployments/config/", $path)))),*]
+    };
+}
+
+/// Each with its path below `deployments/config`.
+const FILES: &[(&str, &str)] = &embedded![
+    "prometheus/prometheus.yml",
+    "grafana/dashboards/checkout.json",
+    "grafana/dashboards/kafka-outbox.json",
+    "grafana/dashboards/loms.json",
+    "grafana/dashboards/notifications.json",
+    "grafana/dashboards/overview.json",
+    "grafana/provisioning/dashboards/dashboards.yml",
+    "grafana/provisioning/datasources/datasources.yml",
+    "prometheus/rules/checkout.yml",
+    "prometheus/rules/loms.yml",
+    "prometheus/rules/notifications.yml",
+    "prometheus/rules/processes.yml",
+    "prometheus/rules/services.yml",
+    "prometheus/rules/slo-alerts.yml",
+    "prometheus/rules/slo.yml",
+    "prometheus/rules/telemetry.yml",
+];
+
+/// The text of a file.
+pub(super) fn text(path: &str) -> anyhow::Result<&'static str> {
+    let found = FILES.iter().find(|(name, _)| *name == path);
+    found.map(|(_, text)| *text).with_context(|| format!("{path} is not embedded"))
+}
+
+/// The files below a directory: their paths there, and their texts.
+pub(super) fn below(directory: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let inside = move |path: &'static str| path.strip_prefix(directory)?.strip_prefix('/');
+    FILES.iter().filter_map(move |(path, text)| Some((inside(path)?, *text)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// Below which every file is a fleet's.
+    const ROOMS: [&str; 3] = ["prometheus/rules", "grafana/provisioning", "grafana/dashboards"];
+
+    fn files(directory: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files(&path, found);
+            } else {
+                found.insert(path.to_str().unwrap().to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_and_every_dashboard_of_a_deployment_is_a_local_fleets_too() {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/config");
+        let mut deployed = BTreeSet::new();
+        for room in ROOMS {
+            files(&config.join(room), &mut deployed);
+        }
+        let embedded = ROOMS.into_iter().flat_map(|room| below(room).map(move |(path, _)| format!("{room}/{path}")));
+        let embedded: BTreeSet<_> = embedded.map(|path| config.join(path).to_str().unwrap().to_owned()).collect();
+        assert_eq!(embedded, deployed);
+    }
+}

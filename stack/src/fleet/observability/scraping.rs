@@ -1,0 +1,44 @@
+//! Prometheus beside a local fleet: the configuration of a deployment, with the addresses of this machine.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+use anyhow::Context as _;
+use serde_yaml::Value;
+
+use super::{files, unpack};
+use crate::{fleet::Addresses, prometheus};
+
+/// Writes the configuration and the rules; answers the command.
+pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -> anyhow::Result<Command> {
+    let listen = addresses.prometheus.context("the fleet has no Prometheus")?;
+    unpack("prometheus/rules", &directory.join("rules"))?;
+    let file = directory.join("prometheus.yml");
+    let text = config(files::text("prometheus/prometheus.yml")?, addresses, directory)?;
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(prometheus::command(program, &file, &directory.join("data"), listen))
+}
+
+/// What a deployment's configuration is on this machine: each job asks its process here, jobs without one go, and so
+/// does whom alerts would be sent to.
+fn config(deployed: &str, addresses: &Addresses, directory: &Path) -> anyhow::Result<String> {
+    let mut config: Value = serde_yaml::from_str(deployed).context("prometheus.yml")?;
+    let local = |job: &str| match job {
+        "checkout" => Some(addresses.checkout.admin),
+        "loms" => Some(addresses.loms.admin),
+        "notifications" => Some(addresses.notifications.admin),
+        "prometheus" => addresses.prometheus,
+        _ => None,
+    };
+    let jobs = config["scrape_configs"].as_sequence().cloned().unwrap_or_default();
+    let jobs = jobs.into_iter().filter_map(|mut job| {
+        let target = local(job["job_name"].as_str()?)?.to_string();
+        job["static_configs"] = serde_yaml::to_value([BTreeMap::from([("targets", [target])])]).ok()?;
+        Some(job)
+    });
+    config["scrape_configs"] = jobs.collect();
+    config["rule_files"] = vec![format!("{}/rules/*.yml", directory.display())].into();
+    if let Some(config) = config.as_mapping_mut() {
+        config.remove("alerting");
+    }
+    Ok(serde_yaml::to_string(&config)?)
+}

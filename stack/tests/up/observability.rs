@@ -1,0 +1,156 @@
+//! `stack up --observability`: with the Prometheus of the machine, and programs that stand for Jaeger and Grafana: they
+//! write down how they were started, and listen where they were told to.
+
+use std::{
+    collections::HashMap,
+    env, fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use platform::testing::eventually;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use stack::{
+    fleet::{Addresses, Part, ServiceAddresses, running},
+    process::command_line,
+    prometheus,
+};
+
+use crate::world::{World, kill};
+
+/// What answers on a port in place of a program.
+const LISTEN: &str = concat!("exec ", env!("CARGO_BIN_EXE_stack"), " telegram --listen");
+
+impl World {
+    /// Puts a program in front of all others of its name.
+    fn program(&self, name: &str, script: &str) {
+        let file = self.programs().join(name);
+        fs::create_dir_all(self.programs()).unwrap();
+        fs::write(&file, format!("#!/bin/sh\ncd {}\n{script}\n", self.programs().display())).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.directory.path().join("programs")
+    }
+
+    /// `stack up --observability` with these programs.
+    fn observed(&self) -> Command {
+        let mut command = self.command();
+        let path = env::var_os("PATH").unwrap();
+        let path = [self.programs()].into_iter().chain(env::split_paths(&path));
+        command.arg("--observability").env("PATH", env::join_paths(path).unwrap());
+        command
+    }
+
+    /// The environment that a program wrote down.
+    fn environment(&self, file: &str) -> HashMap<String, String> {
+        let text = fs::read_to_string(self.programs().join(file)).unwrap();
+        text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+    }
+}
+
+fn yaml(file: &Path) -> Value {
+    serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn services(addresses: &Addresses) -> [&ServiceAddresses; 3] {
+    [&addresses.checkout, &addresses.loms, &addresses.notifications]
+}
+
+/// What Prometheus answers, asked for as any client would.
+async fn ask(addresses: &Addresses, path: &str) -> Value {
+    let url = format!("http://{}/api/v1/{path}", addresses.prometheus.unwrap());
+    reqwest::get(url).await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fleets() {
+    prometheus::tools().unwrap();
+    let world = World::new();
+    let address = "$(grep -A1 http: \"$2\" | sed -n 's/.*endpoint: //p')";
+    world.program("jaeger", &format!("cp \"$2\" jaeger.yml\n{LISTEN} {address}"));
+    let address = "$GF_SERVER_HTTP_ADDR:$GF_SERVER_HTTP_PORT";
+    world
+        .program("grafana", &format!("echo \"$@\" > grafana.arguments\nenv > grafana.environment\n{LISTEN} {address}"));
+    let up = World::start(world.observed());
+    let addresses = running(&world.state()).unwrap();
+    let shown = up.lines.join("\n");
+    let (jaeger, otlp) = (addresses.jaeger.unwrap(), addresses.jaeger_otlp.unwrap());
+    let (metrics, grafana) = (addresses.prometheus.unwrap(), addresses.grafana.unwrap());
+    for (part, address) in [(Part::Prometheus, metrics), (Part::Jaeger, jaeger), (Part::Grafana, grafana)] {
+        let row = format!("{}  http://{address}", up.pid(part));
+        assert!(shown.contains(&row), "{row} is not in\n{shown}");
+    }
+    assert!(shown.contains(&format!("Dashboards: http://{grafana}/d/route256-overview\n")), "{shown}");
+
+    // Metrics: all three services are scraped, and the rules are there.
+    eventually("all three services are scraped", || async {
+        let answer = ask(&addresses, "query?query=sum(up{job=~\"checkout|loms|notifications\"})").await;
+        (answer["data"]["result"][0]["value"][1] == "3").then_some(())
+    })
+    .await;
+    let rules = ask(&addresses, "rules").await;
+    let files: Vec<_> = rules["data"]["groups"].as_array().unwrap().iter().map(|group| &group["file"]).collect();
+    let here = world.state().canonicalize().unwrap().join("prometheus/rules/slo.yml");
+    assert!(files.contains(&&json!(here)), "{files:?}");
+
+    // Traces: the services send them to where Jaeger takes them.
+    for service in services(&addresses) {
+        assert_eq!(yaml(&service.config)["jaeger"]["endpoint"], json!(format!("http://{otlp}")));
+    }
+    let told = yaml(&world.programs().join("jaeger.yml"));
+    assert_eq!(told["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"], json!(otlp));
+
+    // Dashboards: Grafana is told where both are, and its files are there.
+    let told = world.environment("grafana.environment");
+    assert_eq!(told["PROMETHEUS_URL"], format!("http://{metrics}"));
+    assert_eq!(told["JAEGER_URL"], format!("http://{jaeger}"));
+    assert_eq!(told["GF_ANALYTICS_REPORTING_ENABLED"], "false");
+    let dashboards = Path::new(&told["DASHBOARDS"]);
+    assert!(dashboards.join("overview.json").is_file());
+    assert!(Path::new(&told["GF_PATHS_PROVISIONING"]).join("datasources/datasources.yml").is_file());
+    let arguments = fs::read_to_string(world.programs().join("grafana.arguments")).unwrap();
+    assert!(arguments.starts_with("server --homepath /"), "{arguments}");
+
+    // The fleet does without.
+    let processes = up.processes();
+    assert_eq!(processes.len(), 10);
+    kill(up.pid(Part::Prometheus), Signal::KILL);
+    up.told("prometheus was ended by signal 9");
+    up.told("The fleet goes on without it.");
+    assert!(command_line(up.pid(Part::Checkout)).is_some());
+    up.signal(Signal::TERM);
+    assert_eq!(up.end(), (Some(0), String::new()));
+    for (name, pid) in processes {
+        assert_eq!(command_line(pid), None, "{name} still runs");
+    }
+}
+
+#[test]
+fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_written_down() {
+    prometheus::tools().unwrap();
+    let world = World::new();
+    world.program("jaeger", "echo of no use\nexit 3");
+    world.program("grafana", "echo of no use either\nexit 4");
+    let mut command = world.observed();
+    command.args(["--otlp", "http://otlp.example:4317/", "--graylog", "logs.example"]);
+    let up = World::start(command);
+    let addresses = running(&world.state()).unwrap();
+    let shown = up.lines.join("\n");
+    assert!(shown.contains("the fleet goes on without jaeger: jaeger exited with code 3"), "{shown}");
+    assert!(shown.contains("the fleet goes on without grafana: grafana exited with code 4"), "{shown}");
+    assert_eq!((addresses.jaeger, addresses.grafana), (None, None));
+    assert_eq!(up.processes().len(), 8);
+    assert!(!shown.contains("Dashboards:"), "{shown}");
+
+    for (service, port) in services(&addresses).into_iter().zip([12201, 12202, 12203]) {
+        let config = yaml(&service.config);
+        assert_eq!(config["jaeger"]["endpoint"], json!("http://otlp.example:4317"));
+        assert_eq!(config["graylog"]["address"], json!(format!("logs.example:{port}")));
+    }
+    up.signal(Signal::TERM);
+    assert_eq!(up.end().0, Some(0));
+}

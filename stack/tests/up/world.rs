@@ -1,0 +1,141 @@
+//! Launchers to look at from outside.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use stack::fleet::Part;
+use tempfile::TempDir;
+
+/// How long a launcher may take to say something.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A directory to run fleets in.
+pub struct World {
+    /// Goes with it.
+    pub directory: TempDir,
+}
+
+/// A launcher that said `ready`.
+pub struct Up {
+    launcher: Child,
+    /// What it printed until then.
+    pub lines: Vec<String>,
+    /// What it says of troubles, line by line.
+    errors: Receiver<String>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
+        command.args(["up", "--ports", "free", "--payment-timeout", "7s", "--state-dir"]).arg(self.state());
+        command.arg("--certs").arg(self.directory.path().join("certs"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub fn up(&self) -> Up {
+        Self::start(self.command())
+    }
+
+    /// Waits until a launcher says `ready`.
+    pub fn start(mut command: Command) -> Up {
+        let mut launcher = command.spawn().unwrap();
+        let mut lines = Vec::new();
+        for line in BufReader::new(launcher.stdout.as_mut().unwrap()).lines() {
+            lines.push(line.unwrap());
+            if lines.last().unwrap() == "ready" {
+                let errors = listen(launcher.stderr.take().unwrap());
+                return Up { launcher, lines, errors };
+            }
+        }
+        let output = launcher.wait_with_output().unwrap();
+        panic!("the fleet did not start:\n{}\n{}", lines.join("\n"), String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn listen(stderr: ChildStderr) -> Receiver<String> {
+    let (said, heard) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines() {
+            // The test may have ended.
+            let _ = said.send(line.unwrap());
+        }
+    });
+    heard
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The data of a cluster may be elsewhere.
+        let mut clean = Command::new(env!("CARGO_BIN_EXE_stack"));
+        let _ = clean.args(["clean", "--state-dir"]).arg(self.state()).stdout(Stdio::null()).status();
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        // Of a test that failed.
+        if matches!(self.launcher.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+            let _ = self.launcher.wait();
+        }
+    }
+}
+
+impl Up {
+    /// The process ids in the table.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let row = |line: &String| {
+            let mut words = line.split_whitespace();
+            let name = words.next().filter(|name| Part::ALL.iter().any(|part| part.name() == *name))?;
+            Some((name.to_owned(), words.next()?.parse().ok()?))
+        };
+        self.lines.iter().filter_map(row).collect()
+    }
+
+    pub fn pid(&self, part: Part) -> u32 {
+        self.processes().into_iter().find(|(name, _)| name == part.name()).unwrap().1
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.launcher), signal).unwrap();
+    }
+
+    /// Waits until it says something of a trouble.
+    pub fn told(&self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.errors.recv_timeout(left).unwrap_or_else(|_| panic!("the launcher does not say: {what}"));
+            if line.contains(what) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for its end; answers its exit code and what else it said of troubles.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        let said: Vec<_> = self.errors.iter().collect();
+        (self.launcher.wait().unwrap().code(), said.join("\n"))
+    }
+}
+
+/// Sends a signal to any process.
+pub fn kill(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+}
