@@ -1,0 +1,107 @@
+//! What services expose: all that `docs/metrics.md` lists and nothing else, without a fault, from zero on, and moving
+//! with what happens.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    process::Command,
+};
+
+use e2e::metrics::{Exposed, SERVICES, documented};
+use platform::testing::eventually;
+use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
+use stack::fleet::{Part, Replica};
+use tonic::Code;
+
+use crate::world::Observed;
+
+/// A SKU of which there is plenty.
+const PLENTY: u32 = 1212;
+
+pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &Observed) {
+    let documented = documented().unwrap();
+    for service in SERVICES {
+        let exposed = Exposed::ask(admin(world, service)).await.unwrap();
+        let listed = documented.iter().filter(|(_, metric)| metric.service.is_none_or(|only| only == service));
+        let listed: BTreeMap<_, _> = listed.map(|(name, metric)| (name.clone(), metric.kind.clone())).collect();
+        assert_eq!(exposed.kinds, listed, "what {service} exposes, and what docs/metrics.md lists");
+        for name in listed.keys() {
+            let (shown, labels) = (exposed.labels(name), &documented[name].labels);
+            let names = |labels: &BTreeMap<String, BTreeSet<String>>| labels.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(names(&shown), names(labels), "labels of {name} in {service}, and in docs/metrics.md");
+            for (label, values) in labels.iter().filter(|(_, values)| !values.is_empty()) {
+                assert_eq!(&shown[label], values, "values of {label} of {name} in {service}, and in docs/metrics.md");
+            }
+        }
+    }
+}
+
+pub async fn promtool_finds_no_fault_in_what_services_show(world: &Observed) {
+    let promtool = stack::prometheus::tools().unwrap().promtool;
+    let directory = tempfile::tempdir().unwrap();
+    for service in SERVICES {
+        let file = directory.path().join(service);
+        fs::write(&file, Exposed::ask(admin(world, service)).await.unwrap().text).unwrap();
+        let check = Command::new(&promtool).args(["check", "metrics"]).stdin(fs::File::open(&file).unwrap()).output();
+        let check = check.unwrap();
+        let said = [check.stdout, check.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        assert!(check.status.success() && said.is_empty(), "of {service}: {said}");
+    }
+}
+
+/// In a process of its own, which nobody else calls.
+pub async fn calls_and_transactions_are_counted_from_zero_on(world: &Observed) {
+    let replica = Replica::start(Part::Checkout, &world.addresses.checkout, &[]).unwrap();
+    eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
+    let ask = || async { Exposed::ask(replica.admin).await.unwrap() };
+    let expected: [(&str, f64); 22] = [
+        (r#"grpc_server_started_total{grpc_method="AddToCart"}"#, 2.0),
+        (r#"grpc_server_handled_total{grpc_method="AddToCart", grpc_code="OK"}"#, 2.0),
+        (r#"grpc_server_handling_seconds_count{grpc_method="AddToCart"}"#, 2.0),
+        (r#"grpc_server_handling_seconds_bucket{grpc_method="AddToCart", le="10"}"#, 2.0),
+        (r#"grpc_server_handling_seconds_bucket{grpc_method="AddToCart", le="0.0005"}"#, 0.0),
+        (r#"grpc_server_msg_received_total{grpc_method="Purchase"}"#, 2.0),
+        (r#"grpc_server_msg_sent_total{grpc_method="Purchase"}"#, 1.0),
+        (r#"grpc_server_handled_total{grpc_method="Purchase", grpc_code="OK"}"#, 1.0),
+        (r#"grpc_server_handled_total{grpc_method="Purchase", grpc_code="FailedPrecondition"}"#, 1.0),
+        (r#"grpc_server_handled_total{grpc_method="DeleteFromCart"}"#, 0.0),
+        (r#"grpc_client_handled_total{grpc_service="loms.Loms", grpc_method="Stocks", grpc_code="OK"}"#, 2.0),
+        (r#"grpc_client_handled_total{grpc_service="loms.Loms", grpc_method="CreateOrder", grpc_code="OK"}"#, 1.0),
+        (r#"grpc_client_handled_total{grpc_service="route256.product.ProductService", grpc_code="OK"}"#, 1.0),
+        (r#"postgres_transactions_total{transaction="add_to_cart", outcome="committed"}"#, 2.0),
+        (r#"postgres_transaction_seconds_count{transaction="add_to_cart"}"#, 2.0),
+        (r#"postgres_transactions_total{transaction="begin_purchase", outcome="committed"}"#, 1.0),
+        (r#"postgres_transactions_total{transaction="begin_purchase", outcome="rolled_back"}"#, 1.0),
+        (r#"postgres_transactions_total{transaction="settle_purchase", outcome="committed"}"#, 1.0),
+        (r#"checkout_cart_changes_total{change="add"}"#, 2.0),
+        (r#"checkout_purchases_total{outcome="ordered"}"#, 1.0),
+        (r#"checkout_product_lookups_total{source="miss"}"#, 1.0),
+        (r#"checkout_product_lookups_total{source="hit"}"#, 1.0),
+    ];
+    let before = ask().await;
+    for (series, _) in expected {
+        assert_eq!(before.sum(series), Some(0.0), "{series} at the start");
+    }
+
+    let mut checkout = world.checkout_at(replica.port).unwrap();
+    let user = world.shopper();
+    for _ in 0..2 {
+        checkout.add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
+        checkout.list_cart(ListCartRequest { user }).await.unwrap();
+    }
+    checkout.purchase(PurchaseRequest { user, idempotency_key: "once".into() }).await.unwrap();
+    let empty = checkout.purchase(PurchaseRequest { user, idempotency_key: "twice".into() }).await.unwrap_err();
+    assert_eq!(empty.code(), Code::FailedPrecondition);
+    let after = ask().await;
+    for (series, count) in expected {
+        assert_eq!(after.sum(series), Some(count), "{series}");
+    }
+    replica.stop().await;
+}
+
+fn admin(world: &Observed, service: &str) -> SocketAddr {
+    let addresses = &world.addresses;
+    let services = [&addresses.checkout, &addresses.loms, &addresses.notifications];
+    SERVICES.iter().zip(services).find(|(name, _)| **name == service).unwrap().1.admin
+}

@@ -1,0 +1,111 @@
+//! The traces of what the fleet does, as [`drawn`](crate::tree::drawn) shows them.
+
+/// A purchase of one SKU, without a key.
+pub const PURCHASE: &str = "\
+checkout server cart.Cart/Purchase
+  checkout client transaction begin_purchase
+    checkout client lock_user
+    checkout client pending_purchase
+    checkout client cart_of_user
+    checkout client insert_purchase
+    checkout client set_cart_aside
+    checkout client commit
+  checkout client loms.Loms/CreateOrder
+    loms server loms.Loms/CreateOrder
+      loms client transaction create_order
+        loms client insert_order
+        loms client lock_free_stock
+        loms client insert_reservations
+        loms client apply
+        loms client commit
+      loms producer send orders
+        notifications consumer process orders
+          notifications internal deliver message
+            notifications client POST /bot{api_key}/sendMessage
+            notifications client transaction mark_sent
+              notifications client mark_sent
+              notifications client commit
+      loms producer send orders
+        notifications consumer process orders
+          notifications internal deliver message
+            notifications client POST /bot{api_key}/sendMessage
+            notifications client transaction mark_sent
+              notifications client mark_sent
+              notifications client commit
+  checkout client transaction settle_purchase
+    checkout client lock_user
+    checkout client settle
+    checkout client commit
+";
+
+/// The payment of an order.
+pub const PAYMENT: &str = "\
+loms server loms.Loms/OrderPayed
+  loms client transaction pay_order
+    loms client lock_order
+    loms client end_reservations
+    loms client apply
+    loms client commit
+  loms producer send orders
+    notifications consumer process orders
+      notifications internal deliver message
+        notifications client POST /bot{api_key}/sendMessage
+        notifications client transaction mark_sent
+          notifications client mark_sent
+          notifications client commit
+";
+
+/// The end of an order that nobody paid.
+pub const EXPIRY: &str = "\
+loms internal expiry
+  loms client transaction expire_orders
+    loms client lock_due_orders
+    loms client end_reservations
+    loms client apply
+    loms client commit
+  loms internal expire order
+    loms producer send orders
+      notifications consumer process orders
+        notifications internal deliver message
+          notifications client POST /bot{api_key}/sendMessage
+          notifications client transaction mark_sent
+            notifications client mark_sent
+            notifications client commit
+";
+
+/// The end of a purchase that its call left in doubt.
+pub const RESUMPTION: &str = "\
+checkout internal resume_purchases
+  checkout client transaction take_due_purchases
+    checkout client take_due
+    checkout client due_lines
+    checkout client commit
+  checkout client purchase_backlog
+  checkout internal resume purchase
+    checkout client loms.Loms/CreateOrder
+      loms server loms.Loms/CreateOrder
+        loms client transaction create_order
+          loms client insert_order
+          loms client lock_free_stock
+          loms client insert_reservations
+          loms client apply
+          loms client commit
+        loms producer send orders
+          notifications consumer process orders
+            notifications internal deliver message
+              notifications client POST /bot{api_key}/sendMessage
+              notifications client transaction mark_sent
+                notifications client mark_sent
+                notifications client commit
+        loms producer send orders
+          notifications consumer process orders
+            notifications internal deliver message
+              notifications client POST /bot{api_key}/sendMessage
+              notifications client transaction mark_sent
+                notifications client mark_sent
+                notifications client commit
+    checkout client transaction settle_purchase
+      checkout client lock_user
+      checkout client settle
+      checkout client commit
+";

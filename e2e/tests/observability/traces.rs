@@ -1,0 +1,166 @@
+//! One trace follows a purchase through the whole fleet, and what happens later is linked to it.
+
+use std::time::Duration;
+
+use platform::testing::eventually;
+use proto::{
+    cart::{AddToCartRequest, PurchaseRequest},
+    loms::{CreateOrderRequest, OrderItem, OrderPayedRequest},
+};
+use serde_json::{Value, json};
+use stack::{
+    collector::{Span, SpanKind},
+    fleet::Part,
+};
+use tonic::Code;
+
+use crate::{
+    shapes::{EXPIRY, PAYMENT, PURCHASE, RESUMPTION},
+    tree::{self, one},
+    world::{Caller, Observed, replica, trace_id},
+};
+
+/// A SKU of which there is plenty.
+const PLENTY: u32 = 1212;
+
+pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &Observed) {
+    let user = world.shopper();
+    let mut checkout = world.checkout().unwrap();
+    checkout.add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
+    let (shopper, bank) = (Caller::new(), Caller::new());
+    let answer = checkout.purchase(shopper.call(PurchaseRequest { user, ..Default::default() }, true)).await.unwrap();
+    assert_eq!(trace_id(&answer), shopper.trace_id);
+    let order_id = answer.into_inner().order_id;
+    let answer = world.loms().unwrap().order_payed(bank.call(OrderPayedRequest { order_id }, true)).await.unwrap();
+    assert_eq!(trace_id(&answer), bank.trace_id);
+
+    // The payment is told last: when it is, nothing of the purchase is still to come.
+    let payment = world.spans(&bank.trace_id, PAYMENT.lines().count()).await;
+    assert_eq!(tree::drawn(&payment), PAYMENT);
+    let purchase = world.spans(&shopper.trace_id, PURCHASE.lines().count()).await;
+    assert_eq!(tree::drawn(&purchase), PURCHASE);
+    for (span, caller) in [(&purchase[0], &shopper), (&payment[0], &bank)] {
+        assert_eq!(span.parent.as_ref(), Some(&caller.span_id));
+    }
+    calls_say_who_called_whom(&purchase, world);
+    statements_say_what_was_asked_of_which_database(&purchase, world);
+    events_say_where_they_went(&purchase, &order_id.to_string());
+    every_message_is_a_request_without_the_token(&purchase, world);
+    what_background_steps_did_for_it_is_linked_to_them(&purchase, world).await;
+}
+
+fn calls_say_who_called_whom(purchase: &[Span], world: &Observed) {
+    let click = one(purchase, "cart.Cart/Purchase");
+    has(click, [("rpc.system.name", json!("grpc")), ("rpc.method", json!("cart.Cart/Purchase"))]);
+    has(click, [("rpc.response.status_code", json!("OK")), ("client.address", json!("127.0.0.1"))]);
+    assert!(click.attribute("client.port").is_i64(), "{click:?}");
+
+    let calls = tree::all(purchase, "loms.Loms/CreateOrder");
+    let [call, answer] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!((call.kind, answer.kind), (SpanKind::Client, SpanKind::Server));
+    for span in [call, answer] {
+        has(span, [("rpc.system.name", json!("grpc")), ("rpc.method", json!("loms.Loms/CreateOrder"))]);
+        has(span, [("rpc.response.status_code", json!("OK")), ("error.type", Value::Null)]);
+    }
+    has(call, [("server.address", json!("localhost")), ("server.port", json!(world.addresses.loms.grpc.port()))]);
+}
+
+fn statements_say_what_was_asked_of_which_database(purchase: &[Span], world: &Observed) {
+    for name in ["transaction create_order", "insert_order"] {
+        let span = one(purchase, name);
+        has(span, [("db.system.name", json!("postgresql")), ("db.namespace", json!("loms"))]);
+        has(span, [("server.address", json!("127.0.0.1")), ("server.port", json!(world.addresses.postgres.port()))]);
+    }
+    has(one(purchase, "transaction create_order"), [("db.query.summary", json!("create_order"))]);
+    let statement = one(purchase, "insert_order");
+    has(statement, [("db.query.summary", json!("insert_order")), ("db.response.status_code", Value::Null)]);
+    let text = statement.attribute("db.query.text").as_str().unwrap();
+    assert!(text.starts_with("/* insert_order */"), "{text}");
+}
+
+fn events_say_where_they_went(purchase: &[Span], order: &str) {
+    let (sent, processed) = (tree::all(purchase, "send orders"), tree::all(purchase, "process orders"));
+    for (offset, (sent, processed)) in sent.iter().zip(&processed).enumerate() {
+        for (span, operation) in [(sent, "send"), (processed, "process")] {
+            has(span, [("messaging.system", json!("kafka")), ("messaging.destination.name", json!("orders"))]);
+            has(span, [("messaging.operation.type", json!(operation)), ("messaging.operation.name", json!(operation))]);
+            has(span, [("messaging.kafka.message.key", json!(order))]);
+            assert!(span.attribute("messaging.destination.partition.id").is_string(), "{span:?}");
+            assert!(span.attribute("messaging.kafka.offset").as_i64().unwrap() >= offset as i64, "{span:?}");
+        }
+        has(processed, [("messaging.consumer.group.name", json!("notifications"))]);
+        for same in ["messaging.message.id", "messaging.destination.partition.id", "messaging.kafka.offset"] {
+            assert_eq!(sent.attribute(same), processed.attribute(same), "{same}");
+        }
+    }
+}
+
+fn every_message_is_a_request_without_the_token(purchase: &[Span], world: &Observed) {
+    for request in tree::all(purchase, "POST /bot{api_key}/sendMessage") {
+        has(request, [("http.request.method", json!("POST")), ("http.response.status_code", json!(200))]);
+        has(request, [("url.template", json!("/bot{api_key}/sendMessage")), ("url.full", Value::Null)]);
+        let telegram = world.addresses.telegram;
+        has(request, [("server.address", json!(telegram.ip())), ("server.port", json!(telegram.port()))]);
+    }
+    for span in purchase {
+        let shown = serde_json::to_string(&span.attributes).unwrap();
+        assert!(!shown.contains("/botlocal") && !shown.contains("postgres://"), "{shown}");
+    }
+}
+
+async fn what_background_steps_did_for_it_is_linked_to_them(purchase: &[Span], world: &Observed) {
+    for (name, step) in [("send orders", "relay"), ("process orders", "consume"), ("deliver message", "deliver")] {
+        for span in tree::all(purchase, name) {
+            let [link] = span.links.as_slice() else { panic!("{name} has not one link: {:?}", span.links) };
+            let trace = world.spans(&link.trace_id, 1).await;
+            let linked = trace.iter().find(|other| other.span_id == link.span_id);
+            let linked = linked.unwrap_or_else(|| panic!("{name} is linked to nothing:\n{}", tree::drawn(&trace)));
+            assert_eq!((linked.name.as_str(), linked.service()), (step, span.service()));
+            assert_eq!((linked.kind, linked.parent.as_deref()), (SpanKind::Internal, None));
+        }
+    }
+}
+
+pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_its_beginning(world: &Observed) {
+    let hasty = replica(Part::Loms, &world.addresses.loms, &[("orders", "payment_timeout", "1s")]).await;
+    let shopper = Caller::new();
+    let items = vec![OrderItem { sku: PLENTY, count: 1 }];
+    let request = CreateOrderRequest { user: world.shopper(), items, idempotency_key: String::new() };
+    let answer = world.loms_at(hasty.port).unwrap().create_order(shopper.call(request, true)).await.unwrap();
+    let order = answer.into_inner().order_id;
+
+    let is_its_end = |span: &Span| span.name == "expire order" && *span.attribute("order.id") == json!(order);
+    let end =
+        eventually("the order's end is told", || async { world.collector.spans().into_iter().find(is_its_end) }).await;
+    let expiry = world.spans(&end.trace_id, EXPIRY.lines().count()).await;
+    assert_eq!(tree::drawn(&expiry), EXPIRY);
+    let beginning = world.spans(&shopper.trace_id, 1).await;
+    assert!(end.is_linked_to(one(&beginning, "loms.Loms/CreateOrder")), "{end:?}");
+    assert!(hasty.stop().await.unwrap().success());
+}
+
+pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to_the_click(world: &Observed) {
+    let (user, shopper) = (world.shopper(), Caller::new());
+    world.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
+    let lost = [("services", "loms", "https://localhost:1")];
+    let lost = replica(Part::Checkout, &world.addresses.checkout, &lost).await;
+    let mut click = shopper.call(PurchaseRequest { user, ..Default::default() }, true);
+    click.set_timeout(Duration::from_secs(1));
+    let doubt = world.checkout_at(lost.port).unwrap().purchase(click).await.unwrap_err();
+    assert!([Code::Unavailable, Code::DeadlineExceeded].contains(&doubt.code()), "{doubt:?}");
+    assert!(lost.stop().await.unwrap().success());
+
+    let clicked = world.spans(&shopper.trace_id, 1).await;
+    let click = one(&clicked, "cart.Cart/Purchase");
+    let is_its_end = |span: &Span| span.name == "resume purchase" && span.is_linked_to(click);
+    let end = eventually("it is finished", || async { world.collector.spans().into_iter().find(is_its_end) }).await;
+    let resumption = world.spans(&end.trace_id, RESUMPTION.lines().count()).await;
+    assert_eq!(tree::drawn(&resumption), RESUMPTION);
+}
+
+/// Checks attributes of a span; null stands for one that it has not.
+fn has<const N: usize>(span: &Span, attributes: [(&str, Value); N]) {
+    for (name, value) in attributes {
+        assert_eq!(*span.attribute(name), value, "{name} of {}", span.name);
+    }
+}
