@@ -97,15 +97,23 @@ impl Database {
 
     /// Waits for a connection.
     async fn waiting<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
+        let was_full = self.is_full();
         let waiting = Waiting::begin();
         let connection = connection.await;
         drop(waiting);
         connection.map_err(|error| {
-            if matches!(error, sqlx::Error::PoolTimedOut) {
-                metrics::TIMEOUTS.inc();
+            if !matches!(error, sqlx::Error::PoolTimedOut) {
+                return error.into();
             }
-            self.failure(error)
+            metrics::TIMEOUTS.inc();
+            // The pool says the same when others have all connections and when the database gives it none.
+            if was_full || self.is_full() { Failure::Overloaded } else { error.into() }
         })
+    }
+
+    /// Whether others work with all connections that there may be.
+    fn is_full(&self) -> bool {
+        self.place.lent() >= self.pool.options().get_max_connections()
     }
 
     /// Brings the metrics of the pool up to date.
@@ -117,12 +125,6 @@ impl Database {
     /// Whether the database answers. Asks over a connection of its own: a pool that is busy is no reason to say no.
     pub async fn is_ready(&self) -> bool {
         probe(&self.pool.connect_options()).await.is_ok()
-    }
-
-    /// Tells a pool whose connections are all in use from a database that is away.
-    fn failure(&self, error: sqlx::Error) -> Failure {
-        let busy = self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections();
-        if busy && matches!(error, sqlx::Error::PoolTimedOut) { Failure::Overloaded } else { error.into() }
     }
 }
 

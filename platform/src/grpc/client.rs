@@ -112,30 +112,59 @@ impl Service<Request<Body>> for Channel {
         // The clone has not been polled ready; the service that was takes the call.
         let fresh = self.transport.clone();
         let mut transport = std::mem::replace(&mut self.transport, fresh);
-        let started = Instant::now();
-        if let Some(method) = &method {
-            rpc::client_started(method);
-        }
+        let running = Running::begin(span.clone(), method);
         let call = async move {
             let answer = match tokio::time::timeout(timeout, transport.call(request)).await {
                 Ok(answer) => answer.map_err(unreachable),
                 Err(_) => Err(Status::deadline_exceeded("no answer within the deadline")),
             };
-            let code = match &answer {
+            running.end(match &answer {
                 Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
                 Err(status) => status.code(),
-            };
-            let span = Span::current();
-            span.record("rpc.response.status_code", code_text(code));
-            if code != Code::Ok {
-                trace::fail(&span, code_text(code));
-            }
-            if let Some(method) = &method {
-                rpc::client_handled(method, code, started.elapsed());
-            }
+            });
             answer
         };
         Box::pin(call.instrument(span))
+    }
+}
+
+/// A call that waits for its answer; one that is dropped was given up by its maker.
+struct Running {
+    span: Span,
+    method: Option<Method>,
+    began: Instant,
+    is_over: bool,
+}
+
+impl Running {
+    fn begin(span: Span, method: Option<Method>) -> Self {
+        if let Some(method) = &method {
+            rpc::client_started(method);
+        }
+        Self { span, method, began: Instant::now(), is_over: false }
+    }
+
+    fn end(mut self, code: Code) {
+        self.is_over = true;
+        self.report(code);
+    }
+
+    fn report(&self, code: Code) {
+        self.span.record("rpc.response.status_code", code_text(code));
+        if code != Code::Ok {
+            trace::fail(&self.span, code_text(code));
+        }
+        if let Some(method) = &self.method {
+            rpc::client_handled(method, code, self.began.elapsed());
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.report(Code::Cancelled);
+        }
     }
 }
 

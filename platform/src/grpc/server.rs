@@ -103,22 +103,10 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     trace::set_parent(&span, trace::of_headers(request.headers()));
     let trace_id = trace::trace_id(&span);
 
-    let started = Instant::now();
-    if let Some(method) = &method {
-        rpc::server_started(method);
-    }
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let running = Running::begin(span.clone(), method, peer);
+    let mut response = next.run(request).instrument(span).await;
     let status = response.extensions().get::<Status>();
-    let code = status.map_or(Code::Ok, Status::code);
-    span.record("rpc.response.status_code", code_text(code));
-    if is_fault(code) {
-        trace::fail(&span, code_text(code));
-    }
-    if let Some(method) = &method {
-        let took = started.elapsed();
-        rpc::server_handled(method, code, took);
-        span.in_scope(|| log(status, code, took, peer));
-    }
+    running.end(status.map_or(Code::Ok, Status::code), status);
     if let Some(value) = trace_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(TRACE_ID_HEADER, value);
     }
@@ -140,6 +128,50 @@ fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
         client.address = peer.map(|peer| peer.ip().to_string()),
         client.port = peer.map(|peer| i64::from(peer.port())),
     )
+}
+
+/// A call that is being answered; one that is dropped was given up by its caller.
+struct Running {
+    span: Span,
+    /// `None` for a tool's call, which is traced and no more.
+    method: Option<Method>,
+    peer: Option<SocketAddr>,
+    began: Instant,
+    is_over: bool,
+}
+
+impl Running {
+    fn begin(span: Span, method: Option<Method>, peer: Option<SocketAddr>) -> Self {
+        if let Some(method) = &method {
+            rpc::server_started(method);
+        }
+        Self { span, method, peer, began: Instant::now(), is_over: false }
+    }
+
+    fn end(mut self, code: Code, status: Option<&Status>) {
+        self.is_over = true;
+        self.report(code, status);
+    }
+
+    fn report(&self, code: Code, status: Option<&Status>) {
+        self.span.record("rpc.response.status_code", code_text(code));
+        if is_fault(code) {
+            trace::fail(&self.span, code_text(code));
+        }
+        if let Some(method) = &self.method {
+            let took = self.began.elapsed();
+            rpc::server_handled(method, code, took);
+            self.span.in_scope(|| log(status, code, took, self.peer));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.report(Code::Cancelled, Some(&Status::cancelled("the caller gave up")));
+        }
+    }
 }
 
 /// The line of a call; the method and the code are fields of its span.

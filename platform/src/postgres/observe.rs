@@ -1,6 +1,12 @@
 //! How transactions, their statements and the pool show in traces and metrics.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Instant,
+};
 
 use sqlx::postgres::PgConnectOptions;
 use tracing::{Span, field::Empty, info_span};
@@ -17,6 +23,8 @@ struct Inner {
     host: String,
     port: u16,
     database: Option<String>,
+    /// How many connections somebody works with.
+    lent: AtomicU32,
 }
 
 impl Place {
@@ -25,12 +33,18 @@ impl Place {
             host: options.get_host().to_owned(),
             port: options.get_port(),
             database: options.get_database().map(str::to_owned),
+            lent: AtomicU32::new(0),
         }))
+    }
+
+    /// How many connections somebody works with.
+    pub(super) fn lent(&self) -> u32 {
+        self.0.lent.load(Ordering::Relaxed)
     }
 
     /// The span of a transaction.
     pub(super) fn transaction(&self, name: &'static str) -> Span {
-        let Inner { host, port, database } = &*self.0;
+        let Inner { host, port, database, lent: _ } = &*self.0;
         info_span!(
             "transaction",
             otel.name = format!("transaction {name}"),
@@ -47,7 +61,7 @@ impl Place {
 
     /// The span of a statement, below that of its transaction if it has one.
     fn statement(&self, transaction: Option<&Span>, name: &str, text: Option<&str>) -> Span {
-        let Inner { host, port, database } = &*self.0;
+        let Inner { host, port, database, lent: _ } = &*self.0;
         let parent = transaction.map_or_else(|| Span::current().id(), Span::id);
         info_span!(
             parent: parent,
@@ -81,12 +95,17 @@ pub(super) struct Observed {
 impl Observed {
     /// A transaction that began, in its span.
     pub(super) fn transaction(name: &'static str, span: Span, place: Place) -> Self {
-        Self { name, started: Instant::now(), span: Some(span), place, committed: false }
+        Self::begin(name, Some(span), place, false)
     }
 
     /// A single statement. It commits by itself, unless it fails.
     pub(super) fn single(name: &'static str, place: Place) -> Self {
-        Self { name, started: Instant::now(), span: None, place, committed: true }
+        Self::begin(name, None, place, true)
+    }
+
+    fn begin(name: &'static str, span: Option<Span>, place: Place, committed: bool) -> Self {
+        place.0.lent.fetch_add(1, Ordering::Relaxed);
+        Self { name, started: Instant::now(), span, place, committed }
     }
 
     /// It is durable.
@@ -121,6 +140,7 @@ impl Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
+        self.place.0.lent.fetch_sub(1, Ordering::Relaxed);
         metrics::ended(self.name, self.committed, self.started.elapsed());
     }
 }

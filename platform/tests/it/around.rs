@@ -6,7 +6,7 @@ use std::{
 };
 
 use platform::{deadline, metrics, refusal::INTERNAL_TEXT, testing::eventually};
-use proto::cart::ListCartRequest;
+use proto::cart::{AddToCartRequest, ListCartRequest};
 use tonic::{Code, Request};
 
 use crate::world::{ANSWERED, PANICS, WAITS, World, purchase};
@@ -86,13 +86,16 @@ async fn a_request_that_is_too_large_or_no_protobuf_is_refused_as_such() {
     assert!(client.purchase(purchase(ANSWERED)).await.is_ok());
 }
 
+/// Whether a sample is among the metrics.
+fn shown(sample: &str) -> bool {
+    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
+    text.lines().any(|line| line == sample)
+}
+
 #[tokio::test]
 async fn known_methods_and_codes_are_at_zero_before_the_first_call_and_counted_after_it() {
     let world = World::start().await;
-    let shows = |sample: &str| {
-        let text = String::from_utf8(metrics::render().unwrap()).unwrap();
-        assert!(text.lines().any(|line| line == sample), "{sample} is not in\n{text}");
-    };
+    let shows = |sample: &str| assert!(shown(sample), "{sample}");
     shows(
         r#"grpc_server_handled_total{grpc_code="DataLoss",grpc_method="Purchase",grpc_service="cart.Cart",grpc_type="unary"} 0"#,
     );
@@ -105,4 +108,20 @@ async fn known_methods_and_codes_are_at_zero_before_the_first_call_and_counted_a
     shows(&format!("grpc_server_msg_sent_total{{{LABELS}}} 1"));
     shows(&format!("grpc_server_handling_seconds_count{{{LABELS}}} 1"));
     shows(&format!("grpc_server_handled_total{{grpc_code=\"OK\",{LABELS}}} 1"));
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_counted_at_both_ends() {
+    let world = World::start().await;
+    let mut client = world.client();
+    // Nobody else calls AddToCart.
+    let request = AddToCartRequest { user: WAITS, sku: 1, count: 1 };
+    let call = tokio::spawn(async move { client.add_to_cart(request).await });
+    eventually("the call runs", || async { (world.script.waiting.load(Ordering::SeqCst) == 1).then_some(()) }).await;
+    call.abort();
+    const LABELS: &str = r#"grpc_code="Canceled",grpc_method="AddToCart",grpc_service="cart.Cart",grpc_type="unary""#;
+    for end in ["client", "server"] {
+        let sample = format!("grpc_{end}_handled_total{{{LABELS}}} 1");
+        eventually(&sample, || async { shown(&sample).then_some(()) }).await;
+    }
 }

@@ -48,11 +48,22 @@ pub struct Script {
     pub go_on: CancellationToken,
 }
 
+impl Script {
+    async fn answer(&self, user: i64) {
+        assert_ne!(user, PANICS, "this user's calls panic");
+        if user == WAITS {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            self.go_on.cancelled().await;
+        }
+    }
+}
+
 struct Scripted(Arc<Script>);
 
 #[tonic::async_trait]
 impl Cart for Scripted {
-    async fn add_to_cart(&self, _: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
+    async fn add_to_cart(&self, request: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
+        self.0.answer(request.into_inner().user).await;
         Ok(Response::new(()))
     }
 
@@ -72,11 +83,7 @@ impl Cart for Scripted {
 
     async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
         let user = request.into_inner().user;
-        assert_ne!(user, PANICS, "this user's calls panic");
-        if user == WAITS {
-            self.0.waiting.fetch_add(1, Ordering::SeqCst);
-            self.0.go_on.cancelled().await;
-        }
+        self.0.answer(user).await;
         Ok(Response::new(PurchaseResponse { order_id: user }))
     }
 }
