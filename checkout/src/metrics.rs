@@ -54,7 +54,7 @@ pub static PRODUCT_LOOKUPS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub static PRODUCT_LIMIT_WAIT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
     latency(
         "checkout_product_limit_wait_seconds",
-        "Time that a call to ProductService waited for its turn under the limits, in seconds.",
+        "Time that a call to ProductService waited for its turn under the limits, whether it got it or gave up, in seconds.",
     )
 });
 

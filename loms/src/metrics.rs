@@ -189,16 +189,39 @@ pub fn observe_payment(after: TimeDelta) {
     TIME_TO_PAYMENT_SECONDS.observe(after.as_seconds_f64());
 }
 
-/// Observes a wave of events that the relay published.
-pub fn observe_wave(published: usize, failed: usize, took: Duration) {
-    #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
-    WAVE_EVENTS.observe((published + failed) as f64);
-    WAVE_SECONDS.observe(took.as_secs_f64());
+/// Counts what the broker made of events; those it acknowledged are published, whatever becomes of their deletion.
+pub fn count_published(published: usize, failed: usize) {
     EVENTS_PUBLISHED.inc_by(published as u64);
     EVENT_FAILURES.inc_by(failed as u64);
+}
+
+/// Observes a wave of events that the relay is done with.
+pub fn observe_wave(events: usize, took: Duration) {
+    #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
+    WAVE_EVENTS.observe(events as f64);
+    WAVE_SECONDS.observe(took.as_secs_f64());
 }
 
 /// Counts a refusal.
 pub fn count_refusal(reason: &str) {
     REFUSALS.with_label_values(&[reason]).inc();
+}
+
+#[cfg(test)]
+mod tests {
+    use platform::testing::transactions_of;
+
+    use super::*;
+
+    /// What only the command line does.
+    const OF_COMMANDS: [&str; 2] = ["all_stock", "import_stock"];
+
+    #[test]
+    fn every_transaction_is_declared() {
+        let (of_commands, of_the_service): (Vec<_>, Vec<_>) = transactions_of(env!("CARGO_MANIFEST_DIR"))
+            .into_iter()
+            .partition(|transaction| OF_COMMANDS.contains(&transaction.as_str()));
+        assert_eq!(of_commands, OF_COMMANDS);
+        assert_eq!(of_the_service, TRANSACTIONS);
+    }
 }

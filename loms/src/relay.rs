@@ -60,9 +60,10 @@ impl Step for Relay {
                 Err(failure) => failures.push(failure),
             }
         }
+        metrics::count_published(published.len(), failures.len());
         outbox::delete(&mut transaction, &published).await?;
         transaction.commit().await?;
-        metrics::observe_wave(published.len(), failures.len(), began.elapsed());
+        metrics::observe_wave(wave.len(), began.elapsed());
         let Some(failure) = failures.into_iter().next() else { return Ok(Next::Worked) };
         self.behind = last;
         // The broker takes some: what it does not take is no reason to leave the rest alone.

@@ -1,4 +1,4 @@
 ALTER TABLE orders ADD COLUMN traceparent text;
 
 COMMENT ON COLUMN orders.traceparent IS
-    'The W3C trace context of the order''s creation, where it was traced: what becomes of the order later is linked to it.';
+    'The W3C trace context of the order''s creation, where it was traced: its expiry is linked to it.';

@@ -1,6 +1,7 @@
 //! gRPC for both ends: what happens around every call a service answers, and around every call it makes.
 
 pub mod client;
+mod running;
 pub mod server;
 
 use std::fmt;

@@ -14,7 +14,7 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tracing::warn;
+use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
 pub use migrations::migrate;
 use observe::{Observed, Place, Waiting};
@@ -84,7 +84,7 @@ impl Database {
     /// Begins a transaction; `name` is its name in metrics and traces. It is rolled back unless it is committed.
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
         let span = self.place.transaction(name);
-        let begun = self.waiting(self.pool.begin()).await;
+        let begun = self.waiting(self.pool.begin()).instrument(span.clone()).await;
         let inner = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
         Ok(Transaction::new(inner, Observed::transaction(name, span, self.place.clone())))
     }
@@ -95,20 +95,27 @@ impl Database {
         Ok(Single::new(inner, Observed::single(name, self.place.clone())))
     }
 
-    /// Waits for a connection.
+    /// Waits for a connection. That shows in the trace where none was idle; looking whether an idle one is alive, and the
+    /// begin of a transaction, are a round trip each.
     async fn waiting<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
         let was_full = self.is_full();
+        let span = if self.pool.num_idle() == 0 {
+            info_span!("wait for connection", otel.status_code = Empty, "error.type" = Empty)
+        } else {
+            Span::none()
+        };
         let waiting = Waiting::begin();
-        let connection = connection.await;
+        let connection = connection.instrument(span.clone()).await;
         drop(waiting);
-        connection.map_err(|error| {
+        let connection = connection.map_err(|error| {
             if !matches!(error, sqlx::Error::PoolTimedOut) {
                 return error.into();
             }
             metrics::TIMEOUTS.inc();
             // The pool says the same when others have all connections and when the database gives it none.
             if was_full || self.is_full() { Failure::Overloaded } else { error.into() }
-        })
+        });
+        connection.inspect_err(|failure| trace::fail(&span, failure.kind()))
     }
 
     /// Whether others work with all connections that there may be.

@@ -67,7 +67,8 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, or `stack with -- cargo test`"))
 }
 
-/// The names, in order, of all transactions and single statements in the sources of the crate in `directory`.
+/// The names, in order, of all transactions and single statements in the sources of the crate in `directory`: given where
+/// they begin, or as the `NAME` of a use case.
 pub fn transactions_of(directory: &str) -> Vec<String> {
     fn gather(directory: &Path, names: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).expect("the sources can be listed") {
@@ -77,7 +78,7 @@ pub fn transactions_of(directory: &str) -> Vec<String> {
                 continue;
             }
             let text = fs::read_to_string(&path).expect("the sources are text");
-            for begin in ["begin(\"", "single(\""] {
+            for begin in ["begin(\"", "single(\"", "const NAME: &str = \""] {
                 let found = text.split(begin).skip(1).filter_map(|rest| rest.split('"').next());
                 names.extend(found.map(str::to_owned));
             }

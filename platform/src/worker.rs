@@ -67,7 +67,7 @@ pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
             otel.status_code = Empty,
             "error.type" = Empty,
             worker = S::NAME,
-            worker.outcome = "running",
+            worker.outcome = Empty,
         );
         let outcome = step.step().instrument(span.clone()).await;
         if outcome.is_ok() && backoff.take().is_some() {

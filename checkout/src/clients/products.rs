@@ -90,20 +90,27 @@ impl Products {
         });
         // The lookup belongs to all who wait for it, so it is not the deadline of one that ends it: it ends when it
         // is done, or when nobody waits any more.
-        let lookup = tokio::time::timeout(patience(), lookup);
-        let found = match joined {
+        let lookup = async {
+            let found = tokio::time::timeout(patience(), lookup).await;
+            found.map_err(|_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow)))?
+        };
+        match joined {
             None => {
                 count("miss");
                 lookup.await
             }
             Some(other) => {
                 count("joined");
-                let span = info_span!("wait for product", sku = i64::from(sku));
+                let span = info_span!(
+                    "wait for product",
+                    otel.status_code = Empty,
+                    "error.type" = Empty,
+                    sku = i64::from(sku)
+                );
                 trace::link(&span, trace::traceparent(&other).as_deref());
-                lookup.instrument(span).await
+                async { lookup.await.inspect_err(LookupError::trace) }.instrument(span).await
             }
-        };
-        found.map_err(|_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow)))?
+        }
     }
 
     async fn cached(&self, sku: Sku) -> Option<Product> {
@@ -128,7 +135,7 @@ impl Products {
 }
 
 impl LookupError {
-    /// Marks the span of the lookup.
+    /// Marks the span of the lookup, or of the wait for it.
     fn trace(&self) {
         match self {
             Self::Unknown => {}

@@ -98,8 +98,9 @@ fn events_say_where_they_went(purchase: &[Span], order: &str) {
 fn every_message_is_a_request_without_the_token(purchase: &[Span], world: &Observed) {
     for request in tree::all(purchase, "POST /bot{api_key}/sendMessage") {
         has(request, [("http.request.method", json!("POST")), ("http.response.status_code", json!(200))]);
-        has(request, [("url.template", json!("/bot{api_key}/sendMessage")), ("url.full", Value::Null)]);
         let telegram = world.addresses.telegram;
+        let shown = format!("http://{telegram}/botREDACTED/sendMessage");
+        has(request, [("url.template", json!("/bot{api_key}/sendMessage")), ("url.full", json!(shown))]);
         has(request, [("server.address", json!(telegram.ip())), ("server.port", json!(telegram.port()))]);
     }
     for span in purchase {

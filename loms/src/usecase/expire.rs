@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use platform::{failure::Failure, ids::OrderId, postgres::retrying, telemetry::trace};
-use tracing::{Span, info, info_span};
+use platform::{
+    failure::Failure,
+    ids::OrderId,
+    postgres::{Transaction, retrying},
+    telemetry::trace,
+};
+use tracing::{Span, field::Empty, info, info_span};
 
 use super::Orders;
 use crate::{
@@ -51,22 +56,33 @@ impl Orders {
     async fn expire_once(&self, limit: usize) -> Result<(Vec<Expired>, u64), Failure> {
         let mut transaction = self.database.begin(NAME).await?;
         let Some(due) = store::orders::lock_due(&mut transaction, limit).await? else { return Ok((Vec::new(), 0)) };
-        let changes: Option<Vec<_>> =
-            due.value.iter().map(|found| Some((found.order.expire(due.now)?, span(found)))).collect();
-        let changes = changes.ok_or_else(|| Failure::unforeseen("orders that are due can expire"))?;
-        let orders: Vec<OrderId> = changes.iter().map(|(transition, _)| transition.order()).collect();
-        let units = reservations::end(&mut transaction, &orders, Fate::Freed).await?;
-        store::apply(&mut transaction, &changes).await?;
-        transaction.commit().await?;
+        let transitions: Option<Vec<_>> = due.value.iter().map(|found| found.order.expire(due.now)).collect();
+        let transitions = transitions.ok_or_else(|| Failure::unforeseen("orders that are due can expire"))?;
+        let changes: Vec<_> = std::iter::zip(transitions, due.value.iter().map(span)).collect();
+        let written = write(transaction, &changes).await;
+        let units = written.inspect_err(|failure| {
+            for (_, span) in &changes {
+                trace::fail(span, failure.kind());
+            }
+        })?;
         let lag = |found: &Due| (due.now - found.order.pay_before).as_seconds_f64();
         let expired = std::iter::zip(changes, &due.value).map(|(change, found)| Expired { change, lag: lag(found) });
         Ok((expired.collect(), units))
     }
 }
 
+/// Makes the changes durable. Answers how many units they freed.
+async fn write(mut transaction: Transaction, changes: &[(Transition, Span)]) -> Result<u64, Failure> {
+    let orders: Vec<OrderId> = changes.iter().map(|(transition, _)| transition.order()).collect();
+    let units = reservations::end(&mut transaction, &orders, Fate::Freed).await?;
+    store::apply(&mut transaction, changes).await?;
+    transaction.commit().await?;
+    Ok(units)
+}
+
 /// The span of an order's end, in the trace of the step; it is linked to the trace in which the order began, minutes ago.
 fn span(Due { order, traceparent }: &Due) -> Span {
-    let span = info_span!("expire order", order.id = order.id.get());
+    let span = info_span!("expire order", otel.status_code = Empty, "error.type" = Empty, order.id = order.id.get());
     trace::link(&span, traceparent.as_deref());
     span
 }

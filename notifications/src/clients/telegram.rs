@@ -18,6 +18,8 @@ use crate::{
 
 /// What an address is made of, with a name for the token.
 const URL_TEMPLATE: &str = "/bot{api_key}/sendMessage";
+/// The same for what is shown of an address.
+const REDACTED_PATH: &str = "/botREDACTED/sendMessage";
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// More of an answer is not read.
@@ -76,7 +78,7 @@ impl Telegram {
         answer
     }
 
-    /// The span of a request. Without the address, which has the token in it.
+    /// The span of a request. Of the address it has all but the token.
     fn span(&self, attempt: u32) -> Span {
         info_span!(
             "request",
@@ -87,6 +89,7 @@ impl Telegram {
             http.request.method = "POST",
             http.request.resend_count = attempt.checked_sub(1).filter(|resent| *resent > 0).map(i64::from),
             http.response.status_code = Empty,
+            url.full = format!("{}{REDACTED_PATH}", self.send_message.origin().ascii_serialization()),
             url.template = URL_TEMPLATE,
             server.address = self.send_message.host_str(),
             server.port = self.send_message.port_or_known_default().map(i64::from),

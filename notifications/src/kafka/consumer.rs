@@ -1,6 +1,10 @@
 //! Reads the topic of order events as a member of the consumer group.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
@@ -41,6 +45,10 @@ const SETTINGS: [(&str, &str); 8] = [
     ("queued.max.messages.kbytes", "32768"),
 ];
 
+/// How long a member may be without partitions before another takes its place. It doubles each time, because there may
+/// be more members than partitions.
+const WITHOUT_PARTITIONS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+
 /// The consumer.
 pub struct Consumer {
     member: Member,
@@ -55,6 +63,8 @@ pub struct Consumer {
     trouble: Option<Trouble>,
     /// Whether `member` is of no more use, or every broker was gone since it joined.
     forsaken: bool,
+    /// Since when it has been without partitions, and how long it may be.
+    without: Option<(Instant, Duration)>,
 }
 
 /// What was reported and is not over.
@@ -84,7 +94,19 @@ impl Consumer {
         let group = Group::new(pause.clone());
         let member = Member::join(&config, topic, group.clone()).context("brokers")?;
         let (topic, changes) = (topic.to_owned(), pause.watch());
-        Ok(Self { member, config, topic, group, joined_at: 0, pause, changes, stop, trouble: None, forsaken: false })
+        Ok(Self {
+            member,
+            config,
+            topic,
+            group,
+            joined_at: 0,
+            pause,
+            changes,
+            stop,
+            trouble: None,
+            forsaken: false,
+            without: None,
+        })
     }
 
     /// A number that changes whenever partitions come or go.
@@ -111,7 +133,9 @@ impl Consumer {
     }
 
     async fn poll(&mut self, patience: Duration) -> Vec<OwnedMessage> {
-        if mem::take(&mut self.forsaken) {
+        // A member that never had partitions still waits for its first.
+        let forsaken = mem::take(&mut self.forsaken) && self.generation() != self.joined_at;
+        if forsaken || self.is_left_out() {
             self.rejoin().await;
         }
         let mut batch = Vec::new();
@@ -151,15 +175,28 @@ impl Consumer {
         batch
     }
 
+    /// Whether the member has been without partitions for too long. A broker that stood still for a while may forget to
+    /// give any to a member that it took for lost.
+    fn is_left_out(&mut self) -> bool {
+        if self.member.assignment().is_ok_and(|partitions| partitions.count() > 0) {
+            self.without = None;
+            return false;
+        }
+        let (since, patience) = *self.without.get_or_insert((Instant::now(), WITHOUT_PARTITIONS.0));
+        let is_left_out = since.elapsed() >= patience;
+        if is_left_out {
+            self.without = Some((Instant::now(), (patience * 2).min(WITHOUT_PARTITIONS.1)));
+        }
+        is_left_out
+    }
+
     /// Begins anew as a member that has read nothing. A broker that was gone may come back empty, and then an offset of
     /// before means another record, or none.
     async fn rejoin(&mut self) {
-        if self.generation() == self.joined_at {
-            // It never had partitions and still waits for its first.
-            return;
-        }
         match Member::join(&self.config, &self.topic, self.group.clone()) {
             Ok(new) => {
+                // Otherwise it may be given the partitions that its successor waits for.
+                self.member.unsubscribe();
                 let old = mem::replace(&mut self.member, new);
                 if let Err(error) = tokio::task::spawn_blocking(move || drop(old)).await {
                     warn!(%error, "a consumer could not be closed");

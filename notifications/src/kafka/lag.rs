@@ -11,15 +11,19 @@ use rdkafka::{
     error::KafkaResult,
 };
 
+use tokio::runtime::Handle;
+
 use super::{KAFKA, group::Group};
 
 /// How long the broker may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// How many of librdkafka's events are taken at once, which are more than come about between two measurements.
+const EVENTS: usize = 1000;
 
 /// Asks the broker.
 pub struct Lag {
-    /// Never reads, so it is no member of the group.
-    client: Arc<BaseConsumer<Quiet>>,
+    /// Never reads, so it is no member of the group. There until the drop.
+    client: Option<Arc<BaseConsumer<Quiet>>>,
     topic: String,
     group: Group,
 }
@@ -28,7 +32,7 @@ impl Lag {
     /// Of the partitions of `topic` that are `group`'s; `config` names the group.
     pub fn new(config: &ClientConfig, topic: &str, group: Group) -> anyhow::Result<Self> {
         let client = config.create_with_context(Quiet).context("brokers")?;
-        Ok(Self { client: Arc::new(client), topic: topic.to_owned(), group })
+        Ok(Self { client: Some(Arc::new(client)), topic: topic.to_owned(), group })
     }
 
     /// How many events the group has not committed yet.
@@ -37,16 +41,29 @@ impl Lag {
         for partition in self.group.partitions() {
             partitions.add_partition(&self.topic, partition);
         }
-        if partitions.count() == 0 {
-            return Ok(0);
-        }
-        let client = Arc::clone(&self.client);
-        let asked = tokio::task::spawn_blocking(move || uncommitted(&client, partitions)).await;
+        let client = self.client.clone();
+        let ask = move || client.map_or(Ok(0), |client| uncommitted(&client, partitions));
+        let asked = tokio::task::spawn_blocking(ask).await;
         asked.map_err(Failure::unforeseen)?.map_err(|error| Failure::unavailable(KAFKA, error))
     }
 }
 
+impl Drop for Lag {
+    fn drop(&mut self) {
+        // That may take a moment. Without a runtime nobody is held up by it.
+        if let (Some(client), Ok(runtime)) = (self.client.take(), Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(client));
+        }
+    }
+}
+
 fn uncommitted(client: &BaseConsumer<Quiet>, partitions: TopicPartitionList) -> KafkaResult<i64> {
+    // What librdkafka has to say, such as that a broker is away, waits without bound until it is fetched.
+    let events = std::iter::from_fn(|| client.poll(Duration::ZERO));
+    events.take(EVENTS).for_each(drop);
+    if partitions.count() == 0 {
+        return Ok(0);
+    }
     let committed = client.committed_offsets(partitions, TIMEOUT)?;
     let lags = committed.elements().into_iter().map(|partition| {
         let (begin, end) = client.fetch_watermarks(partition.topic(), partition.partition(), TIMEOUT)?;

@@ -147,6 +147,7 @@ async fn every_attempt_to_deliver_is_in_the_trace_of_its_event_and_no_span_shows
         assert_attributes(attempt, expected);
         let mut expected = json!({
             "http.request.method": "POST",
+            "url.full": format!("http://{}/botREDACTED/sendMessage", fleet.telegram.address()),
             "url.template": "/bot{api_key}/sendMessage",
             "server.address": "127.0.0.1",
             "server.port": fleet.telegram.address().port(),

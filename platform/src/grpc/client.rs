@@ -2,8 +2,9 @@
 //! otherwise, with the caller's deadline and trace passed on, and every call counted and timed.
 
 use std::{
+    error::Error,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -16,14 +17,14 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use tonic::{
-    Code, Status,
+    Code, Status, TimeoutExpired,
     body::Body,
     transport::{Channel as Transport, Endpoint},
 };
 use tower::{Service, service_fn};
-use tracing::{Instrument as _, Span, field::Empty, info_span};
+use tracing::{Instrument as _, field::Empty, info_span};
 
-use super::{Method, code_text, methods};
+use super::{Method, code_text, methods, running::Running};
 use crate::{config::ServiceUrl, deadline, metrics::rpc, telemetry::trace, tls::ClientTls};
 
 /// How long a connection, including its TLS handshake, may take to come about.
@@ -33,6 +34,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(5));
 /// How long a call may take for which neither its maker nor the request on whose behalf it is made set a deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The text of a call that was not answered by its deadline.
+const TOO_LATE: &str = "no answer within the deadline";
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -112,64 +116,44 @@ impl Service<Request<Body>> for Channel {
         // The clone has not been polled ready; the service that was takes the call.
         let fresh = self.transport.clone();
         let mut transport = std::mem::replace(&mut self.transport, fresh);
-        let running = Running::begin(span.clone(), method);
+        if let Some(method) = &method {
+            rpc::client_started(method);
+        }
+        let running = Running::begin(timeout, {
+            let span = span.clone();
+            move |code, _, took| {
+                span.record("rpc.response.status_code", code_text(code));
+                if code != Code::Ok {
+                    trace::fail(&span, code_text(code));
+                }
+                if let Some(method) = &method {
+                    rpc::client_handled(method, code, took);
+                }
+            }
+        });
         let call = async move {
             let answer = match tokio::time::timeout(timeout, transport.call(request)).await {
                 Ok(answer) => answer.map_err(unreachable),
-                Err(_) => Err(Status::deadline_exceeded("no answer within the deadline")),
+                Err(_) => Err(Status::deadline_exceeded(TOO_LATE)),
             };
-            running.end(match &answer {
+            let code = match &answer {
                 Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
                 Err(status) => status.code(),
-            });
+            };
+            running.end(code, None);
             answer
         };
         Box::pin(call.instrument(span))
     }
 }
 
-/// A call that waits for its answer; one that is dropped was given up by its maker.
-struct Running {
-    span: Span,
-    method: Option<Method>,
-    began: Instant,
-    is_over: bool,
-}
-
-impl Running {
-    fn begin(span: Span, method: Option<Method>) -> Self {
-        if let Some(method) = &method {
-            rpc::client_started(method);
-        }
-        Self { span, method, began: Instant::now(), is_over: false }
-    }
-
-    fn end(mut self, code: Code) {
-        self.is_over = true;
-        self.report(code);
-    }
-
-    fn report(&self, code: Code) {
-        self.span.record("rpc.response.status_code", code_text(code));
-        if code != Code::Ok {
-            trace::fail(&self.span, code_text(code));
-        }
-        if let Some(method) = &self.method {
-            rpc::client_handled(method, code, self.began.elapsed());
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.report(Code::Cancelled);
-        }
-    }
-}
-
-/// Whatever breaks on the way to a service or back, the service is unavailable to us.
+/// Whatever breaks on the way to a service or back, the service is unavailable to us. The transport watches the deadline
+/// too, and may be the first to see it pass.
 fn unreachable(error: tonic::transport::Error) -> Status {
+    let first: &(dyn Error + 'static) = &error;
+    if std::iter::successors(Some(first), |&cause| cause.source()).any(|cause| cause.is::<TimeoutExpired>()) {
+        return Status::deadline_exceeded(TOO_LATE);
+    }
     let mut status = Status::unavailable("the service cannot be reached");
     status.set_source(std::sync::Arc::new(error));
     status

@@ -24,7 +24,7 @@ use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, code_text, methods};
+use super::{Method, code_text, methods, running::Running};
 use crate::{
     config::service::GrpcConfig,
     deadline,
@@ -39,6 +39,15 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
 /// The response header that names the call's trace.
 pub const TRACE_ID_HEADER: &str = "x-trace-id";
+
+/// The methods that every server has beside those of its service.
+const TOOLS: [(&str, &str); 5] = [
+    ("grpc.health.v1.Health", "Check"),
+    ("grpc.health.v1.Health", "List"),
+    ("grpc.health.v1.Health", "Watch"),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
+    ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
+];
 
 type Body = axum::body::Body;
 
@@ -90,7 +99,12 @@ impl Around {
 
     /// Whether a method is of this service, or of the tools beside it: health and reflection.
     fn knows(&self, method: &Method) -> bool {
-        self.methods.contains(method) || method.service.starts_with("grpc.")
+        self.methods.contains(method) || TOOLS.contains(&(&method.service, &method.name))
+    }
+
+    /// How long a call may take.
+    fn timeout(&self, request: &Request) -> Duration {
+        deadline::requested(request.headers()).unwrap_or(self.default_deadline)
     }
 }
 
@@ -103,7 +117,24 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     trace::set_parent(&span, trace::of_headers(request.headers()));
     let trace_id = trace::trace_id(&span);
 
-    let running = Running::begin(span.clone(), method, peer);
+    if let Some(method) = &method {
+        rpc::server_started(method);
+    }
+    let timeout = around.timeout(&request);
+    let running = Running::begin(timeout, {
+        let span = span.clone();
+        move |code, status, took| {
+            span.record("rpc.response.status_code", code_text(code));
+            if is_fault(code) {
+                trace::fail(&span, code_text(code));
+            }
+            // A tool's call is traced and no more.
+            if let Some(method) = &method {
+                rpc::server_handled(method, code, took);
+                span.in_scope(|| log(status, code, took, peer));
+            }
+        }
+    });
     let mut response = next.run(request).instrument(span).await;
     let status = response.extensions().get::<Status>();
     running.end(status.map_or(Code::Ok, Status::code), status);
@@ -128,50 +159,6 @@ fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
         client.address = peer.map(|peer| peer.ip().to_string()),
         client.port = peer.map(|peer| i64::from(peer.port())),
     )
-}
-
-/// A call that is being answered; one that is dropped was given up by its caller.
-struct Running {
-    span: Span,
-    /// `None` for a tool's call, which is traced and no more.
-    method: Option<Method>,
-    peer: Option<SocketAddr>,
-    began: Instant,
-    is_over: bool,
-}
-
-impl Running {
-    fn begin(span: Span, method: Option<Method>, peer: Option<SocketAddr>) -> Self {
-        if let Some(method) = &method {
-            rpc::server_started(method);
-        }
-        Self { span, method, peer, began: Instant::now(), is_over: false }
-    }
-
-    fn end(mut self, code: Code, status: Option<&Status>) {
-        self.is_over = true;
-        self.report(code, status);
-    }
-
-    fn report(&self, code: Code, status: Option<&Status>) {
-        self.span.record("rpc.response.status_code", code_text(code));
-        if is_fault(code) {
-            trace::fail(&self.span, code_text(code));
-        }
-        if let Some(method) = &self.method {
-            let took = self.began.elapsed();
-            rpc::server_handled(method, code, took);
-            self.span.in_scope(|| log(status, code, took, self.peer));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.report(Code::Cancelled, Some(&Status::cancelled("the caller gave up")));
-        }
-    }
 }
 
 /// The line of a call; the method and the code are fields of its span.
@@ -204,7 +191,7 @@ async fn bound(State(around): State<Arc<Around>>, request: Request, next: Next) 
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };
-    let timeout = deadline::requested(request.headers()).unwrap_or(around.default_deadline);
+    let timeout = around.timeout(&request);
     let answer = deadline::scope(Instant::now() + timeout, AssertUnwindSafe(next.run(request)).catch_unwind());
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(response)) => response,

@@ -22,11 +22,14 @@ pub(crate) static WAITING: LazyLock<IntGauge> =
     LazyLock::new(|| gauge("postgres_pool_waiting", "Calls and steps that wait for a connection of the pool."));
 /// How long they waited.
 pub(crate) static WAIT_SECONDS: LazyLock<Histogram> = LazyLock::new(|| {
-    latency("postgres_pool_wait_seconds", "Time that was waited for a connection of the pool, in seconds.")
+    latency(
+        "postgres_pool_wait_seconds",
+        "Time until a connection of the pool is there and its transaction, if it has one, has begun, in seconds.",
+    )
 });
 /// Those who waited in vain.
 pub(crate) static TIMEOUTS: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("postgres_pool_timeouts_total", "Waits for a connection of the pool that ended without one.")
+    counter("postgres_pool_timeouts_total", "Waits for a connection of the pool that lasted the whole acquire_timeout.")
 });
 static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
     latencies(

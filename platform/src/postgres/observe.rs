@@ -14,7 +14,7 @@ use tracing::{Span, field::Empty, info_span};
 use super::errors;
 use crate::{metrics::postgres as metrics, telemetry::trace};
 
-/// Where the database is, as spans have it.
+/// Where the database is, as spans have it, and how much of the pool is in use.
 #[derive(Debug, Clone)]
 pub(super) struct Place(Arc<Inner>);
 
@@ -95,17 +95,17 @@ pub(super) struct Observed {
 impl Observed {
     /// A transaction that began, in its span.
     pub(super) fn transaction(name: &'static str, span: Span, place: Place) -> Self {
-        Self::begin(name, Some(span), place, false)
+        Self::begin(name, Some(span), place)
     }
 
-    /// A single statement. It commits by itself, unless it fails.
+    /// A single statement, which commits by itself.
     pub(super) fn single(name: &'static str, place: Place) -> Self {
-        Self::begin(name, None, place, true)
+        Self::begin(name, None, place)
     }
 
-    fn begin(name: &'static str, span: Option<Span>, place: Place, committed: bool) -> Self {
+    fn begin(name: &'static str, span: Option<Span>, place: Place) -> Self {
         place.0.lent.fetch_add(1, Ordering::Relaxed);
-        Self { name, started: Instant::now(), span, place, committed }
+        Self { name, started: Instant::now(), span, place, committed: false }
     }
 
     /// It is durable.
@@ -123,6 +123,11 @@ impl Observed {
     /// The span of a command that has no name of its own.
     pub(super) fn command(&self, command: &'static str) -> Span {
         self.place.statement(self.span.as_ref(), command, None)
+    }
+
+    /// A statement ended well; a single one is durable now.
+    pub(super) fn succeed(&mut self) {
+        self.committed = self.span.is_none();
     }
 
     /// A statement failed, and all of the transaction with it.

@@ -1,7 +1,11 @@
 //! What statements are made on. Each is traced: the types below take queries as sqlx's connections do, and pass them on.
 
+use std::task::{Context, Poll};
+
 use futures::{
-    FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
+    FutureExt as _, StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
 };
 use sqlx::{
     Describe, Either, Execute, Executor, Postgres, SqlStr,
@@ -55,7 +59,7 @@ impl Single {
     }
 }
 
-/// Both pass a query on in a span of its own. A single statement is as good as committed when it has not failed.
+/// Both pass a query on in a span of its own.
 macro_rules! executor {
     ($name:ty) => {
         impl<'c> Executor<'c> for &'c mut $name {
@@ -69,8 +73,17 @@ macro_rules! executor {
                 let query = Query::of(query);
                 let statement = self.observed.statement(query.sql.as_str());
                 let observed = &mut self.observed;
-                let rows = (&mut *self.inner).fetch_many(query);
-                rows.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+                let mut rows = (&mut *self.inner).fetch_many(query);
+                let observe = move |context: &mut Context<'_>| {
+                    let next = rows.poll_next_unpin(context);
+                    match &next {
+                        Poll::Ready(None) => observed.succeed(),
+                        Poll::Ready(Some(Err(error))) => observed.fail(&statement, error),
+                        Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+                    }
+                    next
+                };
+                stream::poll_fn(observe).boxed()
             }
 
             fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -82,7 +95,15 @@ macro_rules! executor {
                 let statement = self.observed.statement(query.sql.as_str());
                 let observed = &mut self.observed;
                 let row = (&mut *self.inner).fetch_optional(query);
-                row.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+                let observe = async move {
+                    let row = row.await;
+                    match &row {
+                        Ok(_) => observed.succeed(),
+                        Err(error) => observed.fail(&statement, error),
+                    }
+                    row
+                };
+                observe.boxed()
             }
 
             fn prepare_with<'e>(

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{RetryPolicy, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -20,6 +20,7 @@ use opentelemetry_sdk::{
         BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
     },
 };
+use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use super::steps::Steps;
@@ -42,10 +43,12 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
+    let collector = Endpoint::from_shared(jaeger.endpoint.clone())?.connect_timeout(TIMEOUT).timeout(TIMEOUT);
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
-        .with_endpoint(&jaeger.endpoint)
+        .with_channel(collector.connect_lazy())
         .with_timeout(TIMEOUT)
+        .with_retry_policy(RetryPolicy::disabled())
         .build()
         .context("jaeger.endpoint cannot be used")?;
     let waiting = Arc::new(AtomicUsize::new(0));

@@ -43,6 +43,8 @@ fn may_be_shown() -> Targets {
         .with_default(LevelFilter::DEBUG)
         .with_targets(OURS.map(|name| (name, LevelFilter::TRACE)))
         .with_targets(WITH_URLS.map(|name| (name, LevelFilter::INFO)))
+        // What matters of it is said in `export`, once.
+        .with_target("opentelemetry", LevelFilter::OFF)
 }
 
 #[cfg(test)]

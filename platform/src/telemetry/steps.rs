@@ -1,5 +1,5 @@
-//! Leaves out the traces of steps that found nothing to do: a background step looks for work about every second, and
-//! its looking would bury what the fleet does.
+//! Leaves out the traces of steps that found nothing to do, and to say: a background step looks for work about every
+//! second, and its looking would bury what the fleet does.
 //!
 //! Whether a step had work is known at its end only, so the spans of its trace wait for that.
 
@@ -11,7 +11,7 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue, Value,
-    trace::{Span as _, SpanKind, TraceContextExt as _, TraceId},
+    trace::{Span as _, SpanId, Status, TraceContextExt as _, TraceId},
 };
 use opentelemetry_sdk::{
     Resource,
@@ -19,7 +19,9 @@ use opentelemetry_sdk::{
     trace::{Span, SpanData, SpanProcessor},
 };
 
-/// The attribute of a step's span that says how it ended.
+/// The attribute that only a step's span has: the name of its worker.
+const WORKER: &str = "worker";
+/// The attribute of a step's span that says how it ended; a step that panicked has none.
 pub(crate) const OUTCOME: &str = "worker.outcome";
 /// The value of [`OUTCOME`] for a step that found nothing to do.
 pub(crate) const IDLE: &str = "idle";
@@ -45,7 +47,7 @@ impl<P> Steps<P> {
 impl<P: SpanProcessor> SpanProcessor for Steps<P> {
     fn on_start(&self, span: &mut Span, parent: &Context) {
         let is_root = !parent.span().span_context().is_valid();
-        if is_root && span.exported_data().is_some_and(|span| outcome(&span).is_some()) {
+        if is_root && span.exported_data().is_some_and(|span| attribute(&span, WORKER).is_some()) {
             self.running().insert(span.span_context().trace_id(), Vec::new());
         }
         self.next.on_start(span, parent);
@@ -58,12 +60,16 @@ impl<P: SpanProcessor> SpanProcessor for Steps<P> {
             drop(running);
             return self.next.on_end(span);
         };
-        let Some(outcome) = outcome(&span) else { return waiting.push(span) };
-        let idle = outcome.as_str() == IDLE;
-        let waiting = running.remove(&trace).unwrap_or_default();
+        let is_step = span.parent_span_id == SpanId::INVALID;
+        let is_idle = is_step && attribute(&span, OUTCOME).is_some_and(|outcome| outcome.as_str() == IDLE);
+        waiting.push(span);
+        if !is_step {
+            return;
+        }
+        let spans = running.remove(&trace).unwrap_or_default();
         drop(running);
-        if !idle {
-            waiting.into_iter().chain([span]).for_each(|span| self.next.on_end(span));
+        if !is_idle || spans.iter().any(is_notable) {
+            spans.into_iter().for_each(|span| self.next.on_end(span));
         }
     }
 
@@ -72,6 +78,9 @@ impl<P: SpanProcessor> SpanProcessor for Steps<P> {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        // Of steps that were cut off.
+        let left = std::mem::take(&mut *self.running());
+        left.into_values().flatten().for_each(|span| self.next.on_end(span));
         self.next.shutdown_with_timeout(timeout)
     }
 
@@ -80,11 +89,11 @@ impl<P: SpanProcessor> SpanProcessor for Steps<P> {
     }
 }
 
-/// How a step ended, or that it runs; `None` for a span that is not a step's.
-fn outcome(span: &SpanData) -> Option<&Value> {
-    if span.span_kind != SpanKind::Internal {
-        return None;
-    }
-    // The last one counts: a value that is recorded later is added.
-    span.attributes.iter().rev().find(|KeyValue { key, .. }| key.as_str() == OUTCOME).map(|attribute| &attribute.value)
+/// Whether something failed in a span, or was worth a warning.
+fn is_notable(span: &SpanData) -> bool {
+    matches!(span.status, Status::Error { .. }) || !span.events.is_empty()
+}
+
+fn attribute<'a>(span: &'a SpanData, name: &str) -> Option<&'a Value> {
+    span.attributes.iter().find(|KeyValue { key, .. }| key.as_str() == name).map(|attribute| &attribute.value)
 }

@@ -26,16 +26,20 @@ pub fn set_parent(span: &Span, traceparent: Option<&str>) {
 /// Links a span to the one that `traceparent` names: it caused this one, in a trace of its own.
 pub fn link(span: &Span, traceparent: Option<&str>) {
     if let Some(cause) = traceparent.and_then(read) {
-        span.add_link(cause.span().span_context().clone());
+        link_to(span, &cause);
     }
 }
 
 /// Links a span to the step of background work that it is part of.
 pub fn link_to_current(span: &Span) {
-    let current = Span::current().context();
-    let current = current.span().span_context().clone();
-    if current.is_valid() {
-        span.add_link(current);
+    link_to(span, &Span::current().context());
+}
+
+/// A link to a span that is not kept would lead nowhere.
+fn link_to(span: &Span, context: &Context) {
+    let linked = context.span().span_context().clone();
+    if linked.is_sampled() {
+        span.add_link(linked);
     }
 }
 

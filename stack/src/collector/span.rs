@@ -35,6 +35,8 @@ pub struct Span {
     pub attributes: BTreeMap<String, Value>,
     /// The spans it is linked to.
     pub links: Vec<Link>,
+    /// How many events it has: warnings of what happened in it.
+    pub events: usize,
     /// What sent it: attributes by name, `service.name` among them.
     pub resource: BTreeMap<String, Value>,
 }
@@ -67,6 +69,7 @@ impl Span {
                 .iter()
                 .map(|link| Link { trace_id: hex(&link.trace_id), span_id: hex(&link.span_id) })
                 .collect(),
+            events: span.events.len(),
             resource,
         }
     }

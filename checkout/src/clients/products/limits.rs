@@ -38,6 +38,9 @@ pub struct Turn {
     is_answered: bool,
 }
 
+/// Somebody who waits for a turn, until the drop: also who gives up has waited.
+struct Waiting(Instant);
+
 impl Limits {
     /// At most so many calls in any second, and at once.
     pub fn new(in_a_second: u16, at_once: u16) -> Self {
@@ -47,15 +50,13 @@ impl Limits {
 
     /// Waits for a turn. Whoever stops waiting has taken nothing.
     pub async fn turn(&self) -> Turn {
-        let asked = Instant::now();
+        let _waiting = Waiting(Instant::now());
         let mut turn = pin!(self.take());
         // Only a wait that is one shows in the trace.
-        let turn = match turn.as_mut().now_or_never() {
+        match turn.as_mut().now_or_never() {
             Some(turn) => turn,
             None => turn.instrument(info_span!("wait for turn")).await,
-        };
-        metrics::PRODUCT_LIMIT_WAIT_SECONDS.observe(asked.elapsed().as_secs_f64());
-        turn
+        }
     }
 
     async fn take(&self) -> Turn {
@@ -70,6 +71,12 @@ impl Turn {
     /// The call came to its end: nothing of it is on its way any more.
     pub fn answered(mut self) {
         self.is_answered = true;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::PRODUCT_LIMIT_WAIT_SECONDS.observe(self.0.elapsed().as_secs_f64());
     }
 }
 
@@ -122,7 +129,7 @@ mod tests {
                 let turn = limits.turn().await;
                 let on_its_way = Duration::from_millis(number * 37 % 900);
                 // Every third call is given up at once.
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     drop(turn);
                     tokio::time::sleep(on_its_way).await;
                 } else {
@@ -148,11 +155,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_stops_waiting_has_taken_nothing() {
+        let waits = metrics::PRODUCT_LIMIT_WAIT_SECONDS.get_sample_count();
         let limits = Limits::new(1, 1);
         limits.turn().await.answered();
         for _ in 0..10 {
             assert!(limits.turn().now_or_never().is_none());
         }
+        // Others that run now may wait as well.
+        assert!(metrics::PRODUCT_LIMIT_WAIT_SECONDS.get_sample_count() - waits >= 11);
         tokio::time::sleep(SECOND + Duration::from_millis(1)).await;
         assert!(limits.turn().now_or_never().is_some());
     }

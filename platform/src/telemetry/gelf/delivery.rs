@@ -26,6 +26,8 @@ use crate::{config::service::GraylogConfig, metrics::telemetry::GELF_MESSAGES};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long Graylog may take to make room for a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than what systems hold of a connection that nobody reads from: who took so much reads.
+const PROOF: usize = 1024 * 1024;
 /// The system's buffer for a connection, the least that may be lost with it. What it does not hold waits here.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The pauses between connections, each up to doubled by jitter.
@@ -50,6 +52,15 @@ pub struct Delivery {
     lost: Arc<AtomicU64>,
 }
 
+/// What speaks for a connection. That a message could be written says little: the system takes it, whether or not Graylog
+/// reads.
+#[derive(Default)]
+struct Taken {
+    bytes: usize,
+    /// When nothing was left to write for the first time.
+    all_at: Option<Instant>,
+}
+
 impl Delivery {
     /// Of what comes out of `messages`; `lost` counts what never gets there.
     pub(super) fn new(
@@ -66,15 +77,13 @@ impl Delivery {
         let mut backoff = BACKOFF.build();
         loop {
             let is_last = self.finish.is_cancelled();
-            let began = Instant::now();
             let Err(error) = self.connect_and_feed().await else { return };
             if is_last {
                 let lost = self.messages.len() + usize::from(self.broken_off.is_some());
                 warn!(%error, lost, "Graylog (graylog.address) did not take the last log messages");
                 return;
             }
-            self.say_away(&error);
-            if began.elapsed() > LONGEST_PAUSE {
+            if self.say_away(&error) {
                 backoff = BACKOFF.build();
             }
             tokio::select! {
@@ -90,39 +99,52 @@ impl Delivery {
         let mut stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
         let (mut answers, mut requests) = stream.split();
-        while let Some(message) = self.next(&mut answers).await? {
+        let mut taken = Taken::default();
+        while let Some(message) = self.next(&mut answers, &mut taken).await? {
             let written = tokio::time::timeout(WRITE_TIMEOUT, requests.write_all(&message.bytes)).await;
             if let Err(error) = written.map_err(io::Error::from).flatten() {
                 self.broken_off = Some(message);
                 return Err(error);
             }
             GELF_MESSAGES.with_label_values(&["sent"]).inc();
-            self.say_back();
+            taken.bytes += message.bytes.len();
+            if taken.bytes > PROOF {
+                self.say_back();
+            }
         }
         requests.shutdown().await
     }
 
     /// The next message; none when no more will come. Fails when Graylog has closed the connection, before a message is
     /// written in vain.
-    async fn next(&mut self, answers: &mut ReadHalf<'_>) -> io::Result<Option<Message>> {
+    async fn next(&mut self, answers: &mut ReadHalf<'_>, taken: &mut Taken) -> io::Result<Option<Message>> {
         if let Some(message) = self.broken_off.take() {
             return Ok(Some(message));
         }
         loop {
             let is_open = !self.messages.is_closed();
+            if self.messages.is_empty() {
+                taken.all_at.get_or_insert_with(Instant::now);
+            }
+            let proven_at = taken.all_at.unwrap_or_else(Instant::now) + WRITE_TIMEOUT;
             tokio::select! {
                 biased;
                 error = closed(answers) => return Err(error),
                 () = self.finish.cancelled(), if is_open => self.messages.close(),
                 message = self.messages.recv() => return Ok(message),
+                // A write that is stuck would have ended it by now.
+                () = tokio::time::sleep_until(proven_at.into()), if self.away => self.say_back(),
             }
         }
     }
 
-    fn say_away(&mut self, error: &io::Error) {
-        if !mem::replace(&mut self.away, true) {
+    /// Answers whether that is news.
+    fn say_away(&mut self, error: &io::Error) -> bool {
+        let is_news = !mem::replace(&mut self.away, true);
+        if is_news {
             warn!(%error, "Graylog (graylog.address) takes no log messages; they wait for it while there is room");
         }
+        is_news
     }
 
     fn say_back(&mut self) {

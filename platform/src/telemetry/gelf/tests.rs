@@ -69,6 +69,10 @@ async fn until_said(said: &Mutex<Vec<Line>>, part: &str) -> Line {
     .await
 }
 
+fn levels(said: &Mutex<Vec<Line>>) -> Vec<Level> {
+    said.lock().unwrap().iter().map(|line| line.level).collect()
+}
+
 #[tokio::test]
 async fn a_message_has_what_the_line_says() {
     let graylog = graylog();
@@ -122,8 +126,7 @@ async fn what_is_said_while_graylog_is_away_arrives_later_and_its_absence_is_tol
     until_arrived(&graylog, 0..20).await;
     let back = until_said(&said, "takes log messages again").await;
     assert_eq!(back.fields["lost"], 0);
-    let levels: Vec<_> = said.lock().unwrap().iter().map(|line| line.level).collect();
-    assert_eq!(levels, [Level::WARN, Level::INFO]);
+    assert_eq!(levels(&said), [Level::WARN, Level::INFO]);
     // None of that is for Graylog, whose absence would be told to it for ever.
     for line in said.lock().unwrap().iter() {
         gelf.send(line);
@@ -150,7 +153,12 @@ async fn what_a_stalled_graylog_leaves_no_room_for_is_dropped_and_counted_and_a_
     assert!(GELF_MESSAGES.with_label_values(&["dropped"]).get() - before >= dropped as u64);
 
     until_said(&said, "takes no log messages").await;
-    eventually("there is another connection", || async { (graylog.connections() >= 2).then_some(()) }).await;
+    eventually("there is a third connection", || async { (graylog.connections() >= 3).then_some(()) }).await;
+    assert_eq!(
+        levels(&said),
+        [Level::WARN],
+        "the system takes the first messages of each connection, Graylog does not"
+    );
     graylog.read_on();
     // What the system had taken comes over the connection that was given up, at the same time as the rest.
     let rest: Vec<_> = (0..SENT - dropped).collect();
@@ -161,6 +169,9 @@ async fn what_a_stalled_graylog_leaves_no_room_for_is_dropped_and_counted_and_a_
     })
     .await;
     assert_eq!(graylog.malformed(), [""; 0]);
+    let back = until_said(&said, "takes log messages again").await;
+    assert_eq!(back.fields["lost"], dropped);
+    assert_eq!(levels(&said), [Level::WARN, Level::INFO]);
 }
 
 #[tokio::test]
