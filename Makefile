@@ -86,9 +86,22 @@ migration: ## Begin a migration: make migration service=loms name=add_x
 	@case "$(name)" in ''|*[!a-z0-9_]*) echo "give it a name of a-z, 0-9 and _: make migration service=loms name=add_x" >&2; exit 1 ;; esac
 	@stem="migrations/$(service)/$$(date -u +%Y%m%d%H%M%S)_$(name)"; for step in up down; do : > "$$stem.$$step.sql" && echo "$$stem.$$step.sql"; done
 
+.PHONY: run-services
+run-services: ## Run the whole fleet in containers, with Jaeger, Prometheus and Grafana
+	@exec deployments/containers run-services
+
+.PHONY: run-log-env
+run-log-env: ## Run Graylog in containers, with an input for each service
+	@exec deployments/containers run-log-env
+
+.PHONY: stop
+stop: ## Stop all containers; their data stays
+	@exec deployments/containers stop
+
 .PHONY: clean
-clean: ## Remove local data, certificates and everything that was built
+clean: ## Remove local data, containers with theirs, certificates and everything that was built
+	@deployments/containers remove
 	@if [ -x $(BIN)/stack ]; then $(BIN)/stack clean; \
 	elif [ -d .local ]; then rm -rf -- "$$(readlink .local/postgres || echo .local/postgres)" .local; fi
 	@rm -f certs/*.pem certs/*.key
-	@cargo clean
+	@! command -v cargo >/dev/null || cargo clean

@@ -1,0 +1,236 @@
+//! Containers without Docker: a program of ours is run as its image and the compose file say, with a root of its own
+//! that is read-only, as an unprivileged user without capabilities, with the mounts, variables and host names that the
+//! container would have. Bubblewrap does what the engine would do.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    net::Ipv4Addr,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        process::CommandExt as _,
+    },
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output},
+    time::Duration,
+};
+
+use platform::testing::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+use stack::{
+    binaries, packages,
+    process::{Process, tail},
+};
+use tempfile::TempDir;
+
+use crate::{
+    compose::{Compose, Service},
+    dockerfile::{self, Stage},
+    files::path,
+};
+
+/// How to get bubblewrap.
+const INSTALL: &str =
+    "install it (Debian, Ubuntu: sudo apt-get install bubblewrap); it needs Linux, and user namespaces";
+
+/// What a program needs of the system it runs on, as the final image has it.
+const SYSTEM: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ssl"];
+
+/// Runs a test once more, alone, on a network with nothing but a loopback interface of its own; fails as it does.
+pub fn on_a_network_of_its_own(test: &str, variable: &str) {
+    let program = packages::program("bwrap", "bubblewrap", INSTALL).unwrap();
+    let mut command = Command::new(program);
+    command.args(["--unshare-net", "--dev-bind", "/", "/", "--die-with-parent", "--"]);
+    command.arg(env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(variable, "1");
+    let output = command.output().unwrap();
+    let [told, complaints] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{told}\n{complaints}");
+    assert!(told.contains("1 passed"), "{test} is no test:\n{told}");
+}
+
+/// The containers of our images.
+pub struct Containers {
+    /// The file they are of.
+    pub compose: Compose,
+    stages: BTreeMap<String, Stage>,
+    directory: TempDir,
+}
+
+/// A container that runs.
+pub struct Container {
+    name: String,
+    process: Process,
+    status: PathBuf,
+    log: PathBuf,
+}
+
+impl Containers {
+    /// Those of a compose file, with volumes that are empty.
+    pub fn new(compose: Compose) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let this = Self { compose, stages: dockerfile::stages(), directory };
+        for place in ["files", "hosts", "logs", "programs", "status", "volumes"] {
+            fs::create_dir(this.place(place)).unwrap();
+        }
+        fs::set_permissions(this.place("status"), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::write(this.place("nsswitch.conf"), "hosts: files\n").unwrap();
+        for (program, _) in this.stages.values().filter_map(|stage| stage.program.clone()) {
+            let copy = this.place("programs").join(&program);
+            if !copy.exists() {
+                fs::copy(binaries::find(&program).unwrap(), copy).unwrap();
+            }
+        }
+        this
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The address of a container in everybody's list of hosts. Each has its own, so that what listens for itself
+    /// alone is not found.
+    pub fn address(&self, name: &str) -> Ipv4Addr {
+        let number = self.compose.services.keys().position(|service| service == name).unwrap();
+        Ipv4Addr::new(127, 0, 1, u8::try_from(number + 1).unwrap())
+    }
+
+    /// Where a named volume is.
+    pub fn volume(&self, name: &str) -> PathBuf {
+        self.place("volumes").join(name)
+    }
+
+    /// The command that the container of a service runs.
+    pub fn command(&self, name: &str) -> Vec<String> {
+        let service = &self.compose.services[name];
+        let stage = &self.stages[&service.target().unwrap()];
+        let mut command = stage.entrypoint.clone();
+        let arguments = service.list("command");
+        command.extend(if arguments.is_empty() { stage.command.clone() } else { arguments });
+        command
+    }
+
+    /// The health check of a service.
+    pub fn health(&self, name: &str) -> Vec<String> {
+        self.compose.services[name].health().unwrap()
+    }
+
+    /// A command in the container of a service; where it can be signalled is written to the file `status`.
+    fn inside(&self, name: &str, run: &[String], status: &Path) -> Command {
+        let service = &self.compose.services[name];
+        let (user, group) = service.yaml["user"].as_str().unwrap().split_once(':').unwrap();
+        let (uid, gid) = (user.parse().unwrap(), group.parse().unwrap());
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3>\"$0\"; exec \"$@\""]).arg(status);
+        command.arg(packages::program("bwrap", "bubblewrap", INSTALL).unwrap());
+        command.args(["--json-status-fd", "3", "--die-with-parent", "--unshare-user", "--unshare-ipc", "--clearenv"]);
+        command.args(["--uid", user, "--gid", group]);
+        for system in SYSTEM {
+            command.args(["--ro-bind-try", system, system]);
+        }
+        command.args(["--proc", "/proc", "--dev", "/dev", "--ro-bind"]);
+        command.arg(self.place("nsswitch.conf")).arg("/etc/nsswitch.conf");
+        command.arg("--ro-bind").arg(self.hosts(name)).arg("/etc/hosts");
+        let (program, place) = self.stages[&service.target().unwrap()].program.clone().unwrap();
+        command.arg("--ro-bind").arg(self.place("programs").join(program)).arg(place);
+        for mount in service.mounts() {
+            command.arg(if mount.is_read_only { "--ro-bind" } else { "--bind" });
+            command.arg(self.source(&mount.source, uid, gid)).arg(mount.target);
+        }
+        for (variable, value) in service.environment() {
+            command.args(["--setenv", &variable, &value]);
+        }
+        if service.text("read_only") == "true" {
+            command.args(["--remount-ro", "/"]);
+        }
+        command.args(["--chdir", "/", "--"]).args(run);
+        if rustix::process::geteuid().is_root() {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    /// What is mounted: a named volume, which belongs to whoever mounts it first, or a copy of a file, where that user
+    /// can get at it.
+    fn source(&self, source: &str, uid: u32, gid: u32) -> PathBuf {
+        if source.starts_with('.') {
+            let copy = self.place("files").join(source.replace('/', "_"));
+            // Once: a container that runs may be reading it.
+            if !copy.exists() {
+                fs::copy(path("deployments").join(source), &copy).unwrap();
+            }
+            return copy;
+        }
+        let volume = self.volume(source);
+        if !volume.exists() {
+            fs::create_dir(&volume).unwrap();
+            if rustix::process::geteuid().is_root() {
+                chown(&volume, Some(uid), Some(gid)).unwrap();
+            }
+        }
+        volume
+    }
+
+    /// The hosts that a container knows: itself, and whoever is in one of its networks.
+    fn hosts(&self, name: &str) -> PathBuf {
+        let file = self.place("hosts").join(name);
+        if !file.exists() {
+            let known = |other: &&String| *other == name || self.compose.share_a_network(name, other);
+            let hosts = self.compose.services.keys().filter(known);
+            let lines = hosts.map(|host| format!("{} {host}\n", self.address(host)));
+            fs::write(&file, format!("127.0.0.1 localhost\n{}", lines.collect::<String>())).unwrap();
+        }
+        file
+    }
+
+    /// Runs a command in the container of a service to its end.
+    pub async fn run(&self, name: &str, command: &[String]) -> Output {
+        let mut command = self.inside(name, command, Path::new("/dev/null"));
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// Starts a service, and waits until its health check is passed.
+    pub async fn start(&self, name: &str) -> Container {
+        let (status, log) = (self.place("status").join(name), self.place("logs").join(name));
+        let command = self.inside(name, &self.command(name), &status);
+        let process = Process::spawn(name, command, &log).unwrap();
+        let mut container = Container { name: name.to_owned(), process, status, log };
+        let check = self.health(name);
+        eventually(&format!("{name} is healthy"), || {
+            assert_eq!(container.process.exited(), None, "{name} ended:\n{}", tail(&container.log, 20));
+            async { self.run(name, &check).await.status.success().then_some(()) }
+        })
+        .await;
+        container
+    }
+}
+
+impl Container {
+    /// What it printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Stops it as the engine would; answers how it ended, unless it took longer than it may.
+    pub async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
+        // The program itself, not bubblewrap around it, which ends with it and as it does.
+        let status: serde_json::Value = {
+            let text = fs::read_to_string(&self.status).unwrap();
+            serde_json::from_str(text.lines().next().unwrap()).unwrap()
+        };
+        let id = i32::try_from(status["child-pid"].as_i64().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        let what = format!("{} ends", self.name);
+        let ended = eventually(&what, || {
+            let ended = self.process.exited();
+            async move { ended }
+        });
+        tokio::time::timeout(grace, ended).await.ok()
+    }
+}
+
+/// How long a service may take to stop.
+pub fn grace(service: &Service) -> Duration {
+    let text = service.text("stop_grace_period");
+    Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap())
+}
