@@ -29,7 +29,7 @@ esac
 const DOCKER_COMPOSE: &str = "#!/bin/sh\necho \"docker-compose $*\" >> \"$CALLS\"\n";
 
 /// What else the script uses.
-const TOOLS: [&str; 8] = ["cat", "cp", "dirname", "git", "mkdir", "rm", "sh", "sleep"];
+const TOOLS: [&str; 9] = ["cat", "chmod", "cp", "dirname", "git", "mkdir", "rm", "sh", "sleep"];
 
 /// A machine with a copy of `deployments/`.
 struct Machine {
@@ -43,7 +43,8 @@ impl Machine {
         let directory = tempfile::tempdir().unwrap();
         let (tools, deployments) = (directory.path().join("bin"), directory.path().join("deployments"));
         fs::create_dir(&tools).unwrap();
-        fs::create_dir(&deployments).unwrap();
+        fs::create_dir_all(deployments.join("config")).unwrap();
+        fs::create_dir_all(directory.path().join("stack/data")).unwrap();
         for tool in TOOLS {
             symlink(packages::program(tool, tool, "it is part of every system").unwrap(), tools.join(tool)).unwrap();
         }
@@ -122,8 +123,10 @@ fn the_fleet_starts_with_one_command_and_ends_with_ready() {
     let [copy, example] = [".env", "example.env"].map(|file| fs::read(machine.file("deployments").join(file)).unwrap());
     assert_eq!(copy, example);
     let calls = machine.calls();
-    let up = "docker compose --env-file .env --file docker-compose.yaml up --detach --build";
-    assert!(calls.iter().any(|call| call == up), "{calls:#?}");
+    let compose = "docker compose --env-file .env --file docker-compose.yaml";
+    let place = |call: &str| calls.iter().position(|other| *other == format!("{compose} {call}"));
+    let built = place("build checkout loms notifications product-service").expect("each image is built, once");
+    assert!(place("up --detach").is_some_and(|started| built < started), "{calls:#?}");
     let copied = calls.iter().filter(|call| call.starts_with("docker cp container:/certs/")).count();
     assert_eq!(copied, 3, "the authority, and a client's certificate and key: {calls:#?}");
 
