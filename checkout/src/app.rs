@@ -1,44 +1,59 @@
 //! Puts checkout together: the only place that sees all of it.
 
-use std::net::SocketAddr;
-
 use anyhow::Context as _;
 use platform::{
-    cli::{NoCommands, Service},
-    grpc::{
-        client::Channel,
-        server::{MAX_REQUEST_BYTES, router},
-    },
-    net::Port,
+    cli::NoCommands,
+    grpc::{client::Channel, server::MAX_REQUEST_BYTES},
     postgres::Database,
     process::Process,
+    service::Service,
     tls::ClientTls,
     worker::Wake,
 };
-use proto::{DESCRIPTORS, cart::cart_server::CartServer};
+use proto::{
+    DESCRIPTORS,
+    cart::cart_server::{CartServer, SERVICE_NAME},
+    loms::loms_server::SERVICE_NAME as LOMS,
+    product::product_service_server::SERVICE_NAME as PRODUCT_SERVICE,
+};
 use sqlx::migrate::Migrator;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
     clients::{loms::Loms, products::Products},
     config::Config,
-    grpc::Cart,
+    grpc::{self, status::REASONS},
+    measure::Measure,
     metrics,
-    resume::ResumePurchases,
-    store::Store,
+    resume::Resume,
+    usecase::Carts,
 };
 
-/// The full name of the service.
-const SERVICE: &str = "cart.Cart";
-
-/// The checkout service, for the command line.
-#[derive(Debug)]
-pub enum Checkout {}
+/// Carts and purchases.
+pub struct Checkout {
+    config: Config,
+    loms: Loms,
+    products: Products,
+}
 
 impl Service for Checkout {
     const NAME: &'static str = "checkout";
-    const CONFIG_VARIABLE: &'static str = "CHECKOUT_CONFIG";
+    const RPC: &'static str = SERVICE_NAME;
+    const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
+    const TRANSACTIONS: &'static [&'static str] = &[
+        "abandon_purchase",
+        "add_to_cart",
+        "begin_purchase",
+        "cart",
+        "delete_from_cart",
+        "next_due_purchase",
+        "purchase_backlog",
+        "settle_purchase",
+        "take_due_purchases",
+    ];
+    const REASONS: &'static [&'static str] = REASONS;
+    const DECLARE_METRICS: fn() = metrics::declare;
+
     type Config = Config;
     type Commands = NoCommands;
 
@@ -46,68 +61,23 @@ impl Service for Checkout {
         sqlx::migrate!("../migrations/checkout")
     }
 
-    async fn serve(config: Config) -> anyhow::Result<()> {
-        App::open(config).await?.serve().await
-    }
-
-    async fn run(command: NoCommands, _config: Config) -> anyhow::Result<()> {
-        match command {}
-    }
-}
-
-/// Checkout with its ports open, so that a taken one is noticed before anything else starts.
-pub struct App {
-    config: Config,
-    loms: Loms,
-    products: Products,
-    port: Port,
-    process: Process,
-}
-
-impl App {
-    /// Opens the ports.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
-        metrics::declare();
-        let client_tls = ClientTls::load(&config.client_tls).context("client_tls")?;
-        let channel = |url, service| Channel::new(url, &client_tls, service, DESCRIPTORS);
-        let loms = Loms::new(channel(&config.services.loms, "loms.Loms")?);
-        let products = channel(&config.services.products, "route256.product.ProductService")?;
+    fn open(config: Config) -> anyhow::Result<Self> {
+        let tls = ClientTls::load(&config.client_tls).context("client_tls")?;
+        let loms = Loms::new(Channel::new(&config.services.loms, &tls, LOMS, DESCRIPTORS)?);
+        let products = Channel::new(&config.services.products, &tls, PRODUCT_SERVICE, DESCRIPTORS)?;
         let products = Products::new(products, config.token.clone(), &config.products);
-        let port = Port::open_public(&config.service.grpc).await?;
-        let process = Process::start(Checkout::NAME, SERVICE, &config.service).await?;
-        Ok(Self { config, loms, products, port, process })
+        Ok(Self { config, loms, products })
     }
 
-    /// Where callers reach it.
-    pub fn address(&self) -> SocketAddr {
-        self.port.address()
+    fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
+        let Self { config, loms, products } = self;
+        let carts = Carts { database: database.clone(), loms, products, resume_after: config.purchase.resume_after };
+        process.work(Resume { carts: carts.clone(), config: config.purchase }, Wake::default());
+        process.work(Measure { database: database.clone() }, Wake::default());
+        Ok(Routes::new(CartServer::new(grpc::Service { carts }).max_decoding_message_size(MAX_REQUEST_BYTES)))
     }
 
-    /// Where operators reach it.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.process.admin_address()
-    }
-
-    /// Stops it when cancelled, as SIGTERM does.
-    pub fn stop(&self) -> CancellationToken {
-        self.process.stop()
-    }
-
-    /// Answers calls and does the background work until it is told to stop.
-    pub async fn serve(self) -> anyhow::Result<()> {
-        let Self { config, loms, products, port, process } = self;
-        let migrations = Checkout::migrations();
-        let connecting = Database::connect(Checkout::NAME, &config.service.postgres, &migrations);
-        let Some(database) = process.unless_stopped(connecting).await.transpose()? else { return Ok(()) };
-        let store = Store::new(database.clone());
-
-        let resume_after = config.purchase.resume_after;
-        let resume = ResumePurchases { store: store.clone(), loms: loms.clone(), config: config.purchase };
-        let server =
-            CartServer::new(Cart { store, loms, products, resume_after }).max_decoding_message_size(MAX_REQUEST_BYTES);
-        let router = router(&config.service.grpc, SERVICE, DESCRIPTORS, Routes::new(server), process.health())?;
-
-        process.work(resume, Wake::default());
-        process.serve(port, router, database).await
+    async fn run(command: NoCommands, _: Config) -> anyhow::Result<()> {
+        match command {}
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 pub mod config;
 mod domain;
 mod grpc;
+mod measure;
 mod metrics;
 mod resume;
 mod store;

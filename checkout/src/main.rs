@@ -1,4 +1,4 @@
-//! The checkout service: `serve`, `migrate`, `check-config`.
+//! The program `checkout`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! Takes up the purchases that calls have left in doubt. Several replicas may do so: each takes other ones.
+//! The background step that takes up the purchases that calls have left in doubt. Several replicas may do so: each takes
+//! other ones.
 
 use std::time::{Duration, Instant};
 
@@ -12,41 +13,35 @@ use platform::{
 use tracing::{Instrument as _, Span, field::Empty, info, info_span};
 
 use crate::{
-    clients::loms::Loms,
     config::PurchaseConfig,
     domain::purchase::{Audience, Outcome},
-    metrics,
-    store::{Due, Store},
-    usecase::drive_purchase::drive_purchase,
+    store::purchase::{self, DuePurchase},
+    usecase::Carts,
 };
 
 /// How many purchases are driven at once.
 const BATCH: i64 = 16;
 /// How long LOMS may take for one; shorter than the grace period of a process that stops.
 const ATTEMPT: Duration = Duration::from_secs(5);
-/// How often to look for work: at least, and at most.
-const POLL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Drives pending purchases to their end.
-pub struct ResumePurchases {
-    /// Where they are.
-    pub store: Store,
-    /// Who creates their orders.
-    pub loms: Loms,
+pub struct Resume {
+    pub carts: Carts,
     /// How long to wait between attempts.
     pub config: PurchaseConfig,
 }
 
-impl Step for ResumePurchases {
+impl Step for Resume {
     const NAME: &'static str = "resume_purchases";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        let due = self.store.take_due(BATCH, self.config.resume_after, self.config.resume_at_most).await?;
-        let backlog = self.store.backlog().await?;
-        metrics::PURCHASES_PENDING.set(backlog.pending);
-        metrics::OLDEST_PENDING_SECONDS.set(backlog.oldest_seconds);
+        let PurchaseConfig { resume_after, resume_at_most } = self.config;
+        let due = purchase::take_due(&self.carts.database, BATCH, resume_after, resume_at_most).await?;
         if due.is_empty() {
-            return Ok(Next::Idle(backlog.next_in.unwrap_or(POLL.1).clamp(POLL.0, POLL.1)));
+            let next = purchase::next_due(&self.carts.database).await?.unwrap_or(LONGEST_PAUSE);
+            return Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
         }
         for driven in join_all(due.iter().map(|due| self.drive(due).instrument(span(due)))).await {
             driven?;
@@ -55,10 +50,10 @@ impl Step for ResumePurchases {
     }
 }
 
-impl ResumePurchases {
+impl Resume {
     /// Drives a purchase to its end, in its span.
-    async fn drive(&self, Due { purchase, .. }: &Due) -> Result<(), Failure> {
-        let driven = drive_purchase(&self.store, &self.loms, purchase, Audience::Nobody);
+    async fn drive(&self, DuePurchase { purchase, .. }: &DuePurchase) -> Result<(), Failure> {
+        let driven = self.carts.drive(purchase, Audience::Nobody);
         match deadline::scope(Instant::now() + ATTEMPT, driven).await {
             Ok(Outcome::Ordered(order)) => info!(order.id = order.get(), "a purchase left in doubt is ordered"),
             Ok(Outcome::Refused(refusal)) => {
@@ -73,9 +68,8 @@ impl ResumePurchases {
     }
 }
 
-/// The span of an attempt, in the trace of the step; it is linked to the call that began the purchase, which is
-/// over.
-fn span(Due { purchase, traceparent }: &Due) -> Span {
+/// The span of an attempt, in the trace of the step. It is linked to the call that began the purchase, which is over.
+fn span(DuePurchase { purchase, traceparent }: &DuePurchase) -> Span {
     let span = info_span!(
         "resume purchase",
         otel.status_code = Empty,

@@ -1,7 +1,25 @@
-//! What checkout does: a room for each call, and one for bringing a purchase to its end.
+//! What checkout does, a file each.
 
-pub mod add_to_cart;
-pub mod delete_from_cart;
-pub mod drive_purchase;
-pub mod list_cart;
+use std::time::Duration;
+
+use platform::postgres::Database;
+
+use crate::clients::{loms::Loms, products::Products};
+
+pub mod add;
+pub mod delete;
+mod drive;
+pub mod list;
 pub mod purchase;
+
+/// The carts of all users, and the purchases that become of them. Clones work on the same ones.
+#[derive(Clone)]
+pub struct Carts {
+    pub database: Database,
+    /// Stock and orders.
+    pub loms: Loms,
+    /// Names and prices.
+    pub products: Products,
+    /// How long after its call's deadline a purchase left in doubt is taken up by the background step.
+    pub resume_after: Duration,
+}

@@ -1,42 +1,48 @@
-//! Puts LOMS together.
+//! Puts LOMS together: the only place that sees all of it.
 
-use std::net::SocketAddr;
-
-use platform::{
-    cli,
-    grpc::server::{MAX_REQUEST_BYTES, router},
-    net::Port,
-    postgres::Database,
-    process::Process,
-    worker::Wake,
-};
-use proto::loms::loms_server::LomsServer;
+use platform::{grpc::server::MAX_REQUEST_BYTES, postgres::Database, process::Process, service::Service, worker::Wake};
+use proto::loms::loms_server::{LomsServer, SERVICE_NAME};
 use sqlx::migrate::Migrator;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use crate::{
     commands::{self, Commands},
     config::Config,
     expiry::Expiry,
-    grpc::Service,
-    kafka::publisher::Publisher,
+    grpc::{self, status::REASONS},
+    kafka::Publisher,
+    measure::Measure,
     metrics,
     relay::Relay,
     usecase::{Orders, Stocks},
-    watch::Watch,
 };
 
-/// The full name of the service.
-const SERVICE: &str = "loms.Loms";
+/// Logistics and order management.
+pub struct Loms {
+    config: Config,
+}
 
-/// The command line of LOMS.
-#[derive(Debug)]
-pub enum Loms {}
-
-impl cli::Service for Loms {
+impl Service for Loms {
     const NAME: &'static str = "loms";
-    const CONFIG_VARIABLE: &'static str = "LOMS_CONFIG";
+    const RPC: &'static str = SERVICE_NAME;
+    const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
+    const TRANSACTIONS: &'static [&'static str] = &[
+        "all_stock",
+        "cancel_order",
+        "create_order",
+        "expire_orders",
+        "free_stock",
+        "import_stock",
+        "next_deadline",
+        "order_details",
+        "outbox_backlog",
+        "overdue_orders",
+        "pay_order",
+        "relay_events",
+    ];
+    const REASONS: &'static [&'static str] = REASONS;
+    const DECLARE_METRICS: fn() = metrics::declare;
+
     type Config = Config;
     type Commands = Commands;
 
@@ -44,62 +50,23 @@ impl cli::Service for Loms {
         sqlx::migrate!("../migrations/loms")
     }
 
-    async fn serve(config: Config) -> anyhow::Result<()> {
-        App::open(config).await?.serve().await
+    fn open(config: Config) -> anyhow::Result<Self> {
+        Ok(Self { config })
+    }
+
+    fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
+        let Self { config } = self;
+        let events = Wake::default();
+        let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
+        process.work(Expiry::new(orders.clone()), Wake::default());
+        process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
+        process.work(Measure::new(database.clone()), Wake::default());
+
+        let service = grpc::Service { orders, stocks: Stocks::new(database.clone()) };
+        Ok(Routes::new(LomsServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)))
     }
 
     async fn run(command: Commands, config: Config) -> anyhow::Result<()> {
         commands::run(command, &config.service.postgres, &Self::migrations()).await
-    }
-}
-
-/// LOMS with its ports open, so that a taken one is noticed before anything else starts.
-pub struct App {
-    config: Config,
-    port: Port,
-    process: Process,
-}
-
-impl App {
-    /// Opens the ports.
-    pub async fn open(config: Config) -> anyhow::Result<Self> {
-        metrics::register();
-        let port = Port::open_public(&config.service.grpc).await?;
-        let process = Process::start(<Loms as cli::Service>::NAME, SERVICE, &config.service).await?;
-        Ok(Self { config, port, process })
-    }
-
-    /// Where callers reach it.
-    pub fn address(&self) -> SocketAddr {
-        self.port.address()
-    }
-
-    /// Where operators reach it.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.process.admin_address()
-    }
-
-    /// Stops it when cancelled, as SIGTERM does.
-    pub fn stop(&self) -> CancellationToken {
-        self.process.stop()
-    }
-
-    /// Answers calls and does the background work until it is told to stop.
-    pub async fn serve(self) -> anyhow::Result<()> {
-        let Self { config, port, process } = self;
-        let migrations = <Loms as cli::Service>::migrations();
-        let connecting = Database::connect("loms", &config.service.postgres, &migrations);
-        let Some(database) = process.unless_stopped(connecting).await.transpose()? else { return Ok(()) };
-
-        let events = Wake::default();
-        let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
-        let service = LomsServer::new(Service::new(orders.clone(), Stocks::new(database.clone())))
-            .max_decoding_message_size(MAX_REQUEST_BYTES);
-        let router = router(&config.service.grpc, SERVICE, proto::DESCRIPTORS, Routes::new(service), process.health())?;
-
-        process.work(Expiry::new(orders), Wake::default());
-        process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Watch::new(database.clone()), Wake::default());
-        process.serve(port, router, database).await
     }
 }

@@ -2,20 +2,19 @@
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
-use platform::{config::service::PostgresConfig, postgres::Database};
+use platform::{config::service::PostgresConfig, failure::Error, postgres::Database};
 use sqlx::migrate::Migrator;
 
 use crate::{
     domain::{stock::Stock, stock_file::StockFile},
-    usecase::{Stocks, import_stock::ImportError},
+    usecase::Stocks,
 };
 
 /// A person does not wait for a database as patiently as a service.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Commands of `loms`.
 #[derive(Debug, Subcommand)]
 pub enum Commands {
     /// Set or show what warehouses hold
@@ -23,7 +22,6 @@ pub enum Commands {
     Stock(StockCommand),
 }
 
-/// Commands of `loms stock`.
 #[derive(Debug, Subcommand)]
 pub enum StockCommand {
     /// Set what is on hand from a CSV file with the header warehouse_id,sku,count
@@ -38,7 +36,6 @@ pub enum StockCommand {
     List,
 }
 
-/// Runs a command.
 pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<()> {
     let Commands::Stock(command) = command;
     let database = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", config, migrations));
@@ -50,8 +47,8 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
         StockCommand::Import { file, .. } => {
             let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             let lines = stocks.import(StockFile::parse(&text)).await.map_err(|error| match error {
-                ImportError::Faults(_) => anyhow::Error::from(error).context(file.display().to_string()),
-                ImportError::Failure(failure) => failure.into(),
+                Error::Refused(faults) => anyhow!("{}: {faults}", file.display()),
+                Error::Failure(failure) => failure.into(),
             })?;
             println!("{}: {lines} lines imported", file.display());
         }

@@ -17,14 +17,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A deadline that has passed already belongs to an order that somebody else is about to change.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Cancels unpaid orders.
 #[derive(Debug)]
 pub struct Expiry {
     orders: Orders,
 }
 
 impl Expiry {
-    /// Cancels these orders.
     pub fn new(orders: Orders) -> Self {
         Self { orders }
     }
@@ -34,8 +32,7 @@ impl Step for Expiry {
     const NAME: &'static str = "expiry";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        let expired = self.orders.expire(BATCH).await?;
-        if expired > 0 {
+        if self.orders.expire(BATCH).await? > 0 {
             return Ok(Next::Worked);
         }
         let next = self.orders.next_expiry().await?.unwrap_or(LONGEST_PAUSE);

@@ -1,5 +1,96 @@
-//! The broker: the topics of orders, and how an event gets there.
+//! Publishes events to the topic `orders`: acknowledged by all in-sync replicas, without duplicates of its own.
 
-pub mod event;
-pub mod publisher;
-pub mod topics;
+use futures::future::join_all;
+use platform::{
+    config::HostPort,
+    failure::Failure,
+    kafka::{Producer, client, producer, send, send_span, topics, with_header},
+    telemetry::trace,
+};
+use proto::event::{ORDERS, ORDERS_DLQ, Topic};
+use rdkafka::{
+    ClientConfig,
+    admin::{NewTopic, TopicReplication},
+    message::OwnedHeaders,
+    producer::FutureRecord,
+};
+
+use crate::store::outbox::Unsent;
+
+const SETTINGS: [(&str, &str); 4] = [
+    ("enable.idempotence", "true"),
+    ("partitioner", "fnv1a_random"),
+    // How long the broker may take to acknowledge an event; the relay's transaction lasts as long.
+    ("message.timeout.ms", "5000"),
+    // All events of a wave are there at once: waiting for more is of no use.
+    ("linger.ms", "1"),
+];
+
+/// As many replicas as the broker's own configuration says.
+const REPLICATION: TopicReplication<'static> = TopicReplication::Fixed(-1);
+
+/// Publishes through a producer that lasts until nothing of what it publishes is taken.
+///
+/// A broker that failed may be another one when it is back, which knows neither the topics nor the producer, and to which
+/// a producer would speak in vain for long. So each producer begins with topics that exist.
+pub struct Publisher {
+    client: ClientConfig,
+    producer: Option<Producer>,
+}
+
+impl Publisher {
+    /// Connects when it is needed.
+    pub fn new(brokers: &[HostPort]) -> Self {
+        Self { client: client("loms", brokers), producer: None }
+    }
+
+    /// Makes sure that the topics exist and there is a producer: at first, and when the last one failed.
+    pub async fn prepare(&mut self) -> Result<(), Failure> {
+        if self.producer.is_none() {
+            topics::create_missing(&self.client, &[ORDERS, ORDERS_DLQ].map(new_topic)).await?;
+            self.producer = Some(producer(&self.client, &SETTINGS).map_err(Failure::unforeseen)?);
+        }
+        Ok(())
+    }
+
+    /// Publishes events, all at the same time; answers for each whether it is acknowledged. Fails without
+    /// [`prepare`](Self::prepare).
+    ///
+    /// Two events of one order must not be published together, as the first might fail and the second not.
+    pub async fn publish(&mut self, events: &[Unsent]) -> Result<Vec<Result<(), Failure>>, Failure> {
+        let producer = self.producer.take().ok_or_else(|| Failure::unforeseen("the publisher is not prepared"))?;
+        let results = join_all(events.iter().map(|event| publish_one(&producer, event))).await;
+        if results.is_empty() || results.iter().any(Result::is_ok) {
+            self.producer = Some(producer);
+        } else {
+            // Waits for the producer's thread to end.
+            tokio::task::spawn_blocking(move || drop(producer)).await.map_err(Failure::unforeseen)?;
+        }
+        Ok(results)
+    }
+}
+
+fn new_topic(topic: Topic) -> NewTopic<'static> {
+    let new = NewTopic::new(topic.name, topic.partitions, REPLICATION);
+    match topic.max_message_bytes {
+        Some(bytes) => new.set("max.message.bytes", bytes),
+        None => new,
+    }
+}
+
+/// Publishes one event, in the trace of the change that it tells of.
+async fn publish_one(producer: &Producer, unsent: &Unsent) -> Result<(), Failure> {
+    let Unsent { event, traceparent, .. } = unsent;
+    let (key, value) = (event.key(), event.write().map_err(Failure::unforeseen)?);
+    let span = send_span(ORDERS.name, Some(&key));
+    trace::set_parent(&span, traceparent.as_deref());
+    trace::set(&span, "messaging.message.id", event.id.clone());
+    trace::set(&span, "order.id", event.order.get());
+    let mut headers = with_header(OwnedHeaders::new(), "content-type", "application/json");
+    // Without tracing in this process, the context of the change is passed on as it is.
+    if let Some(traceparent) = trace::traceparent(&span).as_ref().or(traceparent.as_ref()) {
+        headers = with_header(headers, trace::TRACEPARENT, traceparent);
+    }
+    let record = FutureRecord::to(ORDERS.name).key(key.as_bytes()).payload(value.as_slice()).headers(headers);
+    send(producer, record, &span).await
+}

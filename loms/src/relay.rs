@@ -14,14 +14,13 @@ use platform::{
     worker::{Next, Step},
 };
 
-use crate::{kafka::publisher::Publisher, metrics, store::outbox};
+use crate::{kafka::Publisher, metrics, store::outbox};
 
 /// How many events are in flight at once.
 const WAVE: usize = 500;
 /// How often it looks for events that nobody woke it for: those of other replicas, and those left behind.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Publishes the outbox.
 pub struct Relay {
     database: Database,
     publisher: Publisher,
@@ -30,7 +29,6 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Publishes the outbox of this database.
     pub fn new(database: Database, publisher: Publisher) -> Self {
         Self { database, publisher, behind: 0 }
     }
@@ -60,10 +58,14 @@ impl Step for Relay {
                 Err(failure) => failures.push(failure),
             }
         }
-        metrics::count_published(published.len(), failures.len());
+        // What the broker acknowledged is published, whatever becomes of its deletion.
+        metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
+        metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
         outbox::delete(&mut transaction, &published).await?;
         transaction.commit().await?;
-        metrics::observe_wave(wave.len(), began.elapsed());
+        #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
+        metrics::WAVE_EVENTS.observe(wave.len() as f64);
+        metrics::WAVE_SECONDS.observe(began.elapsed().as_secs_f64());
         let Some(failure) = failures.into_iter().next() else { return Ok(Next::Worked) };
         self.behind = last;
         // The broker takes some: what it does not take is no reason to leave the rest alone.

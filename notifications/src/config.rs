@@ -1,20 +1,27 @@
-//! The configuration file of notifications.
+//! The file `notifications/config.yaml`; `config.example.yaml` explains its keys.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use platform::config::{FromSection, FromText, HostPort, Section, service::ServiceConfig};
+use platform::{
+    config::{FromSection, FromText, HostPort, Section, service::ServiceConfig},
+    section,
+};
+use proto::event::{ORDERS, ORDERS_DLQ};
 use secrecy::SecretString;
 use serde::Serialize;
 
-/// Everything in the file.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// What every service has.
-    pub service: ServiceConfig,
-    /// `brokers`: where the Kafka-protocol broker is found, `host:port` each.
-    pub brokers: Vec<String>,
-    /// `telegram`; without it messages are kept and logged, and nobody is told.
-    pub telegram: Option<TelegramConfig>,
+use crate::domain::delivery::Pace;
+
+section! {
+    /// What notifications is told at start.
+    pub struct Config {
+        pub service: ServiceConfig = inline(),
+        /// Of Kafka.
+        pub brokers: Vec<HostPort> = list(),
+        /// Without it messages are kept and logged, and nobody is told.
+        pub telegram: Option<TelegramConfig> = optional_section(),
+        pub settings: Settings = fixed(Settings::default()),
+    }
 }
 
 impl AsRef<ServiceConfig> for Config {
@@ -23,12 +30,36 @@ impl AsRef<ServiceConfig> for Config {
     }
 }
 
-impl FromSection for Config {
-    fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        let service = ServiceConfig::from_section(section);
-        let brokers: Option<Vec<HostPort>> = section.required_list("brokers");
-        let telegram = section.optional_section("telegram");
-        Some(Self { service: service?, brokers: brokers?.into_iter().map(String::from).collect(), telegram: telegram? })
+/// What is the same in every fleet, and other in tests, which share a broker and are in a hurry.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub topic: String,
+    /// The topic for what cannot be read.
+    pub dead_letter_topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// How long Telegram may take to answer; shorter than the grace period of a stop.
+    pub telegram_timeout: Duration,
+    /// After how long a message whose delivery was cut off is sent again.
+    pub lease: Duration,
+    /// When a message is tried again.
+    pub retry: Pace,
+    /// How long Telegram is left alone while it fails.
+    pub rest: Pace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let longest_retry_after = Duration::from_secs(3600);
+        Self {
+            topic: ORDERS.name.into(),
+            dead_letter_topic: ORDERS_DLQ.name.into(),
+            group: "notifications".into(),
+            telegram_timeout: Duration::from_secs(5),
+            lease: Duration::from_secs(60),
+            retry: Pace { first: Duration::from_millis(500), longest: Duration::from_secs(150), longest_retry_after },
+            rest: Pace { first: Duration::from_millis(250), longest: Duration::from_millis(2500), longest_retry_after },
+        }
     }
 }
 
@@ -45,7 +76,7 @@ pub struct TelegramConfig {
 
 impl FromSection for TelegramConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        let api_url = section.with_default("api_url", ApiUrl::default());
+        let api_url = section.default("api_url", ApiUrl::default());
         let stand_in: Option<Option<ApiUrl>> = section.optional("stand_in");
         let key: Option<Key> = section.required("api_key");
         let chat_id = section.required("chat_id");

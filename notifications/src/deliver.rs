@@ -1,5 +1,5 @@
-//! Delivers messages in the background: one after the other, and for a while none at all when Telegram fails or asks for
-//! a pause.
+//! The background step that delivers messages: one after the other, and for a while none at all when Telegram fails or asks
+//! for a pause.
 
 use std::time::{Duration, Instant};
 
@@ -10,26 +10,26 @@ use platform::{
 
 use crate::{
     domain::delivery::{Pace, Verdict},
-    usecase::deliver_next::DeliverNext,
+    usecase::{Deliveries, deliver::Attempt},
 };
 
 /// How often to look for messages that nobody woke this step for: those of other replicas, and those whose pause is
 /// over.
 const POLL: Duration = Duration::from_millis(500);
 
-/// The step.
 pub struct Deliver {
-    next: DeliverNext,
+    deliveries: Deliveries,
     /// How long to leave Telegram alone while it fails.
     rest: Pace,
     failures: u32,
     rest_until: Option<Instant>,
+    /// An attempt that was made, until the database knows how it went.
+    unsettled: Option<Attempt>,
 }
 
 impl Deliver {
-    /// Makes deliveries, resting at the pace of `rest` while they fail.
-    pub fn new(next: DeliverNext, rest: Pace) -> Self {
-        Self { next, rest, failures: 0, rest_until: None }
+    pub fn new(deliveries: Deliveries, rest: Pace) -> Self {
+        Self { deliveries, rest, failures: 0, rest_until: None, unsettled: None }
     }
 
     /// Has the next steps find nothing to do for a while.
@@ -47,11 +47,16 @@ impl Step for Deliver {
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             return Ok(Next::Idle(left));
         }
-        let Some(verdict) = self.next.run().await? else { return Ok(Next::Idle(POLL)) };
-        match verdict {
-            Verdict::Sent | Verdict::Dead(_) => self.failures = 0,
-            Verdict::Postponed { pause, rate_limited: true, .. } => self.rest_for(pause),
-            Verdict::Postponed { rate_limited: false, .. } => {
+        if self.unsettled.is_none() {
+            self.unsettled = self.deliveries.attempt_next().await?;
+        }
+        let Some(attempt) = &self.unsettled else { return Ok(Next::Idle(POLL)) };
+        // When this fails it is tried again before anything else is sent, so that the message is not sent twice.
+        self.deliveries.settle(attempt).await?;
+        match self.unsettled.take().map(|attempt| attempt.verdict) {
+            Some(Verdict::Sent | Verdict::Dead(_)) | None => self.failures = 0,
+            Some(Verdict::Postponed { pause, rate_limited: true, .. }) => self.rest_for(pause),
+            Some(Verdict::Postponed { rate_limited: false, .. }) => {
                 self.failures = self.failures.saturating_add(1);
                 self.rest_for(self.rest.pause(self.failures));
             }

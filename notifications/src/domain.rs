@@ -1,5 +1,4 @@
-//! The rules, pure: what an event says, which days a history covers, what an answer of Telegram means.
+//! The rules, as pure functions of their input: which days a history covers, what an answer of Telegram means.
 
 pub mod delivery;
-pub mod event;
-pub mod period;
+pub mod history;

@@ -1,23 +1,16 @@
-//! The service as its callers see it.
+//! The service `notifications.Notifications`: each RPC reads its request, has a use case do the work, and writes the answer.
 
-mod wire;
-
-use platform::postgres::Database;
 use proto::notifications::{
     GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, notifications_server::Notifications,
 };
 use tonic::{Request, Response, Status};
 
-/// `notifications.Notifications`.
-pub struct Service {
-    database: Database,
-}
+use crate::usecase::Messages;
 
-impl Service {
-    /// Answers from what is kept in `database`.
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
+mod wire;
+
+pub struct Service {
+    pub messages: Messages,
 }
 
 #[tonic::async_trait]
@@ -26,7 +19,7 @@ impl Notifications for Service {
         &self,
         request: Request<GetHistoryWithPeriodRequest>,
     ) -> Result<Response<GetHistoryWithPeriodResponse>, Status> {
-        let page = wire::list_history(request.into_inner())?.run(&self.database).await?;
+        let page = self.messages.list(&wire::list_history(request.into_inner())?).await?;
         Ok(Response::new(wire::history(page)))
     }
 }

@@ -3,13 +3,11 @@
 pub mod app;
 mod clients;
 pub mod config;
-mod consume;
 mod deliver;
 mod domain;
 mod grpc;
-mod kafka;
 mod measure;
 mod metrics;
-pub mod pause;
+mod read;
 mod store;
 mod usecase;

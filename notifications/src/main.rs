@@ -1,4 +1,4 @@
-//! The notifications service.
+//! The program `notifications`.
 
 use std::process::ExitCode;
 

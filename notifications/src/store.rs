@@ -1,5 +1,5 @@
-//! Everything that is kept, in Postgres.
+//! Everything that notifications asks of its database, a table a file. What is only a part of a transaction takes one; what
+//! may also stand alone takes any executor: a transaction, or the database.
 
-pub mod deliveries;
-pub mod history;
-pub mod messages;
+pub mod delivery;
+pub mod message;

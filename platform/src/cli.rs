@@ -5,23 +5,21 @@ mod health;
 
 use std::{
     env,
-    future::Future,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use secrecy::SecretString;
-use sqlx::migrate::Migrator;
 
 use crate::{
     config::{
-        self, Faults, FromSection, FromText as _, PostgresUrl,
+        self, Faults, FromText as _, PostgresUrl,
         service::{PostgresConfig, ServiceConfig},
     },
     failure::chain,
     postgres,
+    service::{App, Service},
     telemetry::Telemetry,
     tls,
 };
@@ -29,29 +27,7 @@ use crate::{
 /// The exit code for a faulty configuration file or command line: `EX_USAGE` of `sysexits.h`.
 pub const EX_USAGE: u8 = 64;
 
-/// What the command line needs to know of a service.
-pub trait Service: 'static {
-    /// The name of the binary and of its folder.
-    const NAME: &'static str;
-    /// The environment variable that names its configuration file.
-    const CONFIG_VARIABLE: &'static str;
-    /// Its configuration.
-    type Config: FromSection + AsRef<ServiceConfig>;
-    /// Commands that only this service has; [`NoCommands`] for none.
-    type Commands: Subcommand;
-
-    /// The migrations of its database.
-    fn migrations() -> Migrator;
-
-    /// Runs the service until it is told to stop.
-    fn serve(config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
-
-    /// Runs a command of its own.
-    fn run(command: Self::Commands, config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
-}
-
-// A doc comment would become the help text of the program.
-#[allow(missing_docs, reason = "for services without commands of their own")]
+// For services without commands of their own. A doc comment would become the help text of the program.
 #[derive(Debug, Subcommand)]
 pub enum NoCommands {}
 
@@ -120,7 +96,7 @@ pub fn main<S: Service>() -> ExitCode {
 fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
     let file = cli
         .config
-        .or_else(|| env::var_os(S::CONFIG_VARIABLE).map(PathBuf::from))
+        .or_else(|| env::var_os(format!("{}_CONFIG", S::NAME.to_uppercase())).map(PathBuf::from))
         .unwrap_or_else(|| Path::new(S::NAME).join("config.yaml"));
     let load = || config::load::<S::Config>(&file);
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
@@ -130,7 +106,7 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
                 let config = load()?;
                 let ServiceConfig { log, jaeger, graylog, .. } = config.as_ref();
                 let telemetry = Telemetry::install(S::NAME, log, jaeger.as_ref(), graylog.as_ref())?;
-                let served = S::serve(config).await;
+                let served = async { App::<S>::open(config).await?.serve().await }.await;
                 if let Err(error) = &served {
                     tracing::error!(error = chain(error.as_ref()), "the service ends");
                 }
@@ -161,10 +137,9 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn url_from_variable(variable: &str) -> anyhow::Result<SecretString> {
+fn url_from_variable(variable: &str) -> anyhow::Result<PostgresUrl> {
     let text = env::var(variable).map_err(|_| anyhow::anyhow!("the environment variable {variable} is not set"))?;
-    let url = PostgresUrl::from_text(&text).map_err(|fault| anyhow::anyhow!("{variable}: {fault}"))?;
-    Ok(url.into())
+    PostgresUrl::from_text(&text).map_err(|fault| anyhow::anyhow!("{variable}: {fault}"))
 }
 
 fn report(service: &str, before: std::collections::BTreeSet<i64>, after: std::collections::BTreeSet<i64>) {

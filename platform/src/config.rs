@@ -1,10 +1,10 @@
 //! Reads a service's YAML file into checked values and reports every fault of it at once, each with its key.
 //!
-//! A configuration type implements [`FromSection`]: it reads all its keys first and builds itself at the end, so that
-//! one missing key does not hide the next fault. Values may contain `${NAME}`, which stands for an environment
+//! A configuration type is declared by [`section!`](crate::section), a field a key. All keys of a section are read before
+//! it is built, so that one missing key does not hide the next fault. Values may contain `${NAME}`, which stands for an environment
 //! variable. Faults never quote a value, because it may be a secret.
 
-use std::{fmt, fs, path::Path, time::Duration};
+use std::{fmt, fs, ops::RangeInclusive, path::Path};
 
 use serde_yaml::{Mapping, Value};
 
@@ -17,6 +17,45 @@ pub use value::{FromText, HostPort, LogLevel, PostgresUrl, ServiceUrl};
 pub trait FromSection: Sized {
     /// Reads every key, then answers `None` if any of them was at fault.
     fn from_section(section: &mut Section<'_>) -> Option<Self>;
+}
+
+/// Declares a section of the file as a struct. The name of each field is its key; behind it stands the method of
+/// [`Section`](crate::config::Section) that reads it. A `rule` that involves several keys may follow.
+///
+/// ```
+/// # use std::time::Duration;
+/// platform::section! {
+///     /// `delivery`: how messages are sent.
+///     pub struct DeliveryConfig {
+///         pub address: String = required(),
+///         pub timeout: Duration = positive(Duration::from_secs(5)),
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! section {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $($(#[$doc:meta])* $field_vis:vis $field:ident: $type:ty = $read:ident($($argument:expr),* $(,)?),)+
+        }
+        $(rule $rule:path;)?
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone)]
+        $vis struct $name {
+            $($(#[$doc])* $field_vis $field: $type,)+
+        }
+
+        impl $crate::config::FromSection for $name {
+            fn from_section(section: &mut $crate::config::Section<'_>) -> Option<Self> {
+                $(let $field: Option<$type> = section.$read(stringify!($field) $(, $argument)*);)+
+                let config = Self { $($field: $field?,)+ };
+                $($rule(&config, section);)?
+                Some(config)
+            }
+        }
+    };
 }
 
 /// Everything that is wrong with a file, a line each.
@@ -98,20 +137,35 @@ impl<'a> Section<'a> {
     }
 
     /// A value with a default.
-    pub fn with_default<T: FromText>(&mut self, key: &str, default: T) -> Option<T> {
+    pub fn default<T: FromText>(&mut self, key: &str, default: T) -> Option<T> {
         match self.take(key) {
             Some(value) => self.scalar(&self.key(key), &value),
             None => Some(default),
         }
     }
 
-    /// A time that something may take, with a default; never none at all.
-    pub fn timeout(&mut self, key: &str, default: Duration) -> Option<Duration> {
-        let timeout = self.with_default(key, default)?;
-        if timeout.is_zero() {
-            self.reject(key, "must be longer than 0");
+    /// A number or a time with a default; never 0.
+    pub fn positive<T: FromText + Default + PartialEq>(&mut self, key: &str, default: T) -> Option<T> {
+        let value = self.default(key, default)?;
+        if value == T::default() {
+            self.reject(key, "must be above 0");
         }
-        Some(timeout)
+        Some(value)
+    }
+
+    /// A value with a default and bounds, which `described` names for people.
+    pub fn within<T: FromText + PartialOrd>(
+        &mut self,
+        key: &str,
+        default: T,
+        bounds: RangeInclusive<T>,
+        described: &str,
+    ) -> Option<T> {
+        let value = self.default(key, default)?;
+        if !bounds.contains(&value) {
+            self.reject(key, described);
+        }
+        Some(value)
     }
 
     /// A value that may be absent: the outer `None` is a fault, the inner one absence.
@@ -123,7 +177,7 @@ impl<'a> Section<'a> {
     }
 
     /// A list with at least one value.
-    pub fn required_list<T: FromText>(&mut self, key: &str) -> Option<Vec<T>> {
+    pub fn list<T: FromText>(&mut self, key: &str) -> Option<Vec<T>> {
         let path = self.key(key);
         match self.take(key) {
             Some(Value::Sequence(values)) if !values.is_empty() => {
@@ -137,6 +191,16 @@ impl<'a> Section<'a> {
             Some(_) => self.fault(&path, "must be a list with at least one value"),
             None => self.missing(key),
         }
+    }
+
+    /// Keys that stand in this section itself; the name of the field means nothing.
+    pub fn inline<C: FromSection>(&mut self, _: &str) -> Option<C> {
+        C::from_section(self)
+    }
+
+    /// What the file does not say: code that starts a service may change it.
+    pub fn fixed<T>(&mut self, _: &str, value: T) -> Option<T> {
+        Some(value)
     }
 
     /// A section that must be there.

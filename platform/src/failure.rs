@@ -1,10 +1,10 @@
 //! What no use case foresees: a dependency that does not answer, or a defect. Callers learn which of the two it is,
 //! the log learns the cause.
 
-use std::{any::Any, error::Error, sync::Arc};
+use std::{any::Any, error::Error as StdError, sync::Arc};
 
 /// The error of a cause, shared so that a failure can be cloned.
-type Cause = Arc<dyn Error + Send + Sync>;
+type Cause = Arc<dyn StdError + Send + Sync>;
 
 /// An error that no rule of the business explains.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -12,9 +12,8 @@ pub enum Failure {
     /// A dependency is down, or too slow; trying again later may help.
     #[error("{dependency} is unavailable")]
     Unavailable {
-        /// Its name for users: `Postgres`, `LOMS`, `ProductService`, `Kafka`.
+        /// Its name for users, such as `Postgres`.
         dependency: &'static str,
-        /// What was seen of it.
         source: Cause,
     },
     /// The service itself has more to do than it can; trying again later may help.
@@ -30,12 +29,12 @@ pub enum Failure {
 
 impl Failure {
     /// A dependency that is down or too slow.
-    pub fn unavailable(dependency: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn unavailable(dependency: &'static str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unavailable { dependency, source: source.into().into() }
     }
 
     /// A defect, or an answer that breaks a dependency's promise.
-    pub fn unforeseen(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn unforeseen(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unforeseen(source.into().into())
     }
 
@@ -48,15 +47,49 @@ impl Failure {
             Self::Unforeseen(_) => "unforeseen",
         }
     }
+}
 
-    /// Whether the same transaction may succeed when it runs again at once.
-    pub fn is_contention(&self) -> bool {
+/// How a use case ends that does not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error<R> {
+    /// A rule of the business is against it.
+    #[error("refused: {0:?}")]
+    Refused(R),
+    /// Nothing that the use case foresees.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl<R> Error<R> {
+    /// Says the refusal in other words, such as those of the use case around.
+    pub fn map<S>(self, refusal: impl FnOnce(R) -> S) -> Error<S> {
+        match self {
+            Self::Refused(refused) => Error::Refused(refusal(refused)),
+            Self::Failure(failure) => Error::Failure(failure),
+        }
+    }
+}
+
+/// An error after which the same transaction may succeed when it runs again at once.
+pub trait Transient {
+    /// Whether it is one.
+    fn is_contention(&self) -> bool;
+}
+
+impl Transient for Failure {
+    fn is_contention(&self) -> bool {
         matches!(self, Self::Contention(_))
     }
 }
 
+impl<R> Transient for Error<R> {
+    fn is_contention(&self) -> bool {
+        matches!(self, Self::Failure(failure) if failure.is_contention())
+    }
+}
+
 /// An error and all its causes in one line, outermost first.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

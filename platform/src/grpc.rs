@@ -3,6 +3,7 @@
 pub mod client;
 mod running;
 pub mod server;
+pub mod status;
 
 use std::fmt;
 

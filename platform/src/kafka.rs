@@ -1,15 +1,37 @@
-//! Settings that every client of the Kafka-protocol broker shares.
+//! The Kafka-protocol broker: reading a topic as a member of a consumer group without losing or doubling anything, dead
+//! letters, and writing records with their traces.
+
+mod batch;
+mod consume;
+mod consumer;
+mod dead_letters;
+mod debts;
+mod group;
+mod lag;
+mod member;
+mod metrics;
+mod pause;
+mod producer;
+pub mod record;
+mod spans;
+pub mod topics;
 
 use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
 use tracing::debug;
 
-/// The topic of order-status events.
-pub const ORDERS: &str = "orders";
-/// Where what cannot be read from [`ORDERS`] goes.
-pub const ORDERS_DLQ: &str = "orders.dlq";
+pub use batch::Arrival;
+pub use consume::{Consume, Reader, Subscription};
+pub use lag::Lag;
+pub use pause::Pause;
+pub use producer::{Producer, producer, send, with_header};
+pub use spans::send as send_span;
+
+/// The name of the dependency in failures and logs.
+const KAFKA: &str = "Kafka";
 
 /// A client of the brokers, each `host:port`, that names itself `client`.
-pub fn client(client: &str, brokers: &[String]) -> ClientConfig {
+pub fn client(client: &str, brokers: &[impl AsRef<str>]) -> ClientConfig {
+    let brokers: Vec<_> = brokers.iter().map(AsRef::as_ref).collect();
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers.join(","))
@@ -20,7 +42,7 @@ pub fn client(client: &str, brokers: &[String]) -> ClientConfig {
     config
 }
 
-/// Lets librdkafka speak at debug level only: what matters to the code that uses a client reaches it as an error, and is
+/// Lets librdkafka speak at debug level only. What matters to the code that uses a client reaches it as an error, and is
 /// logged there, once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;

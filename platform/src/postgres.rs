@@ -1,8 +1,14 @@
 //! The service's database: a pool, transactions with names, migrations, and which errors mean what.
+//!
+//! Statements are made on a [`Transaction`], or on a `&Database` where one stands alone; both take sqlx's queries. By the
+//! rule of the house the text of a statement begins with a comment that names it. That is its name in traces, and in
+//! metrics too where it stands alone.
 
 mod errors;
 mod migrations;
 mod observe;
+mod rows;
+mod single;
 mod transaction;
 
 use std::{future::Future, io::ErrorKind::TimedOut, str::FromStr as _, time::Duration};
@@ -18,9 +24,15 @@ use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
 pub use migrations::migrate;
 use observe::{Observed, Place, Waiting};
-pub use transaction::{Single, Transaction};
+pub use rows::{expect_rows, read};
+pub use transaction::Transaction;
 
-use crate::{config::service::PostgresConfig, failure::Failure, metrics::postgres as metrics, telemetry::trace};
+use crate::{
+    config::service::PostgresConfig,
+    failure::{Failure, Transient},
+    metrics::postgres as metrics,
+    telemetry::trace,
+};
 
 /// What the server does by itself, so that a caller or a machine that is lost does not hold locks and connections for
 /// long: it cancels a statement, a wait for a lock, and a transaction in which nothing happens (the longest pause is
@@ -81,23 +93,28 @@ impl Database {
         Self { pool, place }
     }
 
-    /// Begins a transaction; `name` is its name in metrics and traces. It is rolled back unless it is committed.
+    /// Runs a transaction, which `work` commits; one that it drops is rolled back. `name` is its name in metrics and
+    /// traces. When others got in its way it runs again, a few times and with jitter.
+    pub async fn transact<T, E, F>(&self, name: &'static str, work: impl Fn(Transaction) -> F) -> Result<T, E>
+    where
+        E: From<Failure> + Transient,
+        F: Future<Output = Result<T, E>>,
+    {
+        let attempt = || async { work(self.begin(name).await?).await };
+        attempt.retry(RETRY).when(Transient::is_contention).notify(|_, _| metrics::retried(name)).await
+    }
+
+    /// Begins a transaction that is rolled back unless it is committed.
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
         let span = self.place.transaction(name);
-        let begun = self.waiting(self.pool.begin()).instrument(span.clone()).await;
+        let begun = self.waiting(self.pool.begin()).instrument(span.clone()).await.map_err(Failure::from);
         let inner = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
         Ok(Transaction::new(inner, Observed::transaction(name, span, self.place.clone())))
     }
 
-    /// A connection for a single statement, which is a transaction of its own; `name` is its name in metrics.
-    pub async fn single(&self, name: &'static str) -> Result<Single, Failure> {
-        let inner = self.waiting(self.pool.acquire()).await?;
-        Ok(Single::new(inner, Observed::single(name, self.place.clone())))
-    }
-
     /// Waits for a connection. That shows in the trace where none was idle; looking whether an idle one is alive, and the
     /// begin of a transaction, are a round trip each.
-    async fn waiting<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
+    async fn waiting<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
         let was_full = self.is_full();
         let span = if self.pool.num_idle() == 0 {
             info_span!("wait for connection", otel.status_code = Empty, "error.type" = Empty)
@@ -109,13 +126,13 @@ impl Database {
         drop(waiting);
         let connection = connection.map_err(|error| {
             if !matches!(error, sqlx::Error::PoolTimedOut) {
-                return error.into();
+                return error;
             }
             metrics::TIMEOUTS.inc();
             // The pool says the same when others have all connections and when the database gives it none.
-            if was_full || self.is_full() { Failure::Overloaded } else { error.into() }
+            if was_full || self.is_full() { error } else { std::io::Error::from(TimedOut).into() }
         });
-        connection.inspect_err(|failure| trace::fail(&span, failure.kind()))
+        connection.inspect_err(|error| trace::fail(&span, &errors::kind(error)))
     }
 
     /// Whether others work with all connections that there may be.
@@ -152,12 +169,4 @@ fn connect_options(config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> 
         .map_err(|_| {
             anyhow::anyhow!("postgres.connection_string must look like postgres://user:password@host:port/database")
         })
-}
-
-/// Runs a whole transaction again, a few times and with jitter, when others got in its way.
-pub async fn retrying<T, F>(name: &'static str, transaction: impl FnMut() -> F) -> Result<T, Failure>
-where
-    F: Future<Output = Result<T, Failure>>,
-{
-    transaction.retry(RETRY).when(Failure::is_contention).notify(|_, _| metrics::retried(name)).await
 }

@@ -18,7 +18,6 @@ use crate::{
     admin::{self, Readiness},
     config::service::ServiceConfig,
     failure::panic_text,
-    metrics,
     net::Port,
     postgres::Database,
     worker::{self, Step, Wake},
@@ -40,10 +39,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the admin port and listens to signals; `name` is the name of the process, and `service` the full name of
-    /// its service, `package.Service`.
-    pub async fn start(name: &str, service: &'static str, config: &ServiceConfig) -> anyhow::Result<Self> {
-        metrics::declare(name);
+    /// Opens the admin port and listens to signals; `service` is the full name of what is served, `package.Service`.
+    pub async fn start(service: &'static str, config: &ServiceConfig) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
         let readiness = Readiness::default();
@@ -75,12 +72,12 @@ impl Process {
     }
 
     /// The health service that this process keeps up to date.
-    pub fn health(&self) -> HealthServer<HealthService> {
+    pub(crate) fn health(&self) -> HealthServer<HealthService> {
         self.health.clone()
     }
 
     /// Where operators reach it; the port number is the real one also if 0 was asked for.
-    pub fn admin_address(&self) -> SocketAddr {
+    pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
 
@@ -90,7 +87,7 @@ impl Process {
     }
 
     /// Waits for something that the start needs; `None` when the process is told to stop before that.
-    pub async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         self.stop.run_until_cancelled(future).await
     }
 
@@ -111,7 +108,7 @@ impl Process {
     }
 
     /// Answers calls until the process is told to stop, then drains. Fails if background work panicked.
-    pub async fn serve(self, port: Port, router: Router, database: Database) -> anyhow::Result<()> {
+    pub(crate) async fn serve(self, port: Port, router: Router, database: Database) -> anyhow::Result<()> {
         info!(address = %port.address(), "serving");
         self.work.spawn(port.serve(router, self.stop.clone()));
         self.readiness.serve(database);

@@ -23,6 +23,7 @@ mod text;
 pub mod trace;
 
 use console::Console;
+use levels::Ours;
 use lines::Lines;
 
 /// How long the last spans and log messages may take to leave when the process ends.
@@ -50,6 +51,7 @@ impl Telemetry {
         graylog: Option<&GraylogConfig>,
     ) -> anyhow::Result<Self> {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+        let ours = Ours::of(service);
         let provider = export::provider(service, jaeger)?;
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("fleet"))
@@ -57,8 +59,8 @@ impl Telemetry {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_target(false)
-            .with_filter(filter_fn(is_traced).with_max_level_hint(LevelFilter::INFO));
-        let filter = levels::filter(log)?;
+            .with_filter(filter_fn(move |metadata| is_traced(metadata, ours)).with_max_level_hint(LevelFilter::INFO));
+        let filter = levels::filter(log, ours)?;
         let (gelf, delivery) = graylog.map(gelf::Gelf::new).unzip();
         let console = Console::of_stdout();
         let lines = Lines::new(service, move |line| {
@@ -92,7 +94,7 @@ impl Telemetry {
 }
 
 /// Spans of our own, and the warnings within them; libraries have spans too, which say nothing to a reader.
-fn is_traced(metadata: &Metadata<'_>) -> bool {
+fn is_traced(metadata: &Metadata<'_>, ours: Ours) -> bool {
     let level = if metadata.is_span() { Level::INFO } else { Level::WARN };
-    *metadata.level() <= level && levels::is_ours(metadata)
+    *metadata.level() <= level && ours.has(metadata)
 }

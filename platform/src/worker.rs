@@ -56,7 +56,7 @@ impl Wake {
 
 /// Drives a step until `stop`; a step that runs then is finished first.
 pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
-    let count = |outcome: &str| metrics::WORKER_STEPS.with_label_values(&[S::NAME, outcome]);
+    let count = |outcome: &str| metrics::WORKER_STEPS.with([S::NAME, outcome]);
     let (worked, idle, failed) = (count("worked"), count("idle"), count("failed"));
     let mut backoff = None;
     while !stop.is_cancelled() {

@@ -1,26 +1,41 @@
-//! Messages, clients and servers generated from the `.proto` files beside this crate, one module a package.
-#![allow(missing_docs, reason = "generated code carries the comments of its .proto file")]
-#![allow(clippy::all, clippy::wildcard_enum_match_arm, reason = "generated code")]
+//! What the services agree on: the messages, clients and servers that are generated from the `.proto` files, one module
+//! a package, and beside them identifiers, order events with their topics, and the reasons of refusals.
 
-/// `cart.Cart`, served by checkout.
-pub mod cart {
-    tonic::include_proto!("cart");
+pub mod event;
+pub mod ids;
+pub mod refusal;
+
+use chrono::{DateTime, Utc};
+
+macro_rules! generated {
+    ($($(#[$doc:meta])* $name:ident = $package:literal;)*) => {
+        $($(#[$doc])*
+        #[allow(clippy::all, clippy::wildcard_enum_match_arm, reason = "generated code")]
+        pub mod $name {
+            tonic::include_proto!($package);
+        })*
+    };
 }
 
-/// `loms.Loms`, served by loms.
-pub mod loms {
-    tonic::include_proto!("loms");
+generated! {
+    /// `cart.Cart`, served by checkout.
+    cart = "cart";
+    /// `loms.Loms`, served by loms.
+    loms = "loms";
+    /// `notifications.Notifications`, served by notifications.
+    notifications = "notifications";
+    /// `route256.product.ProductService`, an external service.
+    product = "route256.product";
 }
 
-/// `notifications.Notifications`, served by notifications.
-pub mod notifications {
-    tonic::include_proto!("notifications");
-}
-
-/// `route256.product.ProductService`, an external service.
-pub mod product {
-    tonic::include_proto!("route256.product");
-}
-
-/// The descriptors of all files above, for server reflection.
+/// The descriptors of all `.proto` files, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// A moment as messages carry it.
+pub fn timestamp(moment: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: moment.timestamp(),
+        // Below 2^31, also in a leap second.
+        nanos: moment.timestamp_subsec_nanos().cast_signed(),
+    }
+}

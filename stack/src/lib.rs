@@ -20,4 +20,5 @@ pub mod prometheus;
 pub mod signals;
 mod standin;
 pub mod telegram;
+pub mod testing;
 pub mod with;

@@ -90,7 +90,7 @@ async fn it_goes_away_and_comes_back_on_the_same_port_with_what_it_had() {
     client(&collector).await.export(request("before")).await.unwrap();
     collector.go_away();
     let unreachable = async || TraceServiceClient::connect(url.clone()).await.is_err().then_some(());
-    platform::testing::eventually("nobody listens", unreachable).await;
+    stack::testing::eventually("nobody listens", unreachable).await;
 
     collector.come_back().await.unwrap();
     client(&collector).await.export(request("after")).await.unwrap();

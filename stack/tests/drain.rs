@@ -40,7 +40,7 @@ async fn events_that_are_on_their_way_when_the_fleet_stops_are_kept_sooner_or_la
     // What LOMS had not published by then, it publishes now. What it had is in no broker any more.
     let fleet = Fleet::start(&settings, &mut |_| {}).await.unwrap();
     let database = PgPool::connect(&fleet.addresses().notifications.database).await.unwrap();
-    platform::testing::eventually("each order's two events are kept", async || {
+    stack::testing::eventually("each order's two events are kept", async || {
         let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&database).await.unwrap();
         (kept == 2 * ORDERS).then_some(())
     })

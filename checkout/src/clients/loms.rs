@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use platform::{
-    failure::Failure,
-    grpc::client::Channel,
+use platform::{failure::Failure, grpc::client::Channel};
+use proto::{
     ids::{OrderId, Sku},
+    loms::{CreateOrderRequest, OrderItem, StocksRequest, loms_client::LomsClient},
     refusal::Refusal,
 };
-use proto::loms::{CreateOrderRequest, OrderItem, StocksRequest, loms_client::LomsClient};
 use tonic::{Code, Status};
 
 use super::{failure, patience, within};
@@ -19,7 +18,6 @@ pub const LONGEST: Duration = Duration::from_secs(10);
 /// The name in failures.
 const LOMS: &str = "LOMS";
 
-/// Calls LOMS.
 #[derive(Clone)]
 pub struct Loms {
     client: LomsClient<Channel>,
@@ -40,7 +38,6 @@ pub enum CreateOrderError {
 }
 
 impl Loms {
-    /// A client over that channel.
     pub fn new(channel: Channel) -> Self {
         Self { client: LomsClient::new(channel) }
     }

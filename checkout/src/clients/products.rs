@@ -8,8 +8,15 @@ use std::{sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use moka::future::Cache;
-use platform::{failure::Failure, grpc::client::Channel, ids::Sku, telemetry::trace};
-use proto::product::{GetProductRequest, product_service_client::ProductServiceClient};
+use platform::{
+    failure::{Error, Failure},
+    grpc::client::Channel,
+    telemetry::trace,
+};
+use proto::{
+    ids::Sku,
+    product::{GetProductRequest, product_service_client::ProductServiceClient},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, Span, field::Empty, info_span};
@@ -32,34 +39,28 @@ const CACHE_CAPACITY: u64 = 100_000;
 /// What ProductService knows of a SKU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
-    /// What shoppers read.
     pub name: Arc<str>,
     /// Of one unit.
     pub price: u32,
 }
 
-/// Why there is no product.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum LookupError {
-    /// ProductService does not know the SKU.
-    #[error("ProductService does not know the SKU")]
-    Unknown,
-    /// It failed to answer.
-    #[error(transparent)]
-    Failure(Failure),
-}
+/// ProductService does not know the SKU.
+#[derive(Debug, Clone)]
+pub struct UnknownProduct(pub Sku);
+
+/// How a lookup ends.
+type Looked = Result<Product, Error<UnknownProduct>>;
 
 /// Looks products up.
 #[derive(Clone)]
 pub struct Products {
     calls: Arc<Calls>,
-    shared: Arc<Shared<Sku, Result<Product, LookupError>>>,
+    shared: Arc<Shared<Sku, Looked>>,
     /// `None` where it is turned off.
     cache: Option<Cache<Sku, Product>>,
 }
 
 impl Products {
-    /// A client over that channel.
     pub fn new(channel: Channel, token: SecretString, config: &ProductsConfig) -> Self {
         let cache = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(config.cache_ttl);
         let calls = Calls {
@@ -76,7 +77,7 @@ impl Products {
     }
 
     /// Looks a product up, waiting for its turn no longer than the running request can.
-    pub async fn product(&self, sku: Sku) -> Result<Product, LookupError> {
+    pub async fn product(&self, sku: Sku) -> Looked {
         if let Some(product) = self.cached(sku).await {
             count("hit");
             return Ok(product);
@@ -92,7 +93,7 @@ impl Products {
         // is done, or when nobody waits any more.
         let lookup = async {
             let found = tokio::time::timeout(patience(), lookup).await;
-            found.map_err(|_| LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, TooSlow)))?
+            found.map_err(|_| Failure::unavailable(PRODUCT_SERVICE, TooSlow))?
         };
         match joined {
             None => {
@@ -108,7 +109,7 @@ impl Products {
                     sku = i64::from(sku)
                 );
                 trace::link(&span, trace::traceparent(&other).as_deref());
-                async { lookup.await.inspect_err(LookupError::trace) }.instrument(span).await
+                async { lookup.await.inspect_err(mark) }.instrument(span).await
             }
         }
     }
@@ -120,13 +121,13 @@ impl Products {
         }
     }
 
-    async fn look_up(&self, sku: Sku) -> Result<Product, LookupError> {
+    async fn look_up(&self, sku: Sku) -> Looked {
         // The lookup before this one may have ended after the caller looked into the cache.
         if let Some(product) = self.cached(sku).await {
             return Ok(product);
         }
         let call = || self.calls.get_product(sku);
-        let product = call.retry(RETRY).when(LookupError::may_pass).await.inspect_err(LookupError::trace)?;
+        let product = call.retry(RETRY).when(may_pass).await.inspect_err(mark)?;
         if let Some(cache) = &self.cache {
             cache.insert(sku, product.clone()).await;
         }
@@ -134,21 +135,16 @@ impl Products {
     }
 }
 
-impl LookupError {
-    /// Marks the span of the lookup, or of the wait for it.
-    fn trace(&self) {
-        match self {
-            Self::Unknown => {}
-            Self::Failure(failure) => trace::fail(&Span::current(), failure.kind()),
-        }
+/// Marks the span of the lookup, or of the wait for it, as failed.
+fn mark(error: &Error<UnknownProduct>) {
+    match error {
+        Error::Refused(_) => {}
+        Error::Failure(failure) => trace::fail(&Span::current(), failure.kind()),
     }
+}
 
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Unknown => false,
-            Self::Failure(failure) => matches!(failure, Failure::Unavailable { .. }),
-        }
-    }
+fn may_pass(error: &Error<UnknownProduct>) -> bool {
+    matches!(error, Error::Failure(Failure::Unavailable { .. }))
 }
 
 struct Calls {
@@ -159,7 +155,7 @@ struct Calls {
 }
 
 impl Calls {
-    async fn get_product(&self, sku: Sku) -> Result<Product, LookupError> {
+    async fn get_product(&self, sku: Sku) -> Looked {
         let request = GetProductRequest { token: self.token.expose_secret().to_owned(), sku: sku.get() };
         let mut client = self.client.clone();
         let turn = self.limits.turn().await;
@@ -172,8 +168,8 @@ impl Calls {
                 let answer = answer.into_inner();
                 Ok(Product { name: answer.name.into(), price: answer.price })
             }
-            Ok(Err(status)) => Err(refused(status)),
-            Err(slow) => Err(LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, slow))),
+            Ok(Err(status)) => Err(refused(sku, status)),
+            Err(slow) => Err(Failure::unavailable(PRODUCT_SERVICE, slow).into()),
         }
     }
 }
@@ -184,21 +180,22 @@ fn arrived<T>(answer: &Result<T, Status>) -> bool {
     answer.as_ref().err().is_none_or(|status| !ON_ITS_WAY.contains(&status.code()))
 }
 
-fn refused(status: Status) -> LookupError {
+fn refused(sku: Sku, status: Status) -> Error<UnknownProduct> {
     if status.code() == Code::NotFound {
-        return LookupError::Unknown;
+        return Error::Refused(UnknownProduct(sku));
     }
-    if status.code() == Code::Unauthenticated {
+    let failure = if status.code() == Code::Unauthenticated {
         // Its text stays out of the log, for it may quote the token.
-        return LookupError::Failure(Failure::unforeseen("ProductService refuses the token of the configuration"));
-    }
-    // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again.
-    if [Code::Internal, Code::Unknown, Code::DataLoss].contains(&status.code()) {
-        return LookupError::Failure(Failure::unavailable(PRODUCT_SERVICE, status));
-    }
-    LookupError::Failure(failure(PRODUCT_SERVICE, status))
+        Failure::unforeseen("ProductService refuses the token of the configuration")
+    } else if [Code::Internal, Code::Unknown, Code::DataLoss].contains(&status.code()) {
+        // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again.
+        Failure::unavailable(PRODUCT_SERVICE, status)
+    } else {
+        failure(PRODUCT_SERVICE, status)
+    };
+    failure.into()
 }
 
 fn count(source: &str) {
-    metrics::PRODUCT_LOOKUPS.with_label_values(&[source]).inc();
+    metrics::PRODUCT_LOOKUPS.with([source]).inc();
 }

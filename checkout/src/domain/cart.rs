@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use platform::ids::{Count, MAX_LINES, Sku};
+use proto::ids::{Count, MAX_LINES, Sku};
 
 use super::Line;
 
@@ -24,6 +24,7 @@ pub enum AddRefusal {
     TooManyUnits,
     /// The free stock does not cover what the cart would hold.
     InsufficientStock {
+        sku: Sku,
         /// What the cart would hold.
         requested: Count,
         /// What is free over all warehouses.
@@ -31,8 +32,12 @@ pub enum AddRefusal {
     },
 }
 
+/// Units of a SKU cannot be taken off a cart that holds none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotInCart(pub Sku);
+
 impl Holdings {
-    /// Takes stock of a user; each SKU is at most once in each.
+    /// Each SKU is at most once in each.
     pub fn new(in_cart: &[Line], set_aside: &[Line]) -> Self {
         let by_sku = |lines: &[Line]| lines.iter().map(|line| (line.sku, line.count)).collect();
         Self { in_cart: by_sku(in_cart), set_aside: by_sku(set_aside) }
@@ -51,7 +56,7 @@ impl Holdings {
         }
         let requested = Count::try_from(requested).map_err(|_| AddRefusal::TooManyUnits)?;
         if u64::from(requested.get()) > available {
-            return Err(AddRefusal::InsufficientStock { requested, available });
+            return Err(AddRefusal::InsufficientStock { sku, requested, available });
         }
         Ok(requested)
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use platform::{
+use proto::{
     ids::{IdempotencyKey, OrderId, UserId},
     refusal::Refusal,
 };
@@ -15,7 +15,7 @@ use super::Line;
 pub struct PurchaseId(pub Uuid);
 
 impl PurchaseId {
-    /// One that nothing has yet; later ones sort after it.
+    /// A new one; later ones sort after it.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
@@ -27,30 +27,27 @@ impl fmt::Display for PurchaseId {
     }
 }
 
+/// A purchase as it stands.
+#[derive(Debug)]
+pub enum Purchase {
+    Pending(Pending),
+    Settled(Outcome),
+}
+
 /// A snapshot of a cart that LOMS has yet to answer for.
 #[derive(Debug, Clone)]
 pub struct Pending {
-    /// Its name.
     pub id: PurchaseId,
-    /// Who buys.
     pub user: UserId,
     /// The caller's name for it.
     pub key: Option<IdempotencyKey>,
-    /// What is bought, by SKU.
+    /// By SKU.
     pub lines: Vec<Line>,
-}
-
-impl Pending {
-    /// Whether a call with this key, or none, asks for this very purchase.
-    pub fn is_asked_for_by(&self, key: Option<&IdempotencyKey>) -> bool {
-        self.key.as_ref() == key
-    }
 }
 
 /// What became of a purchase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is an order now.
     Ordered(OrderId),
     /// LOMS refused it, and its lines are back in the cart.
     Refused(Refusal),
@@ -61,16 +58,23 @@ pub enum Outcome {
 pub enum Audience {
     /// A caller that asked for this purchase.
     Caller,
-    /// Nobody: the background step settles it, or a call that asked for another purchase.
+    /// The background step settles it, or a call that asked for another purchase.
     Nobody,
 }
 
 impl Audience {
-    /// Whether the outcome reaches a caller.
     pub fn is_told(self) -> bool {
         match self {
             Self::Caller => true,
             Self::Nobody => false,
         }
     }
+}
+
+/// Why a cart is not bought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PurchaseRefusal {
+    CartEmpty,
+    /// In LOMS' words; the lines are back in the cart.
+    ByLoms(Refusal),
 }

@@ -1,71 +1,70 @@
-//! What each refusal is on the wire: its code, its reason and its metadata.
+//! What each use case refuses, as the status that callers see.
 
-use platform::{
+use proto::{
     ids::{Count, MAX_LINES},
-    refusal::Refusal,
+    refusal::{Reason, Refusal},
 };
 use tonic::Status;
 
 use crate::{
-    domain::cart::AddRefusal,
-    usecase::{
-        add_to_cart::{AddToCart, AddToCartError},
-        delete_from_cart::{DeleteFromCart, DeleteFromCartError},
-        list_cart::ListCartError,
-        purchase::PurchaseError,
+    clients::products::UnknownProduct,
+    domain::{
+        cart::{AddRefusal, NotInCart},
+        purchase::PurchaseRefusal,
     },
 };
 
-pub fn add_to_cart(error: AddToCartError, command: AddToCart) -> Status {
-    let sku = command.line.sku;
-    match error {
-        AddToCartError::Refused(AddRefusal::TooManySkus) => {
-            Refusal::failed_precondition("CART_LIMIT", format!("a cart holds at most {MAX_LINES} SKUs"))
-                .with("limit", MAX_LINES)
-                .into()
+/// Every reason for which a call is refused.
+pub const REASONS: &[&str] = &[
+    Reason::CartLimit.text(),
+    Reason::InsufficientStock.text(),
+    Reason::CartLineNotFound.text(),
+    Reason::ProductNotFound.text(),
+    Reason::CartEmpty.text(),
+];
+
+impl From<AddRefusal> for Status {
+    fn from(refusal: AddRefusal) -> Self {
+        match refusal {
+            AddRefusal::TooManySkus => {
+                Refusal::new(Reason::CartLimit, format!("a cart holds at most {MAX_LINES} SKUs"))
+                    .with("limit", MAX_LINES)
+                    .into()
+            }
+            AddRefusal::TooManyUnits => {
+                Refusal::new(Reason::CartLimit, format!("a cart holds at most {} units of a SKU", Count::MAX))
+                    .with("limit", Count::MAX)
+                    .into()
+            }
+            AddRefusal::InsufficientStock { sku, requested, available } => {
+                let message = format!("the cart would hold {requested} units of SKU {sku}, {available} are available");
+                Refusal::new(Reason::InsufficientStock, message)
+                    .with("sku", sku)
+                    .with("requested", requested)
+                    .with("available", available)
+                    .into()
+            }
         }
-        AddToCartError::Refused(AddRefusal::TooManyUnits) => {
-            Refusal::failed_precondition("CART_LIMIT", format!("a cart holds at most {} units of a SKU", Count::MAX))
-                .with("limit", Count::MAX)
-                .into()
-        }
-        AddToCartError::Refused(AddRefusal::InsufficientStock { requested, available }) => {
-            let message = format!("the cart would hold {requested} units of SKU {sku}, {available} are available");
-            Refusal::failed_precondition("INSUFFICIENT_STOCK", message)
-                .with("sku", sku)
-                .with("requested", requested)
-                .with("available", available)
-                .into()
-        }
-        AddToCartError::Failure(failure) => failure.into(),
     }
 }
 
-pub fn delete_from_cart(error: DeleteFromCartError, command: DeleteFromCart) -> Status {
-    let sku = command.line.sku;
-    match error {
-        DeleteFromCartError::NotInCart => {
-            Refusal::not_found("CART_LINE_NOT_FOUND", format!("SKU {sku} is not in the cart")).with("sku", sku).into()
-        }
-        DeleteFromCartError::Failure(failure) => failure.into(),
+impl From<NotInCart> for Status {
+    fn from(NotInCart(sku): NotInCart) -> Self {
+        Refusal::new(Reason::CartLineNotFound, format!("SKU {sku} is not in the cart")).with("sku", sku).into()
     }
 }
 
-pub fn list_cart(error: ListCartError) -> Status {
-    match error {
-        ListCartError::UnknownProduct(sku) => {
-            Refusal::not_found("PRODUCT_NOT_FOUND", format!("ProductService does not know SKU {sku}"))
-                .with("sku", sku)
-                .into()
-        }
-        ListCartError::Failure(failure) => failure.into(),
+impl From<UnknownProduct> for Status {
+    fn from(UnknownProduct(sku): UnknownProduct) -> Self {
+        Refusal::new(Reason::ProductNotFound, format!("ProductService does not know SKU {sku}")).with("sku", sku).into()
     }
 }
 
-pub fn purchase(error: PurchaseError) -> Status {
-    match error {
-        PurchaseError::CartEmpty => Refusal::failed_precondition("CART_EMPTY", "there is nothing to buy").into(),
-        PurchaseError::Refused(refusal) => refusal.into(),
-        PurchaseError::Failure(failure) => failure.into(),
+impl From<PurchaseRefusal> for Status {
+    fn from(refusal: PurchaseRefusal) -> Self {
+        match refusal {
+            PurchaseRefusal::CartEmpty => Refusal::new(Reason::CartEmpty, "there is nothing to buy").into(),
+            PurchaseRefusal::ByLoms(refusal) => refusal.into(),
+        }
     }
 }

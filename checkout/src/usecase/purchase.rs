@@ -11,92 +11,75 @@ use std::time::Duration;
 
 use platform::{
     deadline,
-    failure::Failure,
-    ids::{IdempotencyKey, OrderId, UserId},
-    postgres::retrying,
-    refusal::Refusal,
+    failure::{Error, Failure},
 };
+use proto::ids::{IdempotencyKey, OrderId, UserId};
 
-use super::drive_purchase::drive_purchase;
+use super::Carts;
 use crate::{
-    clients::{self, loms::Loms},
-    domain::purchase::{Audience, Outcome, Pending, PurchaseId},
-    store::{Found, Store},
+    clients,
+    domain::purchase::{Audience, Outcome, Pending, Purchase, PurchaseId, PurchaseRefusal},
+    store::{self, UserTransaction, cart_item, purchase},
 };
 
-/// Asks for it.
 #[derive(Debug, Clone)]
-pub struct Purchase {
-    /// Who buys.
+pub struct BuyCart {
     pub user: UserId,
     /// The caller's name for this purchase.
     pub key: Option<IdempotencyKey>,
 }
 
-/// Why there is no order, or none yet.
-#[derive(Debug)]
-pub enum PurchaseError {
-    /// There is nothing to buy.
-    CartEmpty,
-    /// LOMS refused the order; the lines are back in the cart.
-    Refused(Refusal),
-    /// Unforeseen; it may be in doubt whether there is an order.
-    Failure(Failure),
-}
-
-/// Buys the cart. `resume_after` is how long after the call's deadline the background step takes a purchase up that
-/// the call leaves pending.
-pub async fn purchase(
-    store: &Store,
-    loms: &Loms,
-    resume_after: Duration,
-    command: Purchase,
-) -> Result<OrderId, PurchaseError> {
-    let key = command.key.as_ref();
-    loop {
-        let resume_in = deadline::remaining().unwrap_or_default().min(clients::loms::LONGEST) + resume_after;
-        let begun = retrying("begin_purchase", || begin(store, &command, resume_in));
-        let outcome = match begun.await.map_err(PurchaseError::Failure)? {
-            Some(Found::Settled(outcome)) => outcome,
-            Some(Found::Pending(own)) if own.is_asked_for_by(key) => {
-                drive_purchase(store, loms, &own, Audience::Caller).await.map_err(PurchaseError::Failure)?
-            }
-            Some(Found::Pending(other)) => {
-                // One purchase at a time: what the call asks for begins when this one has come to its end.
-                drive_purchase(store, loms, &other, Audience::Nobody).await.map_err(PurchaseError::Failure)?;
-                continue;
-            }
-            None => return Err(PurchaseError::CartEmpty),
-        };
-        return match outcome {
-            Outcome::Ordered(order) => Ok(order),
-            Outcome::Refused(refusal) => Err(PurchaseError::Refused(refusal)),
-        };
+impl Carts {
+    /// Buys the cart. A failure may leave it in doubt whether there is an order.
+    pub async fn purchase(&self, command: &BuyCart) -> Result<OrderId, Error<PurchaseRefusal>> {
+        loop {
+            // When the call's time is over, and some more, the background step takes up what it leaves pending.
+            let given = deadline::remaining().unwrap_or_default().min(clients::loms::LONGEST);
+            let attempt = |transaction| begin(transaction, command, given + self.resume_after);
+            let begun = store::transact(&self.database, "begin_purchase", command.user, attempt).await?;
+            let outcome = match begun {
+                Some(Purchase::Settled(outcome)) => outcome,
+                Some(Purchase::Pending(own)) if own.key == command.key => self.drive(&own, Audience::Caller).await?,
+                Some(Purchase::Pending(other)) => {
+                    // One purchase at a time: what the call asks for begins when this one has come to its end.
+                    self.drive(&other, Audience::Nobody).await?;
+                    continue;
+                }
+                None => return Err(Error::Refused(PurchaseRefusal::CartEmpty)),
+            };
+            return match outcome {
+                Outcome::Ordered(order) => Ok(order),
+                Outcome::Refused(refusal) => Err(Error::Refused(PurchaseRefusal::ByLoms(refusal))),
+            };
+        }
     }
 }
 
 /// Finds the purchase that the call asks for or has to wait for, or begins one; `None` if there is nothing to buy.
-async fn begin(store: &Store, command: &Purchase, resume_in: Duration) -> Result<Option<Found>, Failure> {
-    let mut transaction = store.begin("begin_purchase", command.user).await?;
-    if let Some(key) = &command.key
-        && let Some(found) = transaction.purchase_of_key(key).await?
+async fn begin(
+    mut transaction: UserTransaction,
+    BuyCart { user, key }: &BuyCart,
+    resume_in: Duration,
+) -> Result<Option<Purchase>, Failure> {
+    if let Some(key) = key
+        && let Some(found) = purchase::by_key(&mut transaction, key).await?
     {
         return Ok(Some(found));
     }
-    if let Some(pending) = transaction.pending_purchase().await? {
-        return Ok(Some(Found::Pending(pending)));
+    if let Some(pending) = purchase::pending(&mut transaction).await? {
+        return Ok(Some(pending));
     }
-    let lines = transaction.cart().await?;
+    let lines = cart_item::lines(&mut *transaction, *user).await?;
     if lines.is_empty() {
         // Without a key, an empty cart may mean that the caller tries again and the background step was faster.
-        let untold = if command.key.is_none() { transaction.untold_order().await? } else { None };
+        let untold = if key.is_none() { purchase::untold_order(&mut transaction).await? } else { None };
         let Some((id, order)) = untold else { return Ok(None) };
-        transaction.mark_answered(id).await?;
+        purchase::mark_answered(&mut transaction, id).await?;
         transaction.commit().await?;
-        return Ok(Some(Found::Settled(Outcome::Ordered(order))));
+        return Ok(Some(Purchase::Settled(Outcome::Ordered(order))));
     }
-    let pending = Pending { id: PurchaseId::generate(), user: command.user, key: command.key.clone(), lines };
-    transaction.begin_purchase(&pending, resume_in).await?;
+    let pending = Pending { id: PurchaseId::generate(), user: *user, key: key.clone(), lines };
+    purchase::begin(&mut transaction, &pending, resume_in).await?;
     transaction.commit().await?;
-    Ok(Some(Found::Pending(pending)))
+    Ok(Some(Purchase::Pending(pending)))
 }

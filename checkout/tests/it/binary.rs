@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures::future::join_all;
-use platform::testing::{TestDatabase, eventually};
 use rustix::process::Signal;
+use stack::testing::{TestDatabase, eventually};
 use stack::{ports, process::Process};
 use tonic::Code;
 

@@ -153,8 +153,7 @@ async fn cut_off_by_loms_after_the_order_the_call_fails_and_a_retry_gets_that_or
         world.loms.die();
         assert_eq!(purchase.await.unwrap().unwrap_err().code(), Code::Unavailable);
         world.loms.come_back().await;
-        let order =
-            platform::testing::eventually("LOMS is found again", || async { client.purchase(1, key).await.ok() });
+        let order = stack::testing::eventually("LOMS is found again", || async { client.purchase(1, key).await.ok() });
         assert_one_order(&world, order.await).await;
     }
 }

@@ -1,7 +1,8 @@
 //! The schema: what it refuses, whoever writes, and that its migrations go up and down.
 
-use platform::{cli::Service as _, testing::TestDatabase};
+use platform::service::Service as _;
 use sqlx::PgPool;
+use stack::testing::TestDatabase;
 
 async fn violated(pool: &PgPool, statement: &'static str) -> String {
     let error = sqlx::query(statement).execute(pool).await.expect_err(statement);

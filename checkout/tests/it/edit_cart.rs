@@ -175,5 +175,5 @@ async fn a_loms_that_fails_is_told_within_the_deadline_and_changes_nothing() {
     assert_eq!(world.cart(1).await, BTreeMap::new());
 
     world.loms.come_back().await;
-    platform::testing::eventually("checkout finds LOMS again", || async { client.add(1, 1001, 1).await.ok() }).await;
+    stack::testing::eventually("checkout finds LOMS again", || async { client.add(1, 1001, 1).await.ok() }).await;
 }

@@ -7,10 +7,10 @@ use std::{
 };
 
 use futures::future::join_all;
-use platform::testing::eventually;
 use proto::cart::ListCartRequest;
 use rustix::process::Signal;
 use serde_json::Value;
+use stack::testing::eventually;
 use stack::{graylog::Graylog, ports};
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use platform::testing::eventually;
+use stack::testing::eventually;
 use stack::{
     catalogue::Product,
     product_service::{Call, Fault},

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use platform::testing::eventually;
+use stack::testing::eventually;
 use stack::{catalogue::Product, product_service::Fault};
 use tonic::Code;
 

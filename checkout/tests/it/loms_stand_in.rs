@@ -9,18 +9,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use platform::{
-    config::service::ServerTlsConfig,
-    net::Port,
-    refusal::{Refusal, Violations},
-    testing::eventually,
-    tls::ServerTls,
-};
+use platform::{config::service::ServerTlsConfig, grpc::status::Violations, net::Port, tls::ServerTls};
 use proto::loms::{
     CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse,
     OrderPayedRequest, Stock, StocksRequest, StocksResponse,
     loms_server::{self, LomsServer},
 };
+use proto::refusal::{Reason, Refusal};
+use stack::testing::eventually;
 use tokio::{runtime::Runtime, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, service::Routes};
@@ -179,7 +175,7 @@ impl State {
         let items: BTreeMap<u32, u32> = items.into_iter().map(|item| (item.sku, item.count)).collect();
         let short = items.iter().find(|(sku, count)| *self.stock(**sku) < u64::from(**count));
         let refusal = short.map(|(sku, count)| (*sku, *count)).map(|(sku, count)| {
-            Refusal::failed_precondition("INSUFFICIENT_STOCK", format!("of SKU {sku} there is too little"))
+            Refusal::new(Reason::InsufficientStock, format!("of SKU {sku} there is too little"))
                 .with("order_id", id)
                 .with("sku", sku)
                 .with("requested", count)

@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use platform::testing::{POSTGRES_VARIABLE, eventually};
-use secrecy::{ExposeSecret as _, SecretString};
+use platform::config::{FromText as _, PostgresUrl};
+use secrecy::ExposeSecret as _;
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use stack::testing::{POSTGRES_VARIABLE, eventually};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -67,7 +68,7 @@ impl Proxy {
             .checkout_with(|config| {
                 let url: PgConnectOptions = config.service.postgres.connection_string.expose_secret().parse().unwrap();
                 let url = url.host("127.0.0.1").port(self.address.port()).to_url_lossy().to_string();
-                config.service.postgres.connection_string = SecretString::from(url);
+                config.service.postgres.connection_string = PostgresUrl::from_text(&url).unwrap();
                 config.service.postgres.acquire_timeout = Duration::from_secs(2);
             })
             .await

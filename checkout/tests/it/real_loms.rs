@@ -6,9 +6,13 @@ use std::{
 };
 
 use futures::future::join_all;
-use loms::app::{App, Loms};
-use platform::{cli::Service as _, config::ServiceUrl, testing::TestDatabase};
+use loms::app::Loms;
+use platform::{
+    config::ServiceUrl,
+    service::{App, Service as _},
+};
 use proto::loms::{ListOrderRequest, ListOrderResponse, StocksRequest, loms_client::LomsClient};
+use stack::testing::TestDatabase;
 use tokio::runtime::Runtime;
 use tonic::{
     Code,
@@ -49,7 +53,7 @@ impl RealLoms {
         );
         let config = platform::config::parse("loms.yaml", &config, &|_| None).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let app = runtime.spawn(App::open(config)).await.unwrap().unwrap();
+        let app = runtime.spawn(App::<Loms>::open(config)).await.unwrap().unwrap();
         let url = format!("https://localhost:{}", app.address().port());
         runtime.spawn(app.serve());
 

@@ -96,7 +96,7 @@ async fn certificates_that_change_on_disk_are_used_without_a_restart() {
     let ca = fs::read_to_string(world.cert("ca.pem")).unwrap();
     assert_eq!(ca, authority.pem());
     let client = connect(checkout.address, &ca);
-    platform::testing::eventually("checkout trusts the new authority, and shows its new certificates", || {
+    stack::testing::eventually("checkout trusts the new authority, and shows its new certificates", || {
         let request = proto::cart::AddToCartRequest { user: 1, sku: 1001, count: 1 };
         let mut client = client.clone();
         async move { client.add_to_cart(request).await.ok() }

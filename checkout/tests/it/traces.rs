@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use platform::testing::eventually;
+use stack::testing::eventually;
 use stack::{
     collector::{Collector, Span, StatusCode},
     ports::loopback,

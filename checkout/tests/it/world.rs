@@ -9,12 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checkout::{app::App, config::Config};
-use platform::{
-    cli::Service as _,
-    testing::{TestDatabase, eventually},
-};
+use checkout::config::Config;
+use platform::service::{App, Service as _};
 use proto::cart::{AddToCartRequest, DeleteFromCartRequest, ListCartRequest, PurchaseRequest, cart_client::CartClient};
+use stack::testing::{Check, TestDatabase, eventually};
 use stack::{
     certs::{Authority, Issued, generate},
     ports::loopback,
@@ -30,6 +28,29 @@ use tonic_types::StatusExt as _;
 
 use crate::loms_stand_in::Loms;
 
+/// What must hold whatever happened.
+const CHECKS: &[Check] = &[
+    (
+        "what a cart holds fits together with what a pending purchase has set aside",
+        "SELECT count(*) FROM (SELECT user_id, sku, sum(count) AS count FROM (\
+             SELECT user_id, sku, count FROM cart_item UNION ALL \
+             SELECT user_id, sku, count FROM purchase_item JOIN purchase ON id = purchase_id WHERE state = 'pending'\
+         ) AS line GROUP BY user_id, sku) AS held \
+         WHERE count > 65535 OR 100 < (SELECT count(*) FROM (\
+             SELECT sku FROM cart_item WHERE user_id = held.user_id UNION \
+             SELECT sku FROM purchase_item JOIN purchase ON id = purchase_id \
+             WHERE state = 'pending' AND user_id = held.user_id) AS skus)",
+    ),
+    (
+        "every purchase has lines",
+        "SELECT count(*) FROM purchase WHERE NOT EXISTS (SELECT FROM purchase_item WHERE purchase_id = purchase.id)",
+    ),
+    (
+        "no two purchases became the same order",
+        "SELECT count(*) FROM (SELECT order_id FROM purchase GROUP BY order_id HAVING count(order_id) > 1) AS shared",
+    ),
+];
+
 /// What checkout has around it.
 pub struct World {
     pub database: TestDatabase,
@@ -44,7 +65,7 @@ impl World {
         platform::tls::install_crypto_provider();
         let certs = tempfile::tempdir().unwrap();
         let authority = generate(certs.path()).unwrap();
-        let database = TestDatabase::create(checkout::app::Checkout::migrations()).await;
+        let database = TestDatabase::create(checkout::app::Checkout::migrations()).await.checked(CHECKS);
         let loms = Loms::start(certs.path()).await;
         let products = Products::start(certs.path());
         Self { database, loms, products, authority, certs }
@@ -183,7 +204,7 @@ pub struct Checkout {
 impl Checkout {
     async fn start(config: Config, ca: String) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let app = runtime.spawn(App::open(config)).await.unwrap().unwrap();
+        let app = runtime.spawn(App::<checkout::app::Checkout>::open(config)).await.unwrap().unwrap();
         let address = app.address();
         runtime.spawn(app.serve());
         Self { runtime: Some(runtime), address, ca }

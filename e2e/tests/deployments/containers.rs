@@ -6,13 +6,13 @@ use std::{collections::BTreeSet, env, net::SocketAddr, path::Path};
 use platform::{
     config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
     grpc::client::Channel,
-    testing::eventually,
     tls::{ClientTls, install_crypto_provider},
 };
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest, cart_client::CartClient},
     loms::{OrderPayedRequest, loms_client::LomsClient},
 };
+use stack::testing::eventually;
 use stack::{broker::Broker, collector::Collector, graylog::Graylog, ports, postgres::Postgres, telegram::Message};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};

@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-use platform::testing::eventually;
 use rustix::process::{Pid, Signal, kill_process};
+use stack::testing::eventually;
 use stack::{
     binaries, packages,
     process::{Process, tail},

@@ -5,12 +5,12 @@ use std::{collections::HashSet, process::Command};
 use chrono::{Datelike as _, Utc};
 use e2e::World;
 use futures::future::join_all;
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{OrderPayedRequest, StocksRequest},
     notifications::{Date, GetHistoryWithPeriodRequest, Message},
 };
+use stack::testing::eventually;
 use tonic_types::StatusExt as _;
 
 /// A SKU of which there is plenty.

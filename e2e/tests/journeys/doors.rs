@@ -1,8 +1,8 @@
 //! Who is let in, and what everybody finds at the door.
 
 use e2e::World;
-use platform::testing::eventually;
 use proto::{cart::ListCartRequest, loms::StocksRequest, notifications::GetHistoryWithPeriodRequest};
+use stack::testing::eventually;
 use tonic::{
     Code,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},

@@ -7,13 +7,13 @@ use std::{
 
 use e2e::World;
 use futures::future::join_all;
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CancelOrderRequest, StocksRequest},
 };
 use serde_json::json;
 use stack::fleet::{Part, Replica};
+use stack::testing::eventually;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 

@@ -9,9 +9,9 @@ use std::{
 };
 
 use e2e::World;
-use platform::testing::eventually;
 use rustix::process::Signal;
 use serde_yaml::Value;
+use stack::testing::eventually;
 use stack::{binaries, fleet::Part, ports, process::Process};
 
 /// Longer than a service takes to stop.

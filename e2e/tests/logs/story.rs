@@ -3,7 +3,6 @@
 use std::fs;
 
 use e2e::World;
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CancelOrderRequest, OrderPayedRequest},
@@ -16,6 +15,7 @@ use rdkafka::{
 };
 use serde_json::Value as Json;
 use serde_yaml::Value;
+use stack::testing::eventually;
 use stack::{
     collector::Collector,
     fleet::{Part, Settings},

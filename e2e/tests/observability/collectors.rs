@@ -4,11 +4,11 @@ use std::{net::SocketAddr, path::Path};
 
 use e2e::World;
 use futures::future::join_all;
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest},
     loms::OrderPayedRequest,
 };
+use stack::testing::eventually;
 use stack::{
     collector::Collector,
     fleet::{Part, ServiceAddresses, Settings},

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 
 use files::{Dashboard, dashboards, data_sources, text};
 use links::{Search, filled_in};
-use platform::testing::eventually;
 use serde_json::{Value, json};
+use stack::testing::eventually;
 use watched::Watched;
 
 use crate::world::Observed;

@@ -9,9 +9,9 @@ use std::{
 };
 
 use e2e::metrics::{Exposed, SERVICES, documented};
-use platform::testing::eventually;
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
 use stack::fleet::{Part, Replica};
+use stack::testing::eventually;
 use tonic::Code;
 
 use crate::world::Observed;

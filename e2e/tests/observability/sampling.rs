@@ -1,11 +1,11 @@
 //! What is exported, and what is not although it happens.
 
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CreateOrderRequest, OrderItem},
 };
 use serde_json::json;
+use stack::testing::eventually;
 use stack::{collector::StatusCode, fleet::Part};
 use tonic::Code;
 

@@ -6,7 +6,7 @@ checkout server cart.Cart/Purchase
   checkout client transaction begin_purchase
     checkout client lock_user
     checkout client pending_purchase
-    checkout client cart_of_user
+    checkout client cart
     checkout client insert_purchase
     checkout client set_cart_aside
     checkout client commit
@@ -22,16 +22,12 @@ checkout server cart.Cart/Purchase
         notifications consumer process orders
           notifications internal deliver message
             notifications client POST /bot{api_key}/sendMessage
-            notifications client transaction mark_sent
-              notifications client mark_sent
-              notifications client commit
+            notifications client mark_sent
       loms producer send orders
         notifications consumer process orders
           notifications internal deliver message
             notifications client POST /bot{api_key}/sendMessage
-            notifications client transaction mark_sent
-              notifications client mark_sent
-              notifications client commit
+            notifications client mark_sent
   checkout client transaction settle_purchase
     checkout client lock_user
     checkout client settle
@@ -50,9 +46,7 @@ loms server loms.Loms/OrderPayed
     notifications consumer process orders
       notifications internal deliver message
         notifications client POST /bot{api_key}/sendMessage
-        notifications client transaction mark_sent
-          notifications client mark_sent
-          notifications client commit
+        notifications client mark_sent
 ";
 
 /// The end of an order that nobody paid.
@@ -68,19 +62,13 @@ loms internal expiry
       notifications consumer process orders
         notifications internal deliver message
           notifications client POST /bot{api_key}/sendMessage
-          notifications client transaction mark_sent
-            notifications client mark_sent
-            notifications client commit
+          notifications client mark_sent
 ";
 
 /// The end of a purchase that its call left in doubt.
 pub const RESUMPTION: &str = "\
 checkout internal resume_purchases
-  checkout client transaction take_due_purchases
-    checkout client take_due
-    checkout client due_lines
-    checkout client commit
-  checkout client purchase_backlog
+  checkout client take_due_purchases
   checkout internal resume purchase
     checkout client loms.Loms/CreateOrder
       loms server loms.Loms/CreateOrder
@@ -94,16 +82,12 @@ checkout internal resume_purchases
           notifications consumer process orders
             notifications internal deliver message
               notifications client POST /bot{api_key}/sendMessage
-              notifications client transaction mark_sent
-                notifications client mark_sent
-                notifications client commit
+              notifications client mark_sent
         loms producer send orders
           notifications consumer process orders
             notifications internal deliver message
               notifications client POST /bot{api_key}/sendMessage
-              notifications client transaction mark_sent
-                notifications client mark_sent
-                notifications client commit
+              notifications client mark_sent
     checkout client transaction settle_purchase
       checkout client lock_user
       checkout client settle

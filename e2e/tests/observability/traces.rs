@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest},
     loms::{CreateOrderRequest, OrderItem, OrderPayedRequest},
 };
 use serde_json::{Value, json};
+use stack::testing::eventually;
 use stack::{
     collector::{Span, SpanKind},
     fleet::Part,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use e2e::World;
-use platform::testing::eventually;
+use stack::testing::eventually;
 use stack::{
     collector::{Collector, Span},
     fleet::{Part, Replica, ServiceAddresses, Settings},

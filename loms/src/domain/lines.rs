@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use platform::ids::{Count, MAX_LINES, Sku};
+use proto::ids::{Count, MAX_LINES, Sku};
 
 /// A number of units of one SKU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Line {
-    /// The SKU.
     pub sku: Sku,
-    /// How many units of it.
     pub count: Count,
 }
 
@@ -18,7 +16,7 @@ pub struct Line {
 pub struct Lines(BTreeMap<Sku, Count>);
 
 impl Lines {
-    /// The lines, by SKU.
+    /// By SKU.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Line> {
         self.0.iter().map(|(&sku, &count)| Line { sku, count })
     }

@@ -1,7 +1,7 @@
 //! What a customer reads in Telegram about an order.
 
 use chrono::{DateTime, Utc};
-use platform::ids::{OrderId, Sku};
+use proto::ids::{OrderId, Sku};
 
 /// The order exists.
 pub fn created(order: OrderId) -> String {

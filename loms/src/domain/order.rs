@@ -1,7 +1,7 @@
 //! What an order may become, and when: `new -> awaiting payment | failed; awaiting payment -> paid | cancelled`.
 
 use chrono::{DateTime, Utc};
-use platform::ids::{OrderId, UserId};
+use proto::ids::{OrderId, UserId};
 
 use super::{
     lines::Line,
@@ -11,36 +11,35 @@ use super::{
     transition::{Event, Transition},
 };
 
+/// The changes that an order can make.
+pub const TRANSITIONS: [(Status, Status); 4] = [
+    (Status::New, Status::AwaitingPayment),
+    (Status::New, Status::Failed),
+    (Status::AwaitingPayment, Status::Paid),
+    (Status::AwaitingPayment, Status::Cancelled),
+];
+
 /// An order as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Its number.
     pub id: OrderId,
-    /// When it was created.
     pub created_at: DateTime<Utc>,
     /// The moment from which it cannot be paid any more.
     pub pay_before: DateTime<Utc>,
-    /// Where it is in its life.
     pub state: State,
 }
 
 /// A status and the data that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// See [`Status::New`].
     New,
-    /// See [`Status::AwaitingPayment`].
     AwaitingPayment,
-    /// See [`Status::Failed`]; what was short.
     Failed(Shortage),
-    /// See [`Status::Paid`].
     Paid,
-    /// See [`Status::Cancelled`].
     Cancelled,
 }
 
 impl State {
-    /// The status alone.
     pub fn status(&self) -> Status {
         match self {
             Self::New => Status::New,
@@ -55,18 +54,15 @@ impl State {
 /// An order with everything that its customer asks about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderDetails {
-    /// The order.
     pub order: Order,
-    /// Its customer.
     pub user: UserId,
-    /// What it asks for, by SKU.
+    /// By SKU.
     pub lines: Vec<Line>,
 }
 
 /// An order that was created just now and whose lines are not reserved yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewOrder {
-    /// Its number.
     pub id: OrderId,
     /// Until when it can be paid, if it can be reserved.
     pub pay_before: DateTime<Utc>,
@@ -75,7 +71,7 @@ pub struct NewOrder {
 impl NewOrder {
     /// The order awaits payment if its lines were planned, and else fails. It tells of both its first statuses at
     /// once, because nobody sees it before it has the second.
-    pub fn settle(self, plan: &Result<Vec<Reservation>, Shortage>) -> Transition {
+    pub fn decide(self, plan: &Result<Vec<Reservation>, Shortage>) -> Transition {
         let (to, message) = match plan {
             Ok(_) => (State::AwaitingPayment, message::awaits_payment(self.id, self.pay_before)),
             Err(shortage) => (State::Failed(*shortage), message::failed(self.id, shortage.sku)),
@@ -85,47 +81,61 @@ impl NewOrder {
     }
 }
 
-/// Why an order cannot be paid.
+/// What becomes of the units that an order has reserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotPayable {
-    /// Its deadline has passed, whether or not it is cancelled by now.
-    Expired {
-        /// The deadline.
-        pay_before: DateTime<Utc>,
-        /// Its status.
-        status: Status,
-    },
-    /// It does not await payment.
-    Status(Status),
+pub enum Fate {
+    /// They leave the warehouse.
+    Paid,
+    /// Others can order them.
+    Freed,
 }
 
-/// Why an order cannot be cancelled: it has this status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotCancellable(pub Status);
+/// Why an order is not shown or not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderRefusal {
+    NotFound(OrderId),
+    /// It cannot be paid: its deadline has passed, whether or not it is cancelled by now.
+    Expired {
+        order: OrderId,
+        status: Status,
+        pay_before: DateTime<Utc>,
+    },
+    NotPayable {
+        order: OrderId,
+        status: Status,
+    },
+    NotCancellable {
+        order: OrderId,
+        status: Status,
+    },
+}
 
 impl Order {
     /// Pays the order; `None` if it is paid already.
-    pub fn pay(&self, now: DateTime<Utc>) -> Result<Option<Transition>, NotPayable> {
+    pub fn pay(&self, now: DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal> {
+        let (order, status) = (self.id, self.state.status());
         match self.state {
             State::AwaitingPayment if now < self.pay_before => {
                 Ok(Some(self.becomes(State::Paid, message::paid(self.id))))
             }
             State::AwaitingPayment | State::Cancelled if now >= self.pay_before => {
-                Err(NotPayable::Expired { pay_before: self.pay_before, status: self.state.status() })
+                Err(OrderRefusal::Expired { order, status, pay_before: self.pay_before })
             }
             State::Paid => Ok(None),
             State::New | State::AwaitingPayment | State::Failed(_) | State::Cancelled => {
-                Err(NotPayable::Status(self.state.status()))
+                Err(OrderRefusal::NotPayable { order, status })
             }
         }
     }
 
     /// Cancels the order; `None` if it is cancelled already.
-    pub fn cancel(&self) -> Result<Option<Transition>, NotCancellable> {
+    pub fn cancel(&self) -> Result<Option<Transition>, OrderRefusal> {
         match self.state {
             State::AwaitingPayment => Ok(Some(self.becomes(State::Cancelled, message::cancelled(self.id)))),
             State::Cancelled => Ok(None),
-            State::New | State::Failed(_) | State::Paid => Err(NotCancellable(self.state.status())),
+            State::New | State::Failed(_) | State::Paid => {
+                Err(OrderRefusal::NotCancellable { order: self.id, status: self.state.status() })
+            }
         }
     }
 

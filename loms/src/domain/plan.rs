@@ -1,15 +1,13 @@
 //! From which warehouses an order takes its units: all of it, or nothing.
 
-use platform::ids::{Count, Sku, WarehouseId};
+use proto::ids::{Count, Sku, WarehouseId};
 
 use super::lines::{Line, Lines};
 
 /// The free units of one SKU in one warehouse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Free {
-    /// The warehouse.
+pub struct FreeStock {
     pub warehouse: WarehouseId,
-    /// The SKU.
     pub sku: Sku,
     /// On hand less reserved.
     pub units: u32,
@@ -18,22 +16,17 @@ pub struct Free {
 /// Units of one SKU that one warehouse sets aside for an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation {
-    /// The warehouse.
     pub warehouse: WarehouseId,
-    /// The SKU.
     pub sku: Sku,
-    /// How many units.
     pub count: Count,
 }
 
 /// A line that free stock does not cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shortage {
-    /// Its SKU.
     pub sku: Sku,
-    /// How many units were asked for.
     pub requested: Count,
-    /// How many are free, in all warehouses together.
+    /// How many units are free, in all warehouses together.
     pub available: u64,
 }
 
@@ -41,7 +34,7 @@ pub struct Shortage {
 ///
 /// A line is taken from the largest free stock first, of equal ones from the lowest warehouse, and so from as few
 /// warehouses as can be. Of several short lines the one of the lowest SKU is named.
-pub fn plan(lines: &Lines, free: &[Free]) -> Result<Vec<Reservation>, Shortage> {
+pub fn plan(lines: &Lines, free: &[FreeStock]) -> Result<Vec<Reservation>, Shortage> {
     let mut plan = Vec::with_capacity(lines.iter().len());
     for line in lines.iter() {
         plan.extend(plan_line(line, free)?);
@@ -49,7 +42,7 @@ pub fn plan(lines: &Lines, free: &[Free]) -> Result<Vec<Reservation>, Shortage> 
     Ok(plan)
 }
 
-fn plan_line(Line { sku, count }: Line, free: &[Free]) -> Result<Vec<Reservation>, Shortage> {
+fn plan_line(Line { sku, count }: Line, free: &[FreeStock]) -> Result<Vec<Reservation>, Shortage> {
     let mut candidates: Vec<_> = free.iter().filter(|free| free.sku == sku && free.units > 0).collect();
     let available = candidates.iter().map(|free| u64::from(free.units)).sum();
     if available < u64::from(count.get()) {

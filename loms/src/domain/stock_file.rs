@@ -4,7 +4,7 @@
 use std::{collections::HashMap, fmt};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
-use platform::ids::{Sku, WarehouseId};
+use proto::ids::{Sku, WarehouseId};
 
 use super::stock::Counted;
 
@@ -13,18 +13,16 @@ const HEADER: [&str; 3] = ["warehouse_id", "sku", "count"];
 /// A line of the file and what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedLine {
-    /// Its number; the header is line 1.
+    /// The header is line 1.
     pub number: u64,
-    /// What it says.
     pub counted: Counted,
 }
 
 /// What is wrong with a line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineFault {
-    /// Its number; the header is line 1.
+    /// The header is line 1.
     pub number: u64,
-    /// What is wrong.
     pub description: String,
 }
 
@@ -39,7 +37,6 @@ impl fmt::Display for LineFault {
 pub struct StockFile {
     /// The lines without fault; no two of them speak of the same warehouse and SKU.
     pub lines: Vec<CountedLine>,
-    /// Everything that is wrong with the others.
     pub faults: Vec<LineFault>,
 }
 

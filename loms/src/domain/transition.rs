@@ -1,7 +1,7 @@
 //! A change of an order's status as a value that cannot be parted from its events. Only the rules of
 //! [`order`](super::order) make one, and the store changes a status in no other way.
 
-use platform::ids::OrderId;
+use proto::ids::OrderId;
 
 use super::{order::State, status::Status};
 
@@ -26,7 +26,6 @@ impl Transition {
         Self { order, from, to, events }
     }
 
-    /// The order that changes.
     pub fn order(&self) -> OrderId {
         self.order
     }
@@ -36,7 +35,6 @@ impl Transition {
         self.from
     }
 
-    /// What it becomes.
     pub fn to(&self) -> &State {
         &self.to
     }
@@ -52,7 +50,6 @@ impl Event {
         Self { status, message }
     }
 
-    /// The status that the order took.
     pub fn status(&self) -> Status {
         self.status
     }

@@ -1,89 +1,63 @@
 //! What each use case refuses, as the status that callers see.
 
+use std::fmt::Display;
+
 use chrono::SecondsFormat;
-use platform::refusal::Refusal;
+use proto::refusal::{Reason, Refusal};
 use tonic::Status;
 
 use crate::{
-    domain::plan::Shortage,
-    metrics,
-    usecase::{cancel::CancelError, create::CreateOrderError, pay::PayError},
+    domain::{order::OrderRefusal, plan::Shortage},
+    usecase::create::InsufficientStock,
 };
 
-const ORDER_NOT_FOUND: &str = "ORDER_NOT_FOUND";
-const INSUFFICIENT_STOCK: &str = "INSUFFICIENT_STOCK";
-const ORDER_EXPIRED: &str = "ORDER_EXPIRED";
-const ORDER_NOT_PAYABLE: &str = "ORDER_NOT_PAYABLE";
-const ORDER_NOT_CANCELLABLE: &str = "ORDER_NOT_CANCELLABLE";
-
 /// Every reason for which a call is refused.
-pub const REASONS: [&str; 5] =
-    [ORDER_NOT_FOUND, INSUFFICIENT_STOCK, ORDER_EXPIRED, ORDER_NOT_PAYABLE, ORDER_NOT_CANCELLABLE];
+pub const REASONS: &[&str] = &[
+    Reason::OrderNotFound.text(),
+    Reason::InsufficientStock.text(),
+    Reason::OrderExpired.text(),
+    Reason::OrderNotPayable.text(),
+    Reason::OrderNotCancellable.text(),
+];
 
-/// There is no such order.
-pub fn order_not_found(order: i64) -> Status {
-    refuse(Refusal::not_found(ORDER_NOT_FOUND, format!("there is no order {order}")).with("order_id", order))
+/// There is no such order, or no order can have that number.
+pub fn order_not_found(order: impl Display) -> Status {
+    Refusal::new(Reason::OrderNotFound, format!("there is no order {order}")).with("order_id", order).into()
 }
 
-/// An order was not created.
-pub fn create_order(error: CreateOrderError) -> Status {
-    match error {
-        CreateOrderError::InsufficientStock { order, shortage: Shortage { sku, requested, available } } => refuse(
-            Refusal::failed_precondition(
-                INSUFFICIENT_STOCK,
-                format!("order {order} failed: {requested} units of SKU {sku} were asked for, {available} are free"),
-            )
+impl From<OrderRefusal> for Status {
+    fn from(refusal: OrderRefusal) -> Self {
+        let refuse = |reason, order, status, message: String| {
+            Refusal::new(reason, message).with("order_id", order).with("status", status)
+        };
+        match refusal {
+            OrderRefusal::NotFound(order) => order_not_found(order),
+            OrderRefusal::Expired { order, status, pay_before } => {
+                let pay_before = pay_before.to_rfc3339_opts(SecondsFormat::Micros, true);
+                let message = format!("order {order} was to be paid before {pay_before}");
+                refuse(Reason::OrderExpired, order, status, message).with("pay_before", pay_before).into()
+            }
+            OrderRefusal::NotPayable { order, status } => {
+                let message = format!("order {order} is {status} and cannot be paid");
+                refuse(Reason::OrderNotPayable, order, status, message).into()
+            }
+            OrderRefusal::NotCancellable { order, status } => {
+                let message = format!("order {order} is {status} and cannot be cancelled");
+                refuse(Reason::OrderNotCancellable, order, status, message).into()
+            }
+        }
+    }
+}
+
+impl From<InsufficientStock> for Status {
+    fn from(InsufficientStock { order, shortage: Shortage { sku, requested, available } }: InsufficientStock) -> Self {
+        let message =
+            format!("order {order} failed: {requested} units of SKU {sku} were asked for, {available} are free");
+        Refusal::new(Reason::InsufficientStock, message)
             .with("order_id", order)
             .with("sku", sku)
             .with("requested", requested)
-            .with("available", available),
-        ),
-        CreateOrderError::Failure(failure) => failure.into(),
+            .with("available", available)
+            .into()
     }
-}
-
-/// An order was not paid.
-pub fn pay(order: i64, error: PayError) -> Status {
-    match error {
-        PayError::NotFound => order_not_found(order),
-        PayError::Expired { pay_before, status } => {
-            let pay_before = pay_before.to_rfc3339_opts(SecondsFormat::Micros, true);
-            refuse(
-                Refusal::failed_precondition(
-                    ORDER_EXPIRED,
-                    format!("order {order} was to be paid before {pay_before}"),
-                )
-                .with("order_id", order)
-                .with("status", status)
-                .with("pay_before", pay_before),
-            )
-        }
-        PayError::NotPayable(status) => refuse(
-            Refusal::failed_precondition(ORDER_NOT_PAYABLE, format!("order {order} is {status} and cannot be paid"))
-                .with("order_id", order)
-                .with("status", status),
-        ),
-        PayError::Failure(failure) => failure.into(),
-    }
-}
-
-/// An order was not cancelled.
-pub fn cancel(order: i64, error: CancelError) -> Status {
-    match error {
-        CancelError::NotFound => order_not_found(order),
-        CancelError::NotCancellable(status) => refuse(
-            Refusal::failed_precondition(
-                ORDER_NOT_CANCELLABLE,
-                format!("order {order} is {status} and cannot be cancelled"),
-            )
-            .with("order_id", order)
-            .with("status", status),
-        ),
-        CancelError::Failure(failure) => failure.into(),
-    }
-}
-
-fn refuse(refusal: Refusal) -> Status {
-    metrics::count_refusal(refusal.reason());
-    refusal.into()
 }

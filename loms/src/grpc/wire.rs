@@ -1,31 +1,31 @@
-//! Messages into commands, with every violation at once, and results into messages.
+//! Turns messages into commands, with every violation at once, and results into messages.
 
-use chrono::{DateTime, Utc};
-use platform::{
-    ids::{Count, IdempotencyKey, MAX_LINES, Sku, UserId},
-    refusal::Violations,
+use platform::grpc::status::Violations;
+use proto::{
+    ids::{Count, IdempotencyKey, MAX_LINES, OrderId, Sku, UserId},
+    loms::{CreateOrderRequest, ListOrderResponse, OrderItem, Stock, StocksRequest, StocksResponse},
+    timestamp,
 };
-use proto::loms::{CreateOrderRequest, ListOrderResponse, OrderItem, Stock, StocksRequest, StocksResponse};
 use tonic::Status;
 
+use super::status::order_not_found;
 use crate::{
     domain::{
         lines::{Line, Lines, Tally, check_number},
         order::OrderDetails,
-        plan::Free,
+        plan::FreeStock,
     },
     usecase::create::CreateOrder,
 };
 
-/// Reads what a customer orders.
-pub fn create_order(request: CreateOrderRequest) -> Result<CreateOrder, Status> {
+pub fn create_order(request: CreateOrderRequest) -> Result<CreateOrder, Violations> {
     let mut violations = Violations::default();
     let user = violations.check("user", UserId::try_from(request.user));
     let lines = lines(&request.items, &mut violations);
     let key = violations.check("idempotency_key", IdempotencyKey::parse(request.idempotency_key));
     match (user, lines, key) {
         (Some(user), Some(lines), Some(key)) if violations.is_empty() => Ok(CreateOrder { user, lines, key }),
-        _ => Err(violations.into()),
+        (_, _, _) => Err(violations),
     }
 }
 
@@ -43,33 +43,27 @@ fn lines(items: &[OrderItem], violations: &mut Violations) -> Option<Lines> {
     tally.lines()
 }
 
-/// Reads which stock is asked for.
-pub fn stocks_of(request: StocksRequest) -> Result<Sku, Status> {
-    let mut violations = Violations::default();
-    violations.check("sku", Sku::try_from(request.sku)).ok_or_else(|| violations.into())
+/// A number that no order can have names an order that does not exist.
+pub fn order(id: i64) -> Result<OrderId, Status> {
+    OrderId::try_from(id).map_err(|_| order_not_found(id))
 }
 
-/// Writes an order.
-pub fn list_order(details: OrderDetails) -> ListOrderResponse {
+pub fn stocks_of(request: StocksRequest) -> Result<Sku, Violations> {
+    let mut violations = Violations::default();
+    violations.check("sku", Sku::try_from(request.sku)).ok_or(violations)
+}
+
+pub fn list_order(OrderDetails { order, user, lines }: &OrderDetails) -> ListOrderResponse {
     ListOrderResponse {
-        status: details.order.state.status().as_str().to_owned(),
-        user: details.user.get(),
-        items: details.lines.iter().map(|line| OrderItem { sku: line.sku.get(), count: line.count.get() }).collect(),
-        created_at: Some(timestamp(details.order.created_at)),
-        pay_before: Some(timestamp(details.order.pay_before)),
+        status: order.state.status().as_str().to_owned(),
+        user: user.get(),
+        items: lines.iter().map(|line| OrderItem { sku: line.sku.get(), count: line.count.get() }).collect(),
+        created_at: Some(timestamp(order.created_at)),
+        pay_before: Some(timestamp(order.pay_before)),
     }
 }
 
-/// Writes the free stock of a SKU.
-pub fn stocks(free: Vec<Free>) -> StocksResponse {
+pub fn stocks(free: &[FreeStock]) -> StocksResponse {
     let stocks = free.iter().map(|free| Stock { warehouse_id: free.warehouse.get(), count: free.units.into() });
     StocksResponse { stocks: stocks.collect() }
-}
-
-fn timestamp(moment: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: moment.timestamp(),
-        // Below 2^30, also in a leap second.
-        nanos: moment.timestamp_subsec_nanos().cast_signed(),
-    }
 }

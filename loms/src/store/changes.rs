@@ -1,9 +1,12 @@
 //! The one way in which an order's status changes.
 
-use platform::{failure::Failure, postgres::Transaction, telemetry::trace};
+use platform::{
+    failure::Failure,
+    postgres::{Transaction, expect_rows},
+    telemetry::trace,
+};
 use tracing::Span;
 
-use super::require_rows;
 use crate::domain::{
     order::State,
     plan::Shortage,
@@ -11,13 +14,26 @@ use crate::domain::{
     transition::{Event, Transition},
 };
 
-/// Changes the status of orders, at most once each, and writes the events of the changes into the outbox, with the
-/// trace context of the span in which the change is made.
+/// A transition, and the span in which it is made, whose trace its events continue.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub transition: Transition,
+    pub span: Span,
+}
+
+impl Change {
+    /// A transition that is made in the current span.
+    pub fn new(transition: Transition) -> Self {
+        Self { transition, span: Span::current() }
+    }
+}
+
+/// Changes the status of orders, at most once each, and writes the events of the changes into the outbox.
 ///
 /// Fails, and with it the transaction, if any of the orders does not have the status that its transition leaves.
-pub async fn apply(transaction: &mut Transaction, changes: &[(Transition, Span)]) -> Result<(), Failure> {
+pub async fn apply(transaction: &mut Transaction, changes: &[Change]) -> Result<(), Failure> {
     let (transitions, traceparents): (Vec<&Transition>, Vec<Option<String>>) =
-        changes.iter().map(|(transition, span)| (transition, trace::traceparent(span))).unzip();
+        changes.iter().map(|change| (&change.transition, trace::traceparent(&change.span))).unzip();
     let orders: Vec<i64> = transitions.iter().map(|change| change.order().get()).collect();
     let from: Vec<String> = transitions.iter().map(|change| text(change.from())).collect();
     let to: Vec<String> = transitions.iter().map(|change| text(change.to().status())).collect();
@@ -70,9 +86,8 @@ pub async fn apply(transaction: &mut Transaction, changes: &[(Transition, Span)]
         &traceparents as &[Option<String>],
     )
     .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    require_rows("apply", events.len(), written)
+    .await?;
+    expect_rows("apply", events.len(), &written)
 }
 
 fn text(status: Status) -> String {

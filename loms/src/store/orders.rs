@@ -5,13 +5,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use platform::{
     failure::Failure,
-    ids::{IdempotencyKey, OrderId, UserId},
-    postgres::{Database, Transaction},
+    postgres::{Transaction, read},
     telemetry::trace,
 };
+use proto::ids::{IdempotencyKey, OrderId, UserId};
+use sqlx::PgExecutor;
 use tracing::Span;
 
-use super::{Backlog, read};
+use super::Backlog;
 use crate::domain::{
     lines::{Line, Lines},
     order::{NewOrder, Order, OrderDetails, State},
@@ -32,15 +33,6 @@ macro_rules! order {
             failed_available: $row.failed_available,
         }
     };
-}
-
-/// Orders read at one moment of the database's clock.
-#[derive(Debug, Clone)]
-pub struct AsOf<T> {
-    /// What was read.
-    pub value: T,
-    /// The moment.
-    pub now: DateTime<Utc>,
 }
 
 /// Writes a new order with its lines; `None` if the user has an order of this key already.
@@ -106,7 +98,7 @@ pub async fn by_key(
 }
 
 /// Locks an order until the end of the transaction, and reads it and the clock once nobody else holds the lock.
-pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Option<AsOf<Order>>, Failure> {
+pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Option<(Order, DateTime<Utc>)>, Failure> {
     let row = sqlx::query!(
         r#"
         /* lock_order */
@@ -124,23 +116,23 @@ pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Optio
     .await?;
     row.map(|row| {
         let now = row.now;
-        Ok(AsOf { value: order!(row).try_into()?, now })
+        Ok((order!(row).try_into()?, now))
     })
     .transpose()
 }
 
 /// An order whose payment deadline has passed.
 #[derive(Debug, Clone)]
-pub struct Due {
-    /// The order.
+pub struct DueOrder {
     pub order: Order,
     /// The trace context of its creation.
     pub traceparent: Option<String>,
+    /// When that was found.
+    pub now: DateTime<Utc>,
 }
 
-/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold; `None`
-/// if there are none.
-pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<Option<AsOf<Vec<Due>>>, Failure> {
+/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold.
+pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<Vec<DueOrder>, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
     let rows = sqlx::query!(
         r#"
@@ -157,42 +149,45 @@ pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<Opt
     )
     .fetch_all(&mut *transaction)
     .await?;
-    let Some(now) = rows.first().map(|row| row.now) else { return Ok(None) };
-    let due = rows.into_iter().map(|row| Ok(Due { order: order!(row).try_into()?, traceparent: row.traceparent }));
-    Ok(Some(AsOf { value: due.collect::<Result<_, Failure>>()?, now }))
+    rows.into_iter()
+        .map(|row| Ok(DueOrder { order: order!(row).try_into()?, traceparent: row.traceparent, now: row.now }))
+        .collect()
 }
 
 /// Measures the orders that should be cancelled already.
-pub async fn overdue(database: &Database) -> Result<Backlog, Failure> {
-    let row = sqlx::query!(
+pub async fn overdue(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
+    let backlog = sqlx::query_as!(
+        Backlog,
         r#"
         /* overdue_orders */
         SELECT count(*) AS "count!",
-               coalesce(extract(epoch FROM clock_timestamp() - min(pay_before)), 0)::float8 AS "oldest_age!"
+               greatest(floor(extract(epoch FROM clock_timestamp() - min(pay_before))), 0)::bigint AS "oldest_seconds!"
         FROM orders
         WHERE status = 'awaiting payment' AND pay_before <= now()
         "#,
     )
-    .fetch_one(&mut database.single("overdue_orders").await?)
+    .fetch_one(on)
     .await?;
-    Ok(Backlog { count: row.count, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
+    Ok(backlog)
 }
 
-/// The earliest payment deadline of all orders that await payment.
-pub async fn next_deadline(database: &Database) -> Result<AsOf<Option<DateTime<Utc>>>, Failure> {
-    let row = sqlx::query!(
+/// How long until the earliest payment deadline of all orders that await payment; `None` if there are none.
+pub async fn next_deadline(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failure> {
+    let seconds = sqlx::query_scalar!(
         r#"
         /* next_deadline */
-        SELECT min(pay_before) AS deadline, clock_timestamp() AS "now!" FROM orders WHERE status = 'awaiting payment'
+        SELECT extract(epoch FROM min(pay_before) - clock_timestamp())::float8
+        FROM orders
+        WHERE status = 'awaiting payment'
         "#,
     )
-    .fetch_one(&mut database.single("next_deadline").await?)
+    .fetch_one(on)
     .await?;
-    Ok(AsOf { value: row.deadline, now: row.now })
+    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
 /// An order with everything that its customer asks about.
-pub async fn details(database: &Database, order: OrderId) -> Result<Option<OrderDetails>, Failure> {
+pub async fn details(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<OrderDetails>, Failure> {
     let row = sqlx::query!(
         r#"
         /* order_details */
@@ -204,7 +199,7 @@ pub async fn details(database: &Database, order: OrderId) -> Result<Option<Order
         "#,
         order.get(),
     )
-    .fetch_optional(&mut database.single("order_details").await?)
+    .fetch_optional(on)
     .await?;
     let Some(row) = row else { return Ok(None) };
     let lines = std::iter::zip(row.skus, row.counts)

@@ -1,17 +1,13 @@
 //! The table `outbox`. [`apply`](super::apply) writes it; here it is read and emptied.
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use platform::{
     failure::Failure,
-    ids::{OrderId, UserId},
-    postgres::{Database, Transaction},
+    postgres::{Transaction, expect_rows, read},
 };
-use uuid::Uuid;
+use proto::event::Event;
+use sqlx::PgExecutor;
 
-use super::{Backlog, read, require_rows};
-use crate::domain::status::Status;
+use super::Backlog;
 
 /// Names the lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
 const RELAY_LOCK: i64 = 1;
@@ -21,20 +17,9 @@ const RELAY_LOCK: i64 = 1;
 pub struct Unsent {
     /// Its place in the outbox.
     pub id: i64,
-    /// Its identity for readers.
-    pub event_id: Uuid,
-    /// The order it is about.
-    pub order: OrderId,
-    /// The order's customer.
-    pub user: UserId,
-    /// The status that the order took.
-    pub status: Status,
-    /// The same in a sentence for the customer.
-    pub message: String,
+    pub event: Event,
     /// The trace context of the change.
     pub traceparent: Option<String>,
-    /// When the order took the status.
-    pub occurred_at: DateTime<Utc>,
 }
 
 /// Becomes the one relay that publishes, until the end of the transaction; false if another one is.
@@ -69,16 +54,15 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
     .await?;
     rows.into_iter()
         .map(|row| {
-            Ok(Unsent {
-                id: row.id,
-                event_id: row.event_id,
+            let event = Event {
+                id: row.event_id.to_string(),
                 order: read(row.order_id)?,
                 user: read(row.user_id)?,
-                status: row.status.parse().map_err(Failure::unforeseen)?,
-                message: row.message,
-                traceparent: row.traceparent,
+                status: row.status,
+                text: row.message,
                 occurred_at: row.occurred_at,
-            })
+            };
+            Ok(Unsent { id: row.id, event, traceparent: row.traceparent })
         })
         .collect()
 }
@@ -87,22 +71,22 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
 pub async fn delete(transaction: &mut Transaction, ids: &[i64]) -> Result<(), Failure> {
     let deleted = sqlx::query!("/* delete_from_outbox */ DELETE FROM outbox WHERE id = ANY ($1)", ids)
         .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-    require_rows("delete_from_outbox", ids.len(), deleted)
+        .await?;
+    expect_rows("delete_from_outbox", ids.len(), &deleted)
 }
 
 /// Measures what waits to be published.
-pub async fn backlog(database: &Database) -> Result<Backlog, Failure> {
-    let row = sqlx::query!(
+pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
+    let backlog = sqlx::query_as!(
+        Backlog,
         r#"
         /* outbox_backlog */
         SELECT count(*) AS "count!",
-               coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS "oldest_age!"
+               greatest(floor(extract(epoch FROM clock_timestamp() - min(occurred_at))), 0)::bigint AS "oldest_seconds!"
         FROM outbox
         "#,
     )
-    .fetch_one(&mut database.single("outbox_backlog").await?)
+    .fetch_one(on)
     .await?;
-    Ok(Backlog { count: row.count, oldest_age: Duration::try_from_secs_f64(row.oldest_age).unwrap_or_default() })
+    Ok(backlog)
 }

@@ -1,9 +1,12 @@
 //! The table `reservation`, and `stock.reserved`, which is its sum: both change in the same statement.
 
-use platform::{failure::Failure, ids::OrderId, postgres::Transaction};
+use platform::{
+    failure::Failure,
+    postgres::{Transaction, expect_rows},
+};
+use proto::ids::OrderId;
 
-use super::require_rows;
-use crate::domain::plan::Reservation;
+use crate::domain::{order::Fate, plan::Reservation};
 
 /// Reserves units for an order. The stock rows must be locked by [`stock::lock_free`](super::stock::lock_free).
 pub async fn insert(
@@ -33,18 +36,8 @@ pub async fn insert(
         &counts,
     )
     .execute(&mut *transaction)
-    .await?
-    .rows_affected();
-    require_rows("insert_reservations", reservations.len(), written)
-}
-
-/// What becomes of reserved units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// They are sold and leave the warehouse.
-    Sold,
-    /// They are free again.
-    Freed,
+    .await?;
+    expect_rows("insert_reservations", reservations.len(), &written)
 }
 
 /// Ends the reservations of orders that await payment, whose rows must be locked. Answers how many units that were.
@@ -52,8 +45,8 @@ pub enum Fate {
 /// Locks the stock rows by SKU and warehouse, as everybody does, so that nobody waits in a circle.
 pub async fn end(transaction: &mut Transaction, orders: &[OrderId], fate: Fate) -> Result<u64, Failure> {
     let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
-    let sold = match fate {
-        Fate::Sold => true,
+    let leaves_stock = match fate {
+        Fate::Paid => true,
         Fate::Freed => false,
     };
     let row = sqlx::query!(
@@ -81,13 +74,15 @@ pub async fn end(transaction: &mut Transaction, orders: &[OrderId], fate: Fate) 
                (SELECT coalesce(sum(count), 0) FROM ended) = (SELECT coalesce(sum(count), 0) FROM lowered) AS "even!"
         "#,
         &orders,
-        sold,
+        leaves_stock,
     )
     .fetch_one(&mut *transaction)
     .await?;
     if !row.even {
         return Err(Failure::unforeseen("end_reservations ended other units than it took off the stock"));
     }
-    require_rows("end_reservations", orders.len(), row.orders.cast_unsigned())?;
+    if usize::try_from(row.orders) != Ok(orders.len()) {
+        return Err(Failure::unforeseen(format!("{} orders have reservations, of {}", row.orders, orders.len())));
+    }
     Ok(row.units.cast_unsigned())
 }

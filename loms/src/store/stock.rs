@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use platform::{
     failure::Failure,
-    ids::{Sku, WarehouseId},
-    postgres::{Database, Transaction},
+    postgres::{Transaction, read},
 };
+use proto::ids::{Sku, WarehouseId};
+use sqlx::PgExecutor;
 
-use super::read;
 use crate::domain::{
     lines::Lines,
-    plan::Free,
+    plan::FreeStock,
     stock::{Counted, Stock, Units},
 };
 
 /// Locks the stock of an order's SKUs in all warehouses, by SKU and warehouse, and reads what is free of it.
-pub async fn lock_free(transaction: &mut Transaction, lines: &Lines) -> Result<Vec<Free>, Failure> {
+pub async fn lock_free(transaction: &mut Transaction, lines: &Lines) -> Result<Vec<FreeStock>, Failure> {
     let skus: Vec<i64> = lines.iter().map(|line| line.sku.into()).collect();
     let rows = sqlx::query!(
         r#"
@@ -32,12 +32,12 @@ pub async fn lock_free(transaction: &mut Transaction, lines: &Lines) -> Result<V
     .fetch_all(&mut *transaction)
     .await?;
     rows.into_iter()
-        .map(|row| Ok(Free { warehouse: read(row.warehouse_id)?, sku: read(row.sku)?, units: read(row.free)? }))
+        .map(|row| Ok(FreeStock { warehouse: read(row.warehouse_id)?, sku: read(row.sku)?, units: read(row.free)? }))
         .collect()
 }
 
 /// The warehouses that have free units of a SKU, by warehouse.
-pub async fn free(database: &Database, sku: Sku) -> Result<Vec<Free>, Failure> {
+pub async fn free(on: impl PgExecutor<'_>, sku: Sku) -> Result<Vec<FreeStock>, Failure> {
     let rows = sqlx::query!(
         r#"
         /* free_stock */
@@ -48,20 +48,22 @@ pub async fn free(database: &Database, sku: Sku) -> Result<Vec<Free>, Failure> {
         "#,
         i64::from(sku),
     )
-    .fetch_all(&mut database.single("free_stock").await?)
+    .fetch_all(on)
     .await?;
-    rows.into_iter().map(|row| Ok(Free { warehouse: read(row.warehouse_id)?, sku, units: read(row.free)? })).collect()
+    rows.into_iter()
+        .map(|row| Ok(FreeStock { warehouse: read(row.warehouse_id)?, sku, units: read(row.free)? }))
+        .collect()
 }
 
 /// All stock, by warehouse and SKU.
-pub async fn all(database: &Database) -> Result<Vec<Stock>, Failure> {
+pub async fn all(on: impl PgExecutor<'_>) -> Result<Vec<Stock>, Failure> {
     let rows = sqlx::query!(
         r#"
         /* all_stock */
         SELECT warehouse_id, sku, on_hand, reserved FROM stock ORDER BY warehouse_id, sku
         "#,
     )
-    .fetch_all(&mut database.single("all_stock").await?)
+    .fetch_all(on)
     .await?;
     rows.into_iter()
         .map(|row| {

@@ -1,21 +1,20 @@
 //! LOMS without its broker: calls are answered, events wait, and nothing is lost.
 
-use loms::kafka::topics;
-use platform::{
-    kafka::{ORDERS, ORDERS_DLQ, Quiet, client},
-    testing::eventually,
-};
+use loms::kafka::Publisher;
+use platform::kafka::{Quiet, client};
+use proto::event::{ORDERS, ORDERS_DLQ};
 use proto::loms::OrderPayedRequest;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier},
     consumer::{BaseConsumer, Consumer as _},
 };
+use stack::testing::eventually;
 use stack::{broker::Broker, ports};
 
 use crate::{
     operations::probe,
     topic::{published, statuses},
-    world::{Running, World, create, order, user},
+    world::{Running, World, create, host_ports, order, user},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +47,7 @@ async fn a_broker_that_is_down_delays_events_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_topics_are_created_at_the_start() {
     let world = World::with_stock(&[]).await;
-    let brokers = platform::testing::brokers();
+    let brokers = stack::testing::brokers();
     let _loms = world.loms().await;
     eventually("both topics exist", async || {
         let consumer: BaseConsumer<Quiet> = client("test", &brokers).create_with_context(Quiet).unwrap();
@@ -60,19 +59,20 @@ async fn both_topics_are_created_at_the_start() {
         let partitions = |name: &str| {
             metadata.topics().iter().find(|topic| topic.name() == name).map(|topic| topic.partitions().len())
         };
-        (partitions(ORDERS) == Some(3) && partitions(ORDERS_DLQ) == Some(1)).then_some(())
+        (partitions(ORDERS.name) == Some(3) && partitions(ORDERS_DLQ.name) == Some(1)).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_fits_into_its_topic_with_its_headers() {
-    let brokers = platform::testing::brokers();
+    let brokers = stack::testing::brokers();
     let settings = client("test", &brokers);
-    topics::create_missing(&settings).await.unwrap();
-    topics::create_missing(&settings).await.expect("topics that exist are no fault");
+    for again in ["topics are created", "topics that exist are no fault"] {
+        Publisher::new(&host_ports(&brokers)).prepare().await.expect(again);
+    }
     let admin: AdminClient<Quiet> = settings.create_with_context(Quiet).unwrap();
-    let topics = [ResourceSpecifier::Topic(ORDERS), ResourceSpecifier::Topic(ORDERS_DLQ)];
+    let topics = [ResourceSpecifier::Topic(ORDERS.name), ResourceSpecifier::Topic(ORDERS_DLQ.name)];
     let answer = admin.describe_configs(&topics, &AdminOptions::new()).await.unwrap();
     let limit = |resource: &ConfigResource| {
         resource

@@ -28,13 +28,13 @@ fn the_example_is_whole() {
     let tls = config.service.grpc.tls.unwrap();
     assert_eq!(tls.certificate, Path::new("certs/loms.pem"));
     assert_eq!(tls.client_ca.unwrap(), Path::new("certs/ca.pem"));
-    assert_eq!(config.brokers, ["localhost:9092"]);
+    assert_eq!(config.brokers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["localhost:9092"]);
     assert_eq!(config.orders.payment_timeout, Duration::from_secs(600));
     assert!(config.service.jaeger.is_none());
 
     let with_jaeger = example.replace("# jaeger:\n#   endpoint", "jaeger:\n  endpoint");
     let config: Config = platform::config::parse("config.example.yaml", &with_jaeger, &variables).unwrap();
-    assert_eq!(config.service.jaeger.unwrap().endpoint, "http://localhost:4317");
+    assert_eq!(config.service.jaeger.unwrap().endpoint.uri(), "http://localhost:4317/");
 }
 
 #[test]

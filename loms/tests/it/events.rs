@@ -7,28 +7,27 @@ use loms::{
         lines::{Line, Tally},
         order::{NewOrder, Order, State},
     },
-    kafka::publisher::Publisher,
+    kafka::Publisher,
     relay::Relay,
-    store,
+    store::{self, Change},
     usecase::create::CreateOrder,
 };
 use platform::{
     grpc::server::TRACE_ID_HEADER,
-    ids::UserId,
     postgres::Transaction,
-    testing::brokers,
     worker::{Next, Step as _},
 };
+use proto::ids::UserId;
 use proto::loms::{CancelOrderRequest, OrderPayedRequest};
-use tracing::Span;
+use stack::testing::brokers;
 
 use crate::{
     topic::{Record, published, records_of, statuses},
-    world::{World, create, lock, order, user},
+    world::{World, create, host_ports, lock, order, user},
 };
 
 fn relay(world: &World) -> Relay {
-    Relay::new(world.database.database(), Publisher::new(&brokers()))
+    Relay::new(world.database(), Publisher::new(&host_ports(&brokers())))
 }
 
 /// Drives a relay until a condition holds.
@@ -127,13 +126,13 @@ async fn a_change_that_is_rolled_back_leaves_no_event() {
     let (seen, unseen) = (user(), user());
     let id = orders.create(&command(seen)).await.unwrap();
 
-    let mut transaction = world.database.database().begin("test").await.unwrap();
+    let mut transaction = world.database().begin("pay_order").await.unwrap();
     let paid = awaiting(&mut transaction, id).await.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
-    store::apply(&mut transaction, &[(paid, Span::none())]).await.unwrap();
+    store::apply(&mut transaction, &[Change::new(paid)]).await.unwrap();
     drop(transaction);
-    let mut transaction = world.database.database().begin("test").await.unwrap();
+    let mut transaction = world.database().begin("pay_order").await.unwrap();
     let new = insert(&mut transaction, unseen).await;
-    store::apply(&mut transaction, &[(new.settle(&Ok(Vec::new())), Span::none())]).await.unwrap();
+    store::apply(&mut transaction, &[Change::new(new.decide(&Ok(Vec::new())))]).await.unwrap();
     drop(transaction);
 
     let mut relay = relay(&world);
@@ -148,8 +147,8 @@ async fn insert(transaction: &mut Transaction, user: i64) -> NewOrder {
     store::orders::insert(transaction, command.user, None, &command.lines, timeout).await.unwrap().unwrap()
 }
 
-async fn awaiting(transaction: &mut Transaction, id: platform::ids::OrderId) -> Order {
-    store::orders::lock(transaction, id).await.unwrap().unwrap().value
+async fn awaiting(transaction: &mut Transaction, id: proto::ids::OrderId) -> Order {
+    store::orders::lock(transaction, id).await.unwrap().unwrap().0
 }
 
 #[tokio::test]
@@ -161,8 +160,8 @@ async fn a_change_of_an_order_that_has_another_status_by_now_is_refused_whole() 
 
     let past = chrono::DateTime::UNIX_EPOCH;
     let waits = |id| Order { id, created_at: past, pay_before: past, state: State::AwaitingPayment };
-    let stale = [one, other].map(|id| (waits(id).expire(past).unwrap(), Span::none()));
-    let mut transaction = world.database.database().begin("test").await.unwrap();
+    let stale = [one, other].map(|id| Change::new(waits(id).expire(past).unwrap()));
+    let mut transaction = world.database().begin("pay_order").await.unwrap();
     store::apply(&mut transaction, &stale).await.unwrap_err();
     drop(transaction);
     assert_eq!(world.number("SELECT count(*) FROM orders WHERE status = 'awaiting payment'").await, 1);

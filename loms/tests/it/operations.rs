@@ -94,7 +94,7 @@ async fn a_call_that_runs_when_loms_is_told_to_stop_is_answered() {
     let call = tokio::spawn(async move { create(&client, order(user(), &[(7, 1)])).await });
     world.until_blocked(1).await;
     loms.tell_to_stop();
-    platform::testing::eventually("it is not ready any more", async || {
+    stack::testing::eventually("it is not ready any more", async || {
         (probe(&loms, "readyz").await == (503, "draining\n".to_owned())).then_some(())
     })
     .await;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use loms::domain::{
     lines::{Line, Lines, Tally},
-    plan::{Free, Reservation, Shortage, plan},
+    plan::{FreeStock, Reservation, Shortage, plan},
 };
-use platform::ids::{Count, Sku, WarehouseId};
 use proptest::{collection::vec, prelude::*};
+use proto::ids::{Count, Sku, WarehouseId};
 
 fn lines(wanted: &[(u32, u32)]) -> Lines {
     let mut tally = Tally::default();
@@ -17,10 +17,10 @@ fn lines(wanted: &[(u32, u32)]) -> Lines {
     tally.lines().unwrap()
 }
 
-fn free(stock: &[(i64, u32, u32)]) -> Vec<Free> {
+fn free(stock: &[(i64, u32, u32)]) -> Vec<FreeStock> {
     stock
         .iter()
-        .map(|&(warehouse, sku, units)| Free {
+        .map(|&(warehouse, sku, units)| FreeStock {
             warehouse: warehouse.try_into().unwrap(),
             sku: sku.try_into().unwrap(),
             units,
@@ -47,7 +47,7 @@ fn stock() -> impl Strategy<Value = Vec<(i64, u32, u32)>> {
         .prop_map(|stock| stock.into_iter().map(|((warehouse, sku), units)| (warehouse, sku, units)).collect())
 }
 
-fn total(stock: &[Free], sku: Sku) -> u64 {
+fn total(stock: &[FreeStock], sku: Sku) -> u64 {
     stock.iter().filter(|free| free.sku == sku).map(|free| u64::from(free.units)).sum()
 }
 

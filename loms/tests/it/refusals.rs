@@ -133,7 +133,7 @@ async fn a_payment_that_waited_beyond_the_deadline_comes_too_late() {
         async move { pay(&client, id).await }
     });
     world.until_blocked(1).await;
-    platform::testing::eventually("the deadline has passed", async || {
+    stack::testing::eventually("the deadline has passed", async || {
         (world.number("SELECT count(*) FROM orders WHERE pay_before < clock_timestamp()").await == 1).then_some(())
     })
     .await;

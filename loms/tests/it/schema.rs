@@ -1,7 +1,8 @@
 //! What the database itself forbids, and its migrations.
 
 use loms::app::Loms;
-use platform::{cli::Service as _, testing::TestDatabase};
+use platform::service::Service as _;
+use stack::testing::TestDatabase;
 
 use crate::world::{World, create, order, user};
 

@@ -2,13 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use loms::domain::{
-    order::{NewOrder, NotPayable, Order, State},
+    order::{NewOrder, Order, OrderRefusal, State},
     plan::Shortage,
     status::Status,
     transition::Transition,
 };
-use platform::ids::OrderId;
 use proptest::{collection::vec, prelude::*};
+use proto::ids::OrderId;
 
 const FINAL: [Status; 3] = [Status::Failed, Status::Paid, Status::Cancelled];
 
@@ -37,7 +37,7 @@ fn shortage() -> Shortage {
 
 fn settled(reserved: bool) -> Transition {
     let plan = if reserved { Ok(Vec::new()) } else { Err(shortage()) };
-    NewOrder { id: id(), pay_before: at(10) }.settle(&plan)
+    NewOrder { id: id(), pay_before: at(10) }.decide(&plan)
 }
 
 fn order(state: State) -> Order {
@@ -82,7 +82,7 @@ proptest! {
         if now >= 10 {
             for state in [State::AwaitingPayment, State::Cancelled] {
                 let (order, status) = (self::order(state.clone()), state.status());
-                prop_assert_eq!(order.pay(at(now)), Err(NotPayable::Expired { pay_before: at(10), status }));
+                prop_assert_eq!(order.pay(at(now)), Err(OrderRefusal::Expired { order: id(), status, pay_before: at(10) }));
             }
         }
     }

@@ -2,16 +2,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use platform::{
-    kafka::{ORDERS, Quiet, client},
-    testing::eventually,
-};
+use platform::kafka::{Quiet, client};
+use proto::event::ORDERS;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::{Headers as _, Message as _},
 };
 use serde_json::Value;
+use stack::testing::eventually;
 
 use crate::world::World;
 
@@ -82,14 +81,14 @@ fn read_all(brokers: &[String]) -> Vec<Record> {
         .set("fetch.wait.max.ms", "50")
         .create_with_context(Quiet)
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(ORDERS), PATIENCE).unwrap();
+    let metadata = consumer.fetch_metadata(Some(ORDERS.name), PATIENCE).unwrap();
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut assignment = TopicPartitionList::new();
     let mut ends = BTreeMap::new();
     for &partition in &partitions {
-        let (low, high) = consumer.fetch_watermarks(ORDERS, partition, PATIENCE).unwrap();
+        let (low, high) = consumer.fetch_watermarks(ORDERS.name, partition, PATIENCE).unwrap();
         if high > low {
-            assignment.add_partition_offset(ORDERS, partition, Offset::Beginning).unwrap();
+            assignment.add_partition_offset(ORDERS.name, partition, Offset::Beginning).unwrap();
             ends.insert(partition, high);
         }
     }

@@ -10,26 +10,23 @@ use std::{
     time::Duration,
 };
 
-use loms::{
-    app::{App, Loms},
-    config::Config,
-    usecase::Orders,
-};
+use loms::{app::Loms, config::Config, usecase::Orders};
 use platform::{
-    cli::Service as _,
     config::{
-        FromText as _, ServiceUrl,
+        FromText as _, HostPort, LogLevel, ServiceUrl,
         service::{ClientTlsConfig, LogConfig},
     },
     grpc::client::Channel,
+    postgres::Database,
+    service::{App, Service as _},
     telemetry::Telemetry,
-    testing::{TestDatabase, eventually},
     tls::ClientTls,
     worker::Wake,
 };
 use proto::loms::{CreateOrderRequest, ListOrderRequest, OrderItem, loms_client::LomsClient};
 use sqlx::{AssertSqlSafe, PgConnection};
 use stack::certs::{self, Authority};
+use stack::testing::{Check, TestDatabase, eventually};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -58,8 +55,9 @@ pub static CERTS: LazyLock<Certs> = LazyLock::new(|| {
 });
 
 /// Spans get trace ids only when somebody listens; the lines stay away unless `RUST_LOG` asks for them.
-static TELEMETRY: LazyLock<Telemetry> =
-    LazyLock::new(|| Telemetry::install("loms", &LogConfig { level: "off".into() }, None, None).unwrap());
+static TELEMETRY: LazyLock<Telemetry> = LazyLock::new(|| {
+    Telemetry::install("loms", &LogConfig { level: LogLevel::from_text("off").unwrap() }, None, None).unwrap()
+});
 
 /// A user whom no other test knows, so that tests can share a broker.
 pub fn user() -> i64 {
@@ -67,6 +65,24 @@ pub fn user() -> i64 {
         LazyLock::new(|| AtomicI64::new((uuid::Uuid::new_v4().as_u128() >> 66).try_into().unwrap()));
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
+
+/// What must hold whatever happened.
+const CHECKS: &[Check] = &[
+    (
+        "reserved is the sum of reservations",
+        "SELECT count(*) FROM (SELECT warehouse_id, sku, reserved, coalesce(sum(reservation.count), 0) AS held \
+         FROM stock LEFT JOIN reservation USING (warehouse_id, sku) GROUP BY warehouse_id, sku, reserved) AS s \
+         WHERE reserved <> held",
+    ),
+    (
+        "an order holds all of its lines while it awaits payment, and nothing otherwise",
+        "SELECT count(*) FROM order_item JOIN orders ON id = order_id \
+         LEFT JOIN (SELECT order_id, sku, sum(count) AS held FROM reservation GROUP BY order_id, sku) AS r \
+         USING (order_id, sku) \
+         WHERE coalesce(held, 0) <> CASE status WHEN 'awaiting payment' THEN count ELSE 0 END",
+    ),
+    ("no order is left new", "SELECT count(*) FROM orders WHERE status = 'new'"),
+];
 
 pub struct World {
     pub database: TestDatabase,
@@ -76,7 +92,7 @@ impl World {
     /// An up-to-date database with this stock: warehouse, SKU, units on hand.
     pub async fn with_stock(stock: &[(i64, i64, i32)]) -> Self {
         LazyLock::force(&TELEMETRY);
-        let database = TestDatabase::create(Loms::migrations()).await;
+        let database = TestDatabase::create(Loms::migrations()).await.checked(CHECKS);
         for (warehouse, sku, on_hand) in stock {
             sqlx::query("INSERT INTO stock (warehouse_id, sku, on_hand) VALUES ($1, $2, $3)")
                 .bind(warehouse)
@@ -91,7 +107,7 @@ impl World {
 
     /// A configuration with free ports and certificates.
     pub fn config(&self) -> Config {
-        self.config_for(&platform::testing::brokers())
+        self.config_for(&stack::testing::brokers())
     }
 
     pub fn config_for(&self, brokers: &[String]) -> Config {
@@ -123,7 +139,12 @@ impl World {
 
     /// The use cases alone, without a service around them.
     pub fn orders(&self, payment_timeout: Duration) -> Orders {
-        Orders::new(self.database.database(), payment_timeout, Wake::default())
+        Orders::new(self.database(), payment_timeout, Wake::default())
+    }
+
+    /// The database as the services see it.
+    pub fn database(&self) -> Database {
+        Database::from_pool(self.database.pool.clone())
     }
 
     /// The result of a query that answers one number.
@@ -164,27 +185,11 @@ impl World {
         lock(&mut transaction, "SELECT FROM stock FOR UPDATE").await;
         transaction
     }
+}
 
-    /// What must hold whatever happened: reservations and stock agree, and only orders that await payment hold any.
-    pub async fn assert_stock_adds_up(&self) {
-        let uneven = self
-            .number(
-                "SELECT count(*) FROM (SELECT warehouse_id, sku, reserved, coalesce(sum(reservation.count), 0) AS held \
-                 FROM stock LEFT JOIN reservation USING (warehouse_id, sku) GROUP BY warehouse_id, sku, reserved) AS s \
-                 WHERE reserved <> held",
-            )
-            .await;
-        assert_eq!(uneven, 0, "reserved is the sum of reservations");
-        let partial = self
-            .number(
-                "SELECT count(*) FROM order_item JOIN orders ON id = order_id \
-                 LEFT JOIN (SELECT order_id, sku, sum(count) AS held FROM reservation GROUP BY order_id, sku) AS r \
-                 USING (order_id, sku) \
-                 WHERE coalesce(held, 0) <> CASE status WHEN 'awaiting payment' THEN count ELSE 0 END",
-            )
-            .await;
-        assert_eq!(partial, 0, "an order holds all of its lines while it awaits payment, and nothing otherwise");
-    }
+/// The addresses of brokers as a configuration has them.
+pub fn host_ports(brokers: &[String]) -> Vec<HostPort> {
+    brokers.iter().map(|broker| HostPort::from_text(broker).unwrap()).collect()
 }
 
 pub async fn lock(connection: &mut PgConnection, statement: &str) {
@@ -202,7 +207,7 @@ pub struct Running {
 impl Running {
     pub async fn start(config: Config) -> Self {
         LazyLock::force(&TELEMETRY);
-        let app = App::open(config).await.unwrap();
+        let app = App::<Loms>::open(config).await.unwrap();
         let (address, admin, stop) = (app.address(), app.admin_address(), app.stop());
         Self { address, admin, stop, task: tokio::spawn(app.serve()) }
     }
@@ -241,7 +246,8 @@ pub fn channel(url: &str, dir: &Path, name: &str) -> Channel {
 }
 
 pub fn channel_with(url: &str, tls: &ClientTls) -> Channel {
-    Channel::new(&ServiceUrl::from_text(url).unwrap(), tls, "loms.Loms", proto::DESCRIPTORS).unwrap()
+    Channel::new(&ServiceUrl::from_text(url).unwrap(), tls, proto::loms::loms_server::SERVICE_NAME, proto::DESCRIPTORS)
+        .unwrap()
 }
 
 /// A request for these SKUs and counts.

@@ -44,7 +44,7 @@ struct SendMessage<'a> {
 /// What the API says when it refuses; anything but that is read as nothing said.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Refusal {
+struct BotError {
     description: Option<String>,
     parameters: Option<Parameters>,
 }
@@ -112,7 +112,7 @@ impl Telegram {
             return Answer::Taken;
         }
         trace::fail(&span, status.as_str());
-        let Refusal { description, parameters } = read(response).await;
+        let BotError { description, parameters } = read(response).await;
         let reason = self.reason(match description {
             Some(description) => format!("{status}: {description}"),
             None => status.to_string(),
@@ -147,7 +147,7 @@ fn kind(error: &reqwest::Error) -> &'static str {
     }
 }
 
-async fn read(mut response: Response) -> Refusal {
+async fn read(mut response: Response) -> BotError {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);

@@ -1,17 +1,18 @@
-//! Turns requests into commands, with every violation at once, and results into responses.
+//! Turns messages into commands, with every violation at once, and results into messages.
 
-use chrono::{DateTime, NaiveDate, Utc};
-use platform::{ids::UserId, refusal::Violations};
-use prost_types::Timestamp;
-use proto::notifications::{Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, Message};
-
-use crate::{
-    domain::period::{Period, Position},
-    store::history,
-    usecase::list_history::{ListHistory, MAX_PAGE, Page},
+use chrono::NaiveDate;
+use platform::grpc::status::Violations;
+use proto::{
+    ids::UserId,
+    notifications::{self as wire, Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse},
+    timestamp,
 };
 
-/// Reads a request for a page of history.
+use crate::{
+    domain::history::{Message, Period, Position},
+    usecase::list::{ListHistory, MAX_PAGE, Page},
+};
+
 pub fn list_history(request: GetHistoryWithPeriodRequest) -> Result<ListHistory, Violations> {
     let mut violations = Violations::default();
     let user = violations.check("user", UserId::try_from(request.user));
@@ -28,7 +29,6 @@ pub fn list_history(request: GetHistoryWithPeriodRequest) -> Result<ListHistory,
     }
 }
 
-/// A page as a response.
 pub fn history(page: Page) -> GetHistoryWithPeriodResponse {
     GetHistoryWithPeriodResponse {
         messages: page.messages.into_iter().map(message).collect(),
@@ -36,13 +36,13 @@ pub fn history(page: Page) -> GetHistoryWithPeriodResponse {
     }
 }
 
-fn message(message: history::Message) -> Message {
-    Message {
-        order_id: message.order_id,
-        user_id: message.user_id,
-        status: message.status,
-        message: message.text,
-        created_at: Some(timestamp(message.occurred_at)),
+fn message(Message { position, order, user, status, text }: Message) -> wire::Message {
+    wire::Message {
+        order_id: order.get(),
+        user_id: user.get(),
+        status,
+        message: text,
+        created_at: Some(timestamp(position.occurred_at)),
     }
 }
 
@@ -67,9 +67,4 @@ fn position(token: &str, period: Option<Period>) -> Result<Option<Position>, &'s
         .filter(|position| period.is_none_or(|period| period.holds(*position)))
         .map(Some)
         .ok_or("must be the next_page_token of a page of this period")
-}
-
-fn timestamp(time: DateTime<Utc>) -> Timestamp {
-    // Below a second, so it fits.
-    Timestamp { seconds: time.timestamp(), nanos: time.timestamp_subsec_nanos().cast_signed() }
 }

@@ -4,11 +4,9 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use notifications::app::Notifications;
-use platform::{
-    cli::Service as _,
-    testing::{TestDatabase, eventually},
-};
+use platform::service::Service as _;
 use rustix::process::Signal;
+use stack::testing::{TestDatabase, eventually};
 use stack::{broker::Broker, ports, process::Process, telegram::Telegram};
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! The broker comes and goes, and may have forgotten everything.
 
-use platform::testing::eventually;
 use stack::broker::Broker;
+use stack::testing::eventually;
 
 use crate::{binary::Fleet, topics::Topics, world::event};
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use platform::testing::eventually;
 use serde_json::json;
+use stack::testing::eventually;
 use stack::{
     ports,
     telegram::{Fault, Telegram},

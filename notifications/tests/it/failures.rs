@@ -1,8 +1,8 @@
 //! The database comes and goes.
 
-use platform::testing::{POSTGRES_VARIABLE, eventually};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use stack::telegram::Fault;
+use stack::testing::{POSTGRES_VARIABLE, eventually};
 
 use crate::world::{World, event};
 

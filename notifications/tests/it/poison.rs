@@ -1,8 +1,8 @@
 //! What cannot be read goes to the topic of dead letters, is never lost, and never in the way.
 
-use platform::testing::eventually;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::json;
+use stack::testing::eventually;
 
 use crate::{
     topics::PARTITIONS,

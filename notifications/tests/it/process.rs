@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use platform::testing::eventually;
 use rdkafka::message::{Header, OwnedHeaders};
 use rustix::process::Signal;
 use serde_json::json;
 use stack::telegram::Fault;
+use stack::testing::eventually;
 
 use crate::{
     binary::Fleet,

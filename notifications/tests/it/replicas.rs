@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use platform::testing::eventually;
 use stack::telegram::Fault;
+use stack::testing::eventually;
 
 use crate::world::{World, event};
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use notifications::app::Notifications;
-use platform::{cli::Service as _, testing::TestDatabase};
+use platform::service::Service as _;
+use stack::testing::TestDatabase;
 
 use crate::binary::program;
 

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-use platform::testing::eventually;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -12,6 +11,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 use serde_json::Value;
+use stack::testing::eventually;
 use uuid::Uuid;
 
 /// How many partitions each topic has.

@@ -1,8 +1,8 @@
 //! The traces of what becomes of an event: it is read, or buried, and told, at the first attempt or a later one.
 
-use platform::testing::eventually;
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
+use stack::testing::eventually;
 use stack::{
     collector::{Collector, Span, SpanKind, StatusCode},
     ports,
@@ -163,7 +163,7 @@ async fn every_attempt_to_deliver_is_in_the_trace_of_its_event_and_no_span_shows
         }
         assert_attributes(request, expected);
     }
-    let settled = spans(&collector, "transaction mark_sent", 1).await.remove(0);
+    let settled = spans(&collector, "mark_sent", 1).await.remove(0);
     assert!(is_child(&settled, &attempts[2]), "{settled:?}");
     assert_eq!(program.stop().await, Some(0));
     let everything = format!("{:?}", collector.spans());

@@ -3,28 +3,23 @@
 use std::{path::Path, sync::OnceLock, time::Duration};
 
 use notifications::{
-    app::{self, Notifications, Settings, Started},
-    config::{ApiUrl, ChatId, Config, TelegramConfig},
-    pause::Pause,
+    app::Notifications,
+    config::{Config, Settings},
 };
 use platform::{
-    cli::Service as _,
-    config::{
-        FromText as _, ServiceUrl,
-        service::{
-            AdminConfig, ClientTlsConfig, GrpcConfig, LogConfig, PostgresConfig, ServerTlsConfig, ServiceConfig,
-            ShutdownConfig,
-        },
-    },
+    config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
     grpc::client::Channel,
-    testing::{TestDatabase, eventually},
+    kafka::Pause,
+    service::{App, Service as _},
     tls::ClientTls,
 };
 use proto::notifications::{
-    Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, Message, notifications_client::NotificationsClient,
+    Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, Message,
+    notifications_client::NotificationsClient, notifications_server::SERVICE_NAME,
 };
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use stack::testing::{Check, TestDatabase, eventually};
 use stack::{ports, telegram::Telegram};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -37,6 +32,20 @@ use crate::topics::Topics;
 pub const API_KEY: &str = "123456:a-token-that-nobody-may-see";
 /// The chat that messages go to.
 pub const CHAT: i64 = -100_500;
+
+/// What must hold whatever happened.
+const CHECKS: &[Check] = &[
+    (
+        "a delivery is of its message's order",
+        "SELECT count(*) FROM delivery JOIN message ON id = message_id WHERE delivery.order_id <> message.order_id",
+    ),
+    (
+        "no message is delivered before an earlier one of its order is",
+        "SELECT count(*) FROM delivery JOIN delivery AS earlier USING (order_id) \
+         WHERE earlier.message_id < delivery.message_id AND earlier.state = 'due' AND delivery.state <> 'due'",
+    ),
+    ("what is settled has been attempted", "SELECT count(*) FROM delivery WHERE state <> 'due' AND attempts = 0"),
+];
 
 /// Everything around the service.
 pub struct World {
@@ -57,8 +66,8 @@ impl World {
     /// A world in which nobody has created the topics.
     pub async fn without_topics() -> Self {
         platform::tls::install_crypto_provider();
-        let database = TestDatabase::create(Notifications::migrations()).await;
-        let topics = Topics::new(&platform::testing::brokers());
+        let database = TestDatabase::create(Notifications::migrations()).await.checked(CHECKS);
+        let topics = Topics::new(&stack::testing::brokers());
         let telegram = Telegram::start(ports::loopback(0), Some(API_KEY.into())).unwrap();
         let mut settings = Settings {
             topic: topics.orders.clone(),
@@ -79,37 +88,20 @@ impl World {
     }
 
     pub fn config(&self) -> Config {
-        let certs = certificates();
-        Config {
-            service: ServiceConfig {
-                grpc: GrpcConfig {
-                    listen: ports::loopback(0),
-                    tls: Some(ServerTlsConfig {
-                        certificate: certs.join("notifications.pem"),
-                        key: certs.join("notifications.key"),
-                        client_ca: Some(certs.join("ca.pem")),
-                    }),
-                    max_concurrent_requests: 64,
-                    default_deadline: Duration::from_secs(10),
-                },
-                admin: AdminConfig { listen: ports::loopback(0) },
-                postgres: PostgresConfig {
-                    max_connections: 4,
-                    acquire_timeout: Duration::from_millis(500),
-                    ..PostgresConfig::of_url(self.database.url.clone().into())
-                },
-                log: LogConfig { level: "info".into() },
-                jaeger: None,
-                graylog: None,
-                shutdown: ShutdownConfig { grace_period: Duration::from_secs(7) },
-            },
-            brokers: self.topics.brokers.clone(),
-            telegram: Some(TelegramConfig {
-                api_url: ApiUrl::from_text(&self.telegram.url()).unwrap(),
-                api_key: API_KEY.into(),
-                chat_id: ChatId::Number(CHAT),
-            }),
-        }
+        let certs = certificates().display();
+        let file = format!(
+            "grpc:\n  listen: 127.0.0.1:0\n  tls: {{certificate: {certs}/notifications.pem, key: {certs}/notifications.key, \
+             client_ca: {certs}/ca.pem}}\n  max_concurrent_requests: 64\n  default_deadline: 10s\n\
+             admin: {{listen: 127.0.0.1:0}}\n\
+             postgres: {{connection_string: '{}', max_connections: 4, acquire_timeout: 500ms}}\nbrokers: [{}]\n\
+             telegram: {{api_url: '{}', api_key: '{API_KEY}', chat_id: {CHAT}}}\n",
+            self.database.url,
+            self.topics.brokers.join(", "),
+            self.telegram.url(),
+        );
+        let mut config: Config = platform::config::parse("config.yaml", &file, &|_| None).unwrap();
+        config.settings = self.settings.clone();
+        config
     }
 
     /// Starts a replica.
@@ -123,9 +115,7 @@ impl World {
     }
 
     pub async fn start_with(&self, config: Config) -> Replica {
-        let pause = Pause::default();
-        let started = app::start(&config, self.settings.clone(), &pause).await.unwrap().unwrap();
-        Replica::serve(started, pause)
+        Replica::serve(App::open(config).await.unwrap())
     }
 
     /// The texts of all messages kept, in the order in which they were.
@@ -187,10 +177,9 @@ pub struct Replica {
 }
 
 impl Replica {
-    fn serve(started: Started, pause: Pause) -> Self {
-        let address = started.address();
-        let stop = started.stop();
-        Self { client: Client::new(address.port()), address, pause, stop, task: tokio::spawn(started.serve()) }
+    fn serve(app: App<Notifications>) -> Self {
+        let (address, stop, pause) = (app.address(), app.stop(), app.service().pause());
+        Self { client: Client::new(address.port()), address, pause, stop, task: tokio::spawn(app.serve()) }
     }
 
     /// Stops it as SIGTERM does.
@@ -215,7 +204,7 @@ impl Client {
     pub fn with(url: &str, ca: &Path, identity: Option<(std::path::PathBuf, std::path::PathBuf)>) -> Self {
         let tls = ClientTls::load(&ClientTlsConfig { ca: ca.to_owned(), identity }).unwrap();
         let url = ServiceUrl::from_text(url).unwrap();
-        let channel = Channel::new(&url, &tls, "notifications.Notifications", proto::DESCRIPTORS).unwrap();
+        let channel = Channel::new(&url, &tls, SERVICE_NAME, proto::DESCRIPTORS).unwrap();
         Self(NotificationsClient::new(channel))
     }
 

@@ -4,32 +4,18 @@ use std::time::Duration;
 
 use super::*;
 
-#[derive(Debug)]
-struct Shop {
-    name: String,
-    timeout: Duration,
-    ports: Vec<u16>,
-    stock: Option<Stock>,
-}
-
-#[derive(Debug)]
-struct Stock {
-    size: u32,
-}
-
-impl FromSection for Shop {
-    fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        let name = section.required("name");
-        let timeout = section.with_default("timeout", Duration::from_secs(1));
-        let ports = section.required_list("ports");
-        let stock = section.optional_section("stock");
-        Some(Self { name: name?, timeout: timeout?, ports: ports?, stock: stock? })
+section! {
+    struct Shop {
+        name: String = required(),
+        timeout: Duration = default(Duration::from_secs(1)),
+        ports: Vec<u16> = list(),
+        stock: Option<Stock> = optional_section(),
     }
 }
 
-impl FromSection for Stock {
-    fn from_section(section: &mut Section<'_>) -> Option<Self> {
-        section.required("size").map(|size| Self { size })
+section! {
+    struct Stock {
+        size: u32 = required(),
     }
 }
 

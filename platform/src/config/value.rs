@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
 use http::{Uri, uri::Authority};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -131,9 +131,9 @@ impl FromText for HostPort {
     }
 }
 
-impl From<HostPort> for String {
-    fn from(address: HostPort) -> Self {
-        address.0
+impl AsRef<str> for HostPort {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -152,9 +152,9 @@ impl FromText for PostgresUrl {
     }
 }
 
-impl From<PostgresUrl> for SecretString {
-    fn from(url: PostgresUrl) -> Self {
-        url.0
+impl ExposeSecret<str> for PostgresUrl {
+    fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
     }
 }
 
@@ -178,8 +178,14 @@ impl FromText for LogLevel {
     }
 }
 
-impl From<LogLevel> for String {
-    fn from(level: LogLevel) -> Self {
-        level.0
+impl Default for LogLevel {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl AsRef<str> for LogLevel {
+    fn as_ref(&self) -> &str {
+        &self.0
     }
 }

@@ -56,7 +56,7 @@ impl Channel {
     /// not used where the address begins with `http://`.
     pub fn new(url: &ServiceUrl, tls: &ClientTls, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
         for method in methods(descriptors, service)? {
-            rpc::CLIENT.declare(&method);
+            rpc::client().declare(&method);
         }
         let tls = url.is_tls().then(|| tls.clone());
         // The connector below does the TLS, with certificates that may change; to the endpoint the stream is plain.
@@ -117,7 +117,7 @@ impl Service<Request<Body>> for Channel {
         let fresh = self.transport.clone();
         let mut transport = std::mem::replace(&mut self.transport, fresh);
         if let Some(method) = &method {
-            rpc::client_started(method);
+            rpc::client().started(method);
         }
         let running = Running::begin(timeout, {
             let span = span.clone();
@@ -127,7 +127,7 @@ impl Service<Request<Body>> for Channel {
                     trace::fail(&span, code_text(code));
                 }
                 if let Some(method) = &method {
-                    rpc::client_handled(method, code, took);
+                    rpc::client().handled(method, code, took);
                 }
             }
         });

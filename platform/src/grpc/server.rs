@@ -22,6 +22,7 @@ use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
 use super::{Method, code_text, methods, running::Running};
@@ -29,7 +30,7 @@ use crate::{
     config::service::GrpcConfig,
     deadline,
     failure::{Failure, chain, panic_text},
-    metrics::rpc,
+    metrics::{REFUSALS, rpc},
     net::Peer,
     telemetry::trace,
 };
@@ -91,7 +92,7 @@ impl Around {
     fn new(config: &GrpcConfig, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
-            rpc::SERVER.declare(method);
+            rpc::server().declare(method);
         }
         let slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
         Ok(Self { methods, slots, default_deadline: config.default_deadline })
@@ -118,7 +119,7 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     let trace_id = trace::trace_id(&span);
 
     if let Some(method) = &method {
-        rpc::server_started(method);
+        rpc::server().started(method);
     }
     let timeout = around.timeout(&request);
     let running = Running::begin(timeout, {
@@ -130,13 +131,16 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
             }
             // A tool's call is traced and no more.
             if let Some(method) = &method {
-                rpc::server_handled(method, code, took);
+                rpc::server().handled(method, code, took);
                 span.in_scope(|| log(status, code, took, peer));
             }
         }
     });
     let mut response = next.run(request).instrument(span).await;
     let status = response.extensions().get::<Status>();
+    if let Some(refusal) = status.and_then(|status| status.get_details_error_info()) {
+        REFUSALS.with([&refusal.reason]).inc();
+    }
     running.end(status.map_or(Code::Ok, Status::code), status);
     if let Some(value) = trace_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(TRACE_ID_HEADER, value);

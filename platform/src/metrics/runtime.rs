@@ -1,34 +1,30 @@
 //! The build, and the Tokio runtime as it stands when it is asked.
 
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use prometheus::{Counter, IntGauge, IntGaugeVec};
 use tokio::runtime::Handle;
 
-use super::{gauge, gauges, registered};
+use crate::metrics;
 
-static BUILD: LazyLock<IntGaugeVec> =
-    LazyLock::new(|| gauges("build_info", "1, labelled with what was built.", &["service", "version", "revision"]));
-static WORKERS: LazyLock<IntGauge> = LazyLock::new(|| gauge("tokio_workers", "Worker threads of the Tokio runtime."));
-static TASKS: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("tokio_alive_tasks", "Tasks of the Tokio runtime that have not ended."));
-static QUEUE: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("tokio_global_queue_depth", "Tasks that wait in the global queue of the Tokio runtime."));
-static BUSY: LazyLock<Counter> = LazyLock::new(|| {
-    registered(Counter::new(
-        "tokio_worker_busy_seconds_total",
-        "Time that all worker threads of the Tokio runtime together were busy, in seconds.",
-    ))
-});
-static PARKS: LazyLock<Counter> = LazyLock::new(|| {
-    registered(Counter::new(
-        "tokio_worker_parks_total",
-        "How often a worker thread of the Tokio runtime went to sleep for lack of work.",
-    ))
-});
+metrics! {
+    /// 1, labelled with what was built.
+    BUILD: IntGaugeVec = gauges("build_info", &["service", "version", "revision"]);
+    /// Worker threads of the Tokio runtime.
+    WORKERS: IntGauge = gauge("tokio_workers");
+    /// Tasks of the Tokio runtime that have not ended.
+    TASKS: IntGauge = gauge("tokio_alive_tasks");
+    /// Tasks that wait in the global queue of the Tokio runtime.
+    QUEUE: IntGauge = gauge("tokio_global_queue_depth");
+    /// Time that all worker threads of the Tokio runtime together were busy, in seconds.
+    BUSY: Counter = float_counter("tokio_worker_busy_seconds_total");
+    /// How often a worker thread of the Tokio runtime went to sleep for lack of work.
+    PARKS: Counter = float_counter("tokio_worker_parks_total");
+}
 
 /// Shows which build this is.
-pub(super) fn declare(service: &str) {
+pub(super) fn declare_for(service: &str) {
+    declare();
     // A build from an archive of the source, or for development, knows no revision.
     let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
     BUILD.with_label_values(&[service, env!("CARGO_PKG_VERSION"), revision]).set(1);

@@ -1,35 +1,13 @@
 //! What becomes of spans and log messages on their way out of the process.
 
-use std::sync::LazyLock;
+use super::Counters;
+use crate::metrics;
 
-use prometheus::IntCounterVec;
-
-use super::counters;
-
-/// Spans, by what became of them.
-pub(crate) static SPANS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "otlp_spans_total",
-        "Spans for the OTLP collector, by result: exported, failed (the collector did not take them) or dropped (too \
-         many waited for it).",
-        &["result"],
-    )
-});
-
-/// Log messages for Graylog, by what became of them.
-pub(crate) static GELF_MESSAGES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counters(
-        "gelf_messages_total",
-        "Log messages for Graylog, by result: sent, or dropped (it was away, or too many waited for it).",
-        &["result"],
-    )
-});
-
-pub(super) fn declare() {
-    for result in ["exported", "failed", "dropped"] {
-        SPANS.with_label_values(&[result]);
-    }
-    for result in ["sent", "dropped"] {
-        GELF_MESSAGES.with_label_values(&[result]);
-    }
+metrics! {
+    /// Spans for the OTLP collector, by result: exported, failed (the collector did not take them) or dropped (too many
+    /// waited for it).
+    pub(crate) SPANS: Counters<1> =
+        counters("otlp_spans_total", ["result"], [["exported"], ["failed"], ["dropped"]]);
+    /// Log messages for Graylog, by result: sent, or dropped (it was away, or too many waited for it).
+    pub(crate) GELF_MESSAGES: Counters<1> = counters("gelf_messages_total", ["result"], [["sent"], ["dropped"]]);
 }

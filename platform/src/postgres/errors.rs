@@ -19,14 +19,14 @@ impl From<sqlx::Error> for Failure {
                 Some(_) | None => Self::unforeseen(error),
             };
         }
+        // Only where others have all connections: see `Database::waiting`.
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::Overloaded;
+        }
         // Protocol: how sqlx reads a connection that is accepted and closed at once, as a proxy does whose Postgres is down.
         if matches!(
             error,
-            sqlx::Error::Io(_)
-                | sqlx::Error::Tls(_)
-                | sqlx::Error::Protocol(_)
-                | sqlx::Error::PoolTimedOut
-                | sqlx::Error::PoolClosed
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed
         ) {
             return Self::unavailable(POSTGRES, error);
         }

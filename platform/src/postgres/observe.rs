@@ -1,6 +1,7 @@
 //! How transactions, their statements and the pool show in traces and metrics.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -84,9 +85,9 @@ impl Place {
 /// A transaction from its begin to its end, which is its drop.
 #[derive(Debug)]
 pub(super) struct Observed {
-    name: &'static str,
+    name: Cow<'static, str>,
     started: Instant,
-    /// Of the transaction; a single statement has none beside its own.
+    /// `None` for a statement that stands alone: it has no span beside its own.
     span: Option<Span>,
     place: Place,
     committed: bool,
@@ -95,15 +96,15 @@ pub(super) struct Observed {
 impl Observed {
     /// A transaction that began, in its span.
     pub(super) fn transaction(name: &'static str, span: Span, place: Place) -> Self {
-        Self::begin(name, Some(span), place)
+        Self::begin(name.into(), Some(span), place)
     }
 
-    /// A single statement, which commits by itself.
-    pub(super) fn single(name: &'static str, place: Place) -> Self {
-        Self::begin(name, None, place)
+    /// A statement that stands alone, and commits by itself.
+    pub(super) fn single(sql: &str, place: Place) -> Self {
+        Self::begin(name_of(sql).to_owned().into(), None, place)
     }
 
-    fn begin(name: &'static str, span: Option<Span>, place: Place) -> Self {
+    fn begin(name: Cow<'static, str>, span: Option<Span>, place: Place) -> Self {
         place.0.lent.fetch_add(1, Ordering::Relaxed);
         Self { name, started: Instant::now(), span, place, committed: false }
     }
@@ -113,21 +114,14 @@ impl Observed {
         self.committed = true;
     }
 
-    /// The span of a statement. By the rule of the house its text begins with a comment that names it.
+    /// The span of a statement.
     pub(super) fn statement(&self, sql: &str) -> Span {
-        let sql = sql.trim();
-        let name = sql.strip_prefix("/*").and_then(|text| text.split_once("*/")).map(|(name, _)| name.trim());
-        self.place.statement(self.span.as_ref(), name.unwrap_or(self.name), Some(sql))
+        self.place.statement(self.span.as_ref(), name_of(sql), Some(sql.trim()))
     }
 
     /// The span of a command that has no name of its own.
     pub(super) fn command(&self, command: &'static str) -> Span {
         self.place.statement(self.span.as_ref(), command, None)
-    }
-
-    /// A statement ended well; a single one is durable now.
-    pub(super) fn succeed(&mut self) {
-        self.committed = self.span.is_none();
     }
 
     /// A statement failed, and all of the transaction with it.
@@ -143,10 +137,16 @@ impl Observed {
     }
 }
 
+/// The name of a statement, from the comment that it begins with.
+fn name_of(sql: &str) -> &str {
+    let name = sql.trim_start().strip_prefix("/*").and_then(|text| text.split_once("*/"));
+    name.map_or("unnamed", |(name, _)| name.trim())
+}
+
 impl Drop for Observed {
     fn drop(&mut self) {
         self.place.0.lent.fetch_sub(1, Ordering::Relaxed);
-        metrics::ended(self.name, self.committed, self.started.elapsed());
+        metrics::ended(&self.name, self.committed, self.started.elapsed());
     }
 }
 

@@ -1,16 +1,11 @@
-//! What statements are made on. Each is traced: the types below take queries as sqlx's connections do, and pass them on.
-
-use std::task::{Context, Poll};
+//! A transaction: it takes queries as sqlx's connections do, and passes them on, each in a span of its own.
 
 use futures::{
-    FutureExt as _, StreamExt as _,
-    future::BoxFuture,
-    stream::{self, BoxStream},
+    FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
 };
 use sqlx::{
     Describe, Either, Execute, Executor, Postgres, SqlStr,
     error::BoxDynError,
-    pool::PoolConnection,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
@@ -46,102 +41,64 @@ impl Transaction {
     }
 }
 
-/// A connection for a single statement, which is a transaction of its own.
-#[derive(Debug)]
-pub struct Single {
-    inner: PoolConnection<Postgres>,
-    observed: Observed,
-}
+impl<'c> Executor<'c> for &'c mut Transaction {
+    type Database = Postgres;
 
-impl Single {
-    pub(super) fn new(inner: PoolConnection<Postgres>, observed: Observed) -> Self {
-        Self { inner, observed }
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let query = Query::of(query);
+        let statement = self.observed.statement(query.text());
+        let observed = &mut self.observed;
+        let rows = (&mut *self.inner).fetch_many(query);
+        rows.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let query = Query::of(query);
+        let statement = self.observed.statement(query.text());
+        let observed = &mut self.observed;
+        let row = (&mut *self.inner).fetch_optional(query);
+        row.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+    }
+
+    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.inner).prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    where
+        'c: 'e,
+    {
+        (&mut *self.inner).describe(sql)
     }
 }
 
-/// Both pass a query on in a span of its own.
-macro_rules! executor {
-    ($name:ty) => {
-        impl<'c> Executor<'c> for &'c mut $name {
-            type Database = Postgres;
-
-            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Either<PgQueryResult, PgRow>>>
-            where
-                'c: 'e,
-                E: 'q + Execute<'q, Postgres>,
-            {
-                let query = Query::of(query);
-                let statement = self.observed.statement(query.sql.as_str());
-                let observed = &mut self.observed;
-                let mut rows = (&mut *self.inner).fetch_many(query);
-                let observe = move |context: &mut Context<'_>| {
-                    let next = rows.poll_next_unpin(context);
-                    match &next {
-                        Poll::Ready(None) => observed.succeed(),
-                        Poll::Ready(Some(Err(error))) => observed.fail(&statement, error),
-                        Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-                    }
-                    next
-                };
-                stream::poll_fn(observe).boxed()
-            }
-
-            fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
-            where
-                'c: 'e,
-                E: 'q + Execute<'q, Postgres>,
-            {
-                let query = Query::of(query);
-                let statement = self.observed.statement(query.sql.as_str());
-                let observed = &mut self.observed;
-                let row = (&mut *self.inner).fetch_optional(query);
-                let observe = async move {
-                    let row = row.await;
-                    match &row {
-                        Ok(_) => observed.succeed(),
-                        Err(error) => observed.fail(&statement, error),
-                    }
-                    row
-                };
-                observe.boxed()
-            }
-
-            fn prepare_with<'e>(
-                self,
-                sql: SqlStr,
-                parameters: &'e [PgTypeInfo],
-            ) -> BoxFuture<'e, sqlx::Result<PgStatement>>
-            where
-                'c: 'e,
-            {
-                (&mut *self.inner).prepare_with(sql, parameters)
-            }
-
-            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
-            where
-                'c: 'e,
-            {
-                (&mut *self.inner).describe(sql)
-            }
-        }
-    };
-}
-
-executor!(Transaction);
-executor!(Single);
-
 /// A query that was taken apart, for its text.
-struct Query {
+pub(super) struct Query {
     sql: SqlStr,
     arguments: Option<Result<Option<PgArguments>, BoxDynError>>,
     persistent: bool,
 }
 
 impl Query {
-    fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+    pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
         let arguments = Some(query.take_arguments());
         let persistent = query.persistent();
         Self { sql: query.sql(), arguments, persistent }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.sql.as_str()
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
-    let collector = Endpoint::from_shared(jaeger.endpoint.clone())?.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let collector = Endpoint::from(jaeger.endpoint.uri().clone()).connect_timeout(TIMEOUT).timeout(TIMEOUT);
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
         .with_channel(collector.connect_lazy())
@@ -83,7 +83,7 @@ impl SpanProcessor for Bounded {
             self.batches.on_end(span);
         } else {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            SPANS.with_label_values(&["dropped"]).inc();
+            SPANS.with(["dropped"]).inc();
         }
     }
 
@@ -117,14 +117,14 @@ impl<E: SpanExporter> SpanExporter for Collector<E> {
         let spans = spans as u64;
         match result {
             Ok(()) => {
-                SPANS.with_label_values(&["exported"]).inc_by(spans);
+                SPANS.with(["exported"]).inc_by(spans);
                 let lost = self.lost.swap(0, Ordering::Relaxed);
                 if lost > 0 {
                     info!(lost, "the collector (jaeger.endpoint) takes spans again");
                 }
             }
             Err(error) => {
-                SPANS.with_label_values(&["failed"]).inc_by(spans);
+                SPANS.with(["failed"]).inc_by(spans);
                 if self.lost.fetch_add(spans, Ordering::Relaxed) == 0 {
                     let error = chain(&error);
                     warn!(error, "the collector (jaeger.endpoint) does not take spans; they are lost until it does");

@@ -75,7 +75,7 @@ impl Gelf {
         let taken = room.is_some_and(|room| self.messages.send(Message { bytes, _room: room }).is_ok());
         if !taken {
             self.lost.fetch_add(1, Ordering::Relaxed);
-            GELF_MESSAGES.with_label_values(&["dropped"]).inc();
+            GELF_MESSAGES.with(["dropped"]).inc();
         }
     }
 }

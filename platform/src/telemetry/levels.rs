@@ -10,38 +10,46 @@ use tracing_subscriber::{
 
 use crate::config::service::LogConfig;
 
-/// The crates whose lines and spans are our own.
-const OURS: [&str; 4] = ["platform", "checkout", "loms", "notifications"];
-
 /// Clients for HTTP, whose lines may show a URL; Telegram's holds the bot's token.
 const WITH_URLS: [&str; 3] = ["hyper", "hyper_util", "reqwest"];
 
-/// Whether a span or an event is our own.
-pub(super) fn is_ours(metadata: &Metadata<'_>) -> bool {
-    let (name, _) = metadata.target().split_once("::").unwrap_or((metadata.target(), ""));
-    OURS.contains(&name)
+/// The crates whose lines and spans are our own: this one and that of the service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ours([&'static str; 2]);
+
+impl Ours {
+    pub(super) fn of(service: &'static str) -> Self {
+        Self([env!("CARGO_PKG_NAME"), service])
+    }
+
+    /// Whether a span or an event is our own.
+    pub(super) fn has(self, metadata: &Metadata<'_>) -> bool {
+        let (name, _) = metadata.target().split_once("::").unwrap_or((metadata.target(), ""));
+        self.0.contains(&name)
+    }
 }
 
 /// The filter of log lines.
-pub(super) fn filter<S>(log: &LogConfig) -> anyhow::Result<impl Filter<S> + use<S>> {
+pub(super) fn filter<S>(log: &LogConfig, ours: Ours) -> anyhow::Result<impl Filter<S> + use<S>> {
     let asked = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives).context("RUST_LOG")?,
-        Ok(_) | Err(_) => EnvFilter::try_new(&log.level).context("log.level")?,
+        Ok(_) | Err(_) => EnvFilter::try_new(log.level.as_ref()).context("log.level")?,
     };
-    Ok(bounded(asked))
+    Ok(bounded(asked, ours))
 }
 
-fn bounded<S>(asked: EnvFilter) -> impl Filter<S> {
+fn bounded<S>(asked: EnvFilter, ours: Ours) -> impl Filter<S> {
     // Whatever lines are asked for have the fields of our spans.
-    let around = filter_fn(|metadata| metadata.is_span() && is_ours(metadata)).with_max_level_hint(LevelFilter::INFO);
-    asked.or(around).and(may_be_shown())
+    let around =
+        filter_fn(move |metadata| metadata.is_span() && ours.has(metadata)).with_max_level_hint(LevelFilter::INFO);
+    asked.or(around).and(may_be_shown(ours))
 }
 
 /// Libraries show their callers' data when they trace: frames, packets, handshakes.
-fn may_be_shown() -> Targets {
+fn may_be_shown(ours: Ours) -> Targets {
     Targets::new()
         .with_default(LevelFilter::DEBUG)
-        .with_targets(OURS.map(|name| (name, LevelFilter::TRACE)))
+        .with_targets(ours.0.map(|name| (name, LevelFilter::TRACE)))
         .with_targets(WITH_URLS.map(|name| (name, LevelFilter::INFO)))
         // What matters of it is said in `export`, once.
         .with_target("opentelemetry", LevelFilter::OFF)
@@ -64,7 +72,7 @@ mod tests {
         let written = Arc::new(Mutex::new(String::new()));
         let keep = Arc::clone(&written);
         let lines = Lines::new("test", move |line| keep.lock().unwrap().push_str(&json(line)));
-        let layer = lines.with_filter(bounded(EnvFilter::new(asked)));
+        let layer = lines.with_filter(bounded(EnvFilter::new(asked), Ours::of("test")));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
         written.lock().unwrap().clone()
     }

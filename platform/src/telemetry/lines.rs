@@ -11,21 +11,21 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
     fields::{Fields, Line},
-    levels::is_ours,
+    levels::Ours,
 };
 
 /// Hands a line to `write` for every event that it is given. Libraries' spans leave no fields in lines: their names are
 /// not ours to keep stable.
 pub(super) struct Lines<W> {
     service: &'static str,
+    ours: Ours,
     write: W,
     dispatch: OnceLock<WeakDispatch>,
 }
 
 impl<W: Fn(&Line)> Lines<W> {
-    /// The lines of a service.
     pub fn new(service: &'static str, write: W) -> Self {
-        Self { service, write, dispatch: OnceLock::new() }
+        Self { service, ours: Ours::of(service), write, dispatch: OnceLock::new() }
     }
 }
 
@@ -40,7 +40,7 @@ where
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id).filter(|_| is_ours(attributes.metadata())) {
+        if let Some(span) = context.span(id).filter(|_| self.ours.has(attributes.metadata())) {
             let mut fields = Fields::default();
             attributes.record(&mut fields);
             span.extensions_mut().insert(fields);

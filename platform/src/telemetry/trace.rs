@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::{
-    Context,
+    Context, Value,
     propagation::{Extractor, Injector, TextMapPropagator as _},
     trace::TraceContextExt as _,
 };
@@ -41,6 +41,11 @@ fn link_to(span: &Span, context: &Context) {
     if linked.is_sampled() {
         span.add_link(linked);
     }
+}
+
+/// Gives a span an attribute that is no field of it, and so is in no log line.
+pub fn set(span: &Span, name: &'static str, value: impl Into<Value>) {
+    span.set_attribute(name, value.into());
 }
 
 /// Marks a span as failed; `error` names the kind of failure, of which there are few. The span has the fields

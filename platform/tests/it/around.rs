@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use platform::{deadline, metrics, refusal::INTERNAL_TEXT, testing::eventually};
+use platform::grpc::status::INTERNAL_TEXT;
+use platform::{deadline, metrics};
 use proto::cart::{AddToCartRequest, ListCartRequest};
+use stack::testing::eventually;
 use tonic::{Code, Request};
 
 use crate::world::{ANSWERED, PANICS, WAITS, World, purchase};

@@ -22,7 +22,7 @@ async fn a_step_that_panics_stops_the_service_instead_of_leaving_its_work_undone
     let file =
         "grpc: {listen: '127.0.0.1:0'}\nadmin: {listen: '127.0.0.1:0'}\npostgres: {connection_string: postgres://x}";
     let config: ServiceConfig = platform::config::parse("test.yaml", file, &|_| None).unwrap();
-    let process = Process::start("checkout", "cart.Cart", &config).await.unwrap();
+    let process = Process::start("cart.Cart", &config).await.unwrap();
     process.work(Panics, Wake::default());
     process.stop().cancelled().await;
 }

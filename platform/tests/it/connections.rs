@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use platform::testing::eventually;
 use stack::certs::{Authority, Issued};
+use stack::testing::eventually;
 use tonic::Code;
 
 use crate::world::{ANSWERED, WAITS, World, purchase};

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use platform::{failure::Failure, metrics, postgres::Database, testing::TestDatabase};
+use platform::{failure::Failure, metrics, postgres::Database};
 use sqlx::postgres::PgPoolOptions;
+use stack::testing::TestDatabase;
 
 /// Whether a sample is among the metrics.
 fn shows(sample: &str) -> bool {
@@ -20,24 +21,21 @@ async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_stateme
 
     let holder = database.begin("holds_the_only_connection").await.unwrap();
     assert!(matches!(database.begin("waits_in_vain").await, Err(Failure::Overloaded)));
-    assert!(matches!(database.single("waits_in_vain").await, Err(Failure::Overloaded)));
+    let one = async || sqlx::query_scalar::<_, i32>("/* one */ SELECT 1").fetch_one(&database).await;
+    assert!(matches!(one().await.map_err(Failure::from), Err(Failure::Overloaded)));
     drop(holder);
-    let one: i32 = sqlx::query_scalar("/* one */ SELECT 1")
-        .fetch_one(&mut database.single("finds_it_free").await.unwrap())
-        .await
-        .unwrap();
-    assert_eq!(one, 1);
+    assert_eq!(one().await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn transactions_and_single_statements_are_counted_by_name_and_outcome() {
     let test = TestDatabase::create_empty().await;
-    let database = test.database();
+    let database = Database::from_pool(test.pool.clone());
 
     database.begin("kept").await.unwrap().commit().await.unwrap();
     drop(database.begin("dropped").await.unwrap());
-    let good = sqlx::query("/* good */ SELECT 1").execute(&mut database.single("good").await.unwrap()).await;
-    let bad = sqlx::query("/* bad */ SELECT 1 / 0").execute(&mut database.single("bad").await.unwrap()).await;
+    let good = sqlx::query("/* good */ SELECT 1").execute(&database).await;
+    let bad = sqlx::query("/* bad */ SELECT 1 / 0").execute(&database).await;
     assert!(good.is_ok() && bad.is_err());
 
     for (transaction, outcome) in

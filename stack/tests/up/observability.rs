@@ -9,9 +9,9 @@ use std::{
     process::Command,
 };
 
-use platform::testing::eventually;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use stack::testing::eventually;
 use stack::{
     fleet::{Addresses, Part, ServiceAddresses, running},
     process::command_line,

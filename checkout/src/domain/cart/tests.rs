@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use platform::ids::{Count, MAX_LINES, Sku};
 use proptest::{collection::btree_map, prelude::*};
+use proto::ids::{Count, MAX_LINES, Sku};
 
 use super::{AddRefusal, Holdings, remove};
 use crate::domain::Line;
@@ -24,7 +24,11 @@ fn the_limits_are_checked_before_the_stock() {
     assert_eq!(holdings.add(line(100, 65_535), 0), Err(AddRefusal::TooManyUnits));
     assert_eq!(
         holdings.add(line(100, 1), 1),
-        Err(AddRefusal::InsufficientStock { requested: Count::try_from(2u32).unwrap(), available: 1 })
+        Err(AddRefusal::InsufficientStock {
+            sku: Sku::try_from(100u32).unwrap(),
+            requested: Count::try_from(2u32).unwrap(),
+            available: 1,
+        })
     );
     assert_eq!(holdings.add(line(100, 65_534), 65_535), Ok(Count::MAX));
 }

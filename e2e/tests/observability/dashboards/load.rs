@@ -2,7 +2,6 @@
 
 use chrono::{Datelike as _, Utc};
 use e2e::World;
-use platform::testing::eventually;
 use proto::{
     cart::{AddToCartRequest, DeleteFromCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CancelOrderRequest, CreateOrderRequest, ListOrderRequest, OrderItem, OrderPayedRequest, StocksRequest},
@@ -15,6 +14,7 @@ use rdkafka::{
 };
 use serde_json::json;
 use stack::fleet::{Part, Replica};
+use stack::testing::eventually;
 use tonic::{Code, Status};
 
 /// A SKU of which there is plenty.

@@ -3,8 +3,8 @@
 use std::{fs, net::SocketAddr, time::Duration};
 
 use e2e::World;
-use platform::testing::eventually;
 use serde_json::{Value, json};
+use stack::testing::eventually;
 use stack::{
     collector::Collector,
     fleet::{Addresses, Settings},

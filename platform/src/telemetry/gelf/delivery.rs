@@ -68,7 +68,7 @@ impl Delivery {
         messages: mpsc::UnboundedReceiver<Message>,
         lost: Arc<AtomicU64>,
     ) -> Self {
-        let (address, finish) = (config.address.clone(), CancellationToken::new());
+        let (address, finish) = (config.address.as_ref().to_owned(), CancellationToken::new());
         Self { address, messages, finish, broken_off: None, away: false, lost }
     }
 
@@ -106,7 +106,7 @@ impl Delivery {
                 self.broken_off = Some(message);
                 return Err(error);
             }
-            GELF_MESSAGES.with_label_values(&["sent"]).inc();
+            GELF_MESSAGES.with(["sent"]).inc();
             taken.bytes += message.bytes.len();
             if taken.bytes > PROOF {
                 self.say_back();

@@ -8,12 +8,15 @@ use std::{
 
 use chrono::DateTime;
 use serde_json::json;
-use stack::{graylog::Graylog, ports};
+use stack::{graylog::Graylog, ports, testing::eventually};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::*;
-use crate::{telemetry::lines::Lines, testing::eventually};
+use crate::{
+    config::{FromText as _, HostPort},
+    telemetry::lines::Lines,
+};
 
 /// How long the last messages may take.
 const GRACE: Duration = Duration::from_secs(2);
@@ -24,8 +27,12 @@ fn line(number: usize, fields: Value) -> Line {
     Line { at, level: Level::INFO, message: number.to_string(), fields }
 }
 
+fn config(address: std::net::SocketAddr) -> GraylogConfig {
+    GraylogConfig { address: HostPort::from_text(&address.to_string()).unwrap() }
+}
+
 fn sender(graylog: &Graylog, room: usize) -> (Gelf, Sending) {
-    let (gelf, delivery) = Gelf::with_room(&GraylogConfig { address: graylog.address().to_string() }, room);
+    let (gelf, delivery) = Gelf::with_room(&config(graylog.address()), room);
     (gelf, Sending::begin(delivery))
 }
 
@@ -104,7 +111,7 @@ async fn a_message_has_what_the_line_says() {
 async fn what_is_said_before_graylog_is_there_arrives_when_it_is() {
     let address = ports::loopback(ports::free().unwrap());
     let (said, _guard) = listen();
-    let (gelf, delivery) = Gelf::new(&GraylogConfig { address: address.to_string() });
+    let (gelf, delivery) = Gelf::new(&config(address));
     let _sending = Sending::begin(delivery);
     send(&gelf, 0..10);
     until_said(&said, "takes no log messages").await;
@@ -142,7 +149,7 @@ async fn what_a_stalled_graylog_leaves_no_room_for_is_dropped_and_counted_and_a_
     graylog.stall();
     let (said, _guard) = listen();
     let (gelf, _sending) = sender(&graylog, 2 * 1024 * 1024);
-    let before = GELF_MESSAGES.with_label_values(&["dropped"]).get();
+    let before = GELF_MESSAGES.with(["dropped"]).get();
     let asked = Instant::now();
     send(&gelf, 0..SENT);
     // Nobody who logs waits.
@@ -150,7 +157,7 @@ async fn what_a_stalled_graylog_leaves_no_room_for_is_dropped_and_counted_and_a_
     let dropped = gelf.lost.load(Ordering::Relaxed) as usize;
     assert!((SENT / 2..SENT).contains(&dropped), "{dropped}");
     // Others that run now may drop some as well.
-    assert!(GELF_MESSAGES.with_label_values(&["dropped"]).get() - before >= dropped as u64);
+    assert!(GELF_MESSAGES.with(["dropped"]).get() - before >= dropped as u64);
 
     until_said(&said, "takes no log messages").await;
     eventually("there is a third connection", || async { (graylog.connections() >= 3).then_some(()) }).await;
@@ -190,7 +197,7 @@ async fn a_graylog_that_is_away_or_stalls_does_not_hold_up_the_end() {
     stalled.stall();
     for address in [away, stalled.address()] {
         let (said, _guard) = listen();
-        let (gelf, delivery) = Gelf::new(&GraylogConfig { address: address.to_string() });
+        let (gelf, delivery) = Gelf::new(&config(address));
         let sending = Sending::begin(delivery);
         send(&gelf, 0..3000);
         let asked = Instant::now();

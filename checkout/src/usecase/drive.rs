@@ -1,0 +1,97 @@
+//! Brings a pending purchase to its end: has LOMS create its order, and writes down what became of it.
+//!
+//! Any number of calls and background steps, of any replica, may do this for the same purchase at the same time. The
+//! purchase's id is the order's idempotency key, so all of them get the same answer from LOMS; the first to write it
+//! down settles the purchase, and the others find it settled.
+
+use platform::failure::Failure;
+
+use super::Carts;
+use crate::{
+    clients::loms::CreateOrderError,
+    domain::purchase::{Audience, Outcome, Pending, Purchase},
+    metrics,
+    store::{self, UserTransaction, purchase},
+};
+
+impl Carts {
+    /// Drives the purchase to its end. When this fails the purchase may still be pending, and can be driven again.
+    pub async fn drive(&self, pending: &Pending, audience: Audience) -> Result<Outcome, Failure> {
+        let outcome = match self.loms.create_order(pending).await {
+            Ok(order) => Outcome::Ordered(order),
+            Err(CreateOrderError::Refused(refusal)) => Outcome::Refused(refusal),
+            Err(error @ CreateOrderError::BadRequest(_)) => return self.abandon(pending, error, audience).await,
+            Err(CreateOrderError::InDoubt(failure)) => {
+                count("in_doubt");
+                return Err(failure);
+            }
+        };
+        let attempt = |transaction| settle(transaction, pending, &outcome, audience);
+        store::transact(&self.database, "settle_purchase", pending.user, attempt).await
+    }
+
+    /// For a request that LOMS would not read: a defect of ours, which must not cost the user the cart.
+    async fn abandon(
+        &self,
+        pending: &Pending,
+        error: CreateOrderError,
+        audience: Audience,
+    ) -> Result<Outcome, Failure> {
+        let attempt = |transaction| abandon(transaction, pending, audience);
+        let settled = store::transact(&self.database, "abandon_purchase", pending.user, attempt).await?;
+        settled.ok_or_else(|| Failure::unforeseen(error))
+    }
+}
+
+async fn settle(
+    mut transaction: UserTransaction,
+    pending: &Pending,
+    outcome: &Outcome,
+    audience: Audience,
+) -> Result<Outcome, Failure> {
+    if !purchase::settle(&mut transaction, pending, outcome, audience).await? {
+        return settled_by_another(transaction, pending, audience).await;
+    }
+    transaction.commit().await?;
+    count(match outcome {
+        Outcome::Ordered(_) => "ordered",
+        Outcome::Refused(_) => "refused",
+    });
+    Ok(outcome.clone())
+}
+
+/// Answers the outcome if somebody else has settled the purchase meanwhile.
+async fn abandon(
+    mut transaction: UserTransaction,
+    pending: &Pending,
+    audience: Audience,
+) -> Result<Option<Outcome>, Failure> {
+    if !purchase::abandon(&mut transaction, pending).await? {
+        return settled_by_another(transaction, pending, audience).await.map(Some);
+    }
+    transaction.commit().await?;
+    count("abandoned");
+    Ok(None)
+}
+
+async fn settled_by_another(
+    mut transaction: UserTransaction,
+    pending: &Pending,
+    audience: Audience,
+) -> Result<Outcome, Failure> {
+    match purchase::by_id(&mut transaction, pending.id).await? {
+        Some(Purchase::Settled(outcome)) => {
+            if audience.is_told() {
+                purchase::mark_answered(&mut transaction, pending.id).await?;
+                transaction.commit().await?;
+            }
+            Ok(outcome)
+        }
+        Some(Purchase::Pending(_)) => Err(Failure::unforeseen("a purchase is pending and was not when it was settled")),
+        None => Err(Failure::unforeseen("the purchase was abandoned, as LOMS would not read its request")),
+    }
+}
+
+fn count(outcome: &str) {
+    metrics::PURCHASES.with([outcome]).inc();
+}

@@ -1,0 +1,43 @@
+//! The background step that measures what waits: events in the outbox, above all while the broker is down, and orders
+//! whose payment deadline has passed.
+
+use std::time::Duration;
+
+use platform::{
+    failure::Failure,
+    postgres::Database,
+    worker::{Next, Step},
+};
+
+use crate::{
+    metrics,
+    store::{orders, outbox},
+};
+
+/// How often it looks; scrapes are no more frequent.
+const PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub struct Measure {
+    database: Database,
+}
+
+impl Measure {
+    pub fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+impl Step for Measure {
+    const NAME: &'static str = "measure";
+
+    async fn step(&mut self) -> Result<Next, Failure> {
+        let waiting = outbox::backlog(&self.database).await?;
+        metrics::OUTBOX_EVENTS.set(waiting.count);
+        metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.oldest_seconds);
+        let overdue = orders::overdue(&self.database).await?;
+        metrics::OVERDUE_ORDERS.set(overdue.count);
+        metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);
+        Ok(Next::Idle(PAUSE))
+    }
+}

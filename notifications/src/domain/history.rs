@@ -1,0 +1,129 @@
+//! A user's history: its messages, which days a part of it covers, and where its pages end.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use proto::ids::{OrderId, UserId};
+
+/// A message of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub position: Position,
+    pub order: OrderId,
+    pub user: UserId,
+    pub status: String,
+    pub text: String,
+}
+
+/// How much fits into a page.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    pub messages: i64,
+    /// Of texts, with `overhead` added for each message.
+    pub bytes: i64,
+    /// What a message takes beside its texts, in bytes.
+    pub overhead: i64,
+}
+
+/// Whole days in UTC, from the start of the first to the end of the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// The first moment of it.
+    start: DateTime<Utc>,
+    /// The first moment after it.
+    end: DateTime<Utc>,
+}
+
+/// The last day comes before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must not be before `from`")]
+pub struct Backwards;
+
+impl Period {
+    /// The days from `from` to `to`, both of them included.
+    pub fn of_days(from: NaiveDate, to: NaiveDate) -> Result<Self, Backwards> {
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
+        let end = to.checked_add_days(Days::new(1)).map_or(DateTime::<Utc>::MAX_UTC, midnight);
+        if to < from { Err(Backwards) } else { Ok(Self { start: midnight(from), end }) }
+    }
+
+    /// The first moment after it.
+    pub fn end(&self) -> DateTime<Utc> {
+        self.end
+    }
+
+    /// The place before its first message.
+    pub fn before_first(&self) -> Position {
+        // Messages are numbered from 1.
+        Position { occurred_at: self.start, id: 0 }
+    }
+
+    /// Whether a page of this period can end there.
+    pub fn holds(&self, position: Position) -> bool {
+        (self.start..self.end).contains(&position.occurred_at) && position.id > 0
+    }
+}
+
+/// A place in a user's history, which is in the order of time, then of arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When the message at that place happened.
+    pub occurred_at: DateTime<Utc>,
+    /// The number of that message.
+    pub id: i64,
+}
+
+impl Position {
+    /// As an opaque text, which [`Position::read`] reads again.
+    pub fn to_token(self) -> String {
+        format!("{:016x}{:016x}", self.occurred_at.timestamp_micros(), self.id)
+    }
+
+    /// Reads what [`Position::to_token`] wrote, and nothing else.
+    pub fn read(token: &str) -> Option<Self> {
+        let (micros, id) = token.split_at_checked(16)?;
+        let number = |digits| u64::from_str_radix(digits, 16).ok().map(u64::cast_signed);
+        let position = Self { occurred_at: DateTime::from_timestamp_micros(number(micros)?)?, id: number(id)? };
+        (position.to_token() == token).then_some(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().unwrap()
+    }
+
+    fn at(text: &str, id: i64) -> Position {
+        Position { occurred_at: text.parse().unwrap(), id }
+    }
+
+    #[test]
+    fn a_period_holds_its_first_and_its_last_microsecond_and_no_more() {
+        let period = Period::of_days(day("2024-02-28"), day("2024-02-29")).unwrap();
+        assert!(period.holds(at("2024-02-28T00:00:00Z", 1)));
+        assert!(period.holds(at("2024-02-29T23:59:59.999999Z", 1)));
+        assert!(!period.holds(at("2024-02-27T23:59:59.999999Z", 1)));
+        assert!(!period.holds(at("2024-03-01T00:00:00Z", 1)));
+        assert!(!period.holds(period.before_first()));
+        assert_eq!(Period::of_days(day("2024-02-29"), day("2024-02-28")), Err(Backwards));
+        assert!(Period::of_days(day("0001-01-01"), day("9999-12-31")).is_ok());
+    }
+
+    #[test]
+    fn a_position_survives_its_token_and_nothing_else_is_one() {
+        for position in [at("2026-11-22T10:00:00.123456Z", 7), at("0001-01-01T00:00:00Z", i64::MAX)] {
+            assert_eq!(Position::read(&position.to_token()), Some(position));
+        }
+        let token = at("2026-11-22T10:00:00Z", 255).to_token();
+        let longer = format!("{token}0");
+        let upper = token.to_uppercase();
+        let signed = format!("+{}", &token[1..]);
+        for broken in ["", "x", "é", &token[1..], &longer, &upper, &signed, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
+            assert_eq!(Position::read(broken), None, "{broken}");
+        }
+        assert_eq!(Position::read(&"é".repeat(16)), None);
+    }
+}

@@ -1,0 +1,91 @@
+//! The oldest message that is due goes to Telegram.
+
+use platform::{failure::Failure, telemetry::trace};
+use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
+
+use super::Deliveries;
+use crate::{
+    domain::delivery::Verdict,
+    metrics,
+    store::delivery::{self, Claim},
+};
+
+/// An attempt that was made, in its span.
+pub struct Attempt {
+    claim: Claim,
+    pub verdict: Verdict,
+    span: Span,
+}
+
+impl Deliveries {
+    /// Makes an attempt to deliver the next message, which is then to be [settled](Self::settle); `None` when nothing is
+    /// due.
+    pub async fn attempt_next(&self) -> Result<Option<Attempt>, Failure> {
+        let Some(claim) = delivery::claim(&self.database, self.lease).await? else { return Ok(None) };
+        let span = span(&claim);
+        let attempt = async {
+            let answer = self.telegram.send(&claim.text, claim.attempt()).await;
+            let verdict = answer.judge(claim.attempt(), &self.pace);
+            report(&claim, &verdict);
+            verdict
+        };
+        let verdict = attempt.instrument(span.clone()).await;
+        Ok(Some(Attempt { claim, verdict, span }))
+    }
+
+    /// Writes down how an attempt went.
+    pub async fn settle(&self, Attempt { claim, verdict, span }: &Attempt) -> Result<(), Failure> {
+        let settle = async {
+            match verdict {
+                Verdict::Sent => delivery::mark_sent(&self.database, claim).await,
+                Verdict::Postponed { pause, reason, .. } => {
+                    delivery::postpone(&self.database, claim, *pause, reason).await
+                }
+                Verdict::Dead(reason) => delivery::mark_dead(&self.database, claim, reason).await,
+            }
+        };
+        if !settle.instrument(span.clone()).await? {
+            span.in_scope(|| warn!("a delivery took longer than its claim; it may be made twice"));
+        }
+        Ok(())
+    }
+}
+
+/// The span of an attempt, in the trace in which the event was read; it is linked to the step that makes it.
+fn span(claim: &Claim) -> Span {
+    let span = info_span!(
+        parent: None,
+        "deliver message",
+        otel.status_code = Empty,
+        "error.type" = Empty,
+        message.id = claim.message_id,
+        order.id = claim.order.get(),
+        delivery.attempt = i64::from(claim.attempt()),
+    );
+    trace::set_parent(&span, claim.traceparent.as_deref());
+    trace::link_to_current(&span);
+    span
+}
+
+/// Logs, counts and traces an attempt, in its span.
+fn report(claim: &Claim, verdict: &Verdict) {
+    let failed = match verdict {
+        Verdict::Sent => {
+            metrics::DELIVERY_AGE_SECONDS.observe(metrics::age_seconds(claim.occurred_at));
+            info!("message delivered");
+            None
+        }
+        Verdict::Postponed { pause, rate_limited, reason } => {
+            warn!(pause_s = pause.as_secs_f64(), error = reason, "message not delivered; it is tried again");
+            Some(if *rate_limited { "rate_limited" } else { "failed" })
+        }
+        Verdict::Dead(reason) => {
+            warn!(error = reason, "message refused for good");
+            Some("dead")
+        }
+    };
+    if let Some(failed) = failed {
+        trace::fail(&Span::current(), failed);
+    }
+    metrics::DELIVERIES.with([failed.unwrap_or("sent")]).inc();
+}
