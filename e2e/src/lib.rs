@@ -15,8 +15,9 @@ use platform::{
     tls::{ClientTls, install_crypto_provider},
 };
 use proto::{
-    cart::cart_client::CartClient, loms::loms_client::LomsClient,
-    notifications::notifications_client::NotificationsClient,
+    cart::{cart_client::CartClient, cart_server},
+    loms::{loms_client::LomsClient, loms_server},
+    notifications::{notifications_client::NotificationsClient, notifications_server},
 };
 use stack::{
     fleet::{Addresses, Fleet, Ports, Settings},
@@ -80,7 +81,7 @@ impl World {
 
     /// A client of a checkout on another port.
     pub fn checkout_at(&self, port: u16) -> anyhow::Result<CartClient<Channel>> {
-        Ok(CartClient::new(self.channel(port, None, "cart.Cart")?))
+        Ok(CartClient::new(self.channel(port, None, cart_server::SERVICE_NAME)?))
     }
 
     /// A client of LOMS, with the development client's certificate.
@@ -90,12 +91,12 @@ impl World {
 
     /// A client of a LOMS on another port.
     pub fn loms_at(&self, port: u16) -> anyhow::Result<LomsClient<Channel>> {
-        Ok(LomsClient::new(self.channel(port, Some("client"), "loms.Loms")?))
+        Ok(LomsClient::new(self.channel(port, Some("client"), loms_server::SERVICE_NAME)?))
     }
 
     /// A client of LOMS that shows no certificate.
     pub fn loms_without_certificate(&self) -> anyhow::Result<LomsClient<Channel>> {
-        Ok(LomsClient::new(self.channel(self.addresses.loms.grpc.port(), None, "loms.Loms")?))
+        Ok(LomsClient::new(self.channel(self.addresses.loms.grpc.port(), None, loms_server::SERVICE_NAME)?))
     }
 
     /// A client of notifications, with the development client's certificate.
@@ -105,13 +106,13 @@ impl World {
 
     /// A client of notifications on another port.
     pub fn notifications_at(&self, port: u16) -> anyhow::Result<NotificationsClient<Channel>> {
-        Ok(NotificationsClient::new(self.channel(port, Some("client"), "notifications.Notifications")?))
+        Ok(NotificationsClient::new(self.channel(port, Some("client"), notifications_server::SERVICE_NAME)?))
     }
 
     /// A client of notifications that shows no certificate.
     pub fn notifications_without_certificate(&self) -> anyhow::Result<NotificationsClient<Channel>> {
         let port = self.addresses.notifications.grpc.port();
-        Ok(NotificationsClient::new(self.channel(port, None, "notifications.Notifications")?))
+        Ok(NotificationsClient::new(self.channel(port, None, notifications_server::SERVICE_NAME)?))
     }
 
     /// What Telegram received, oldest first.

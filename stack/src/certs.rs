@@ -14,12 +14,17 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::files::{replace, replace_secret};
+use crate::{
+    files::{replace, replace_secret},
+    fleet::Service,
+};
 
 pub use authority::{Authority, Issued};
 
 /// The names that have a certificate: `<name>.pem` with `<name>.key` beside it.
-pub const NAMES: [&str; 5] = ["checkout", "loms", "notifications", "product-service", "client"];
+pub fn names() -> impl Iterator<Item = &'static str> {
+    Service::ALL.into_iter().map(Service::name).chain(["product-service", "client"])
+}
 
 /// The authority's certificate, which all of them are verified with.
 pub const CA_FILE: &str = "ca.pem";
@@ -52,7 +57,7 @@ pub fn ensure(dir: &Path) -> anyhow::Result<Outcome> {
 pub fn generate(dir: &Path) -> anyhow::Result<Authority> {
     let authority = Authority::new()?;
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
-    for name in NAMES {
+    for name in names() {
         authority.issue(name)?.write(dir, name)?;
     }
     replace(&dir.join(CA_FILE), authority.pem(), 0o644)?;

@@ -21,7 +21,7 @@ use calls::{Calls, free};
 use narrator::{chapter, say};
 
 use crate::{
-    fleet::{Addresses, Part, Replica},
+    fleet::{Addresses, Replica, Service},
     telegram::Message,
 };
 
@@ -169,7 +169,7 @@ impl<'a> Story<'a> {
             humantime::format_duration(SHORT_PAYMENT_TIMEOUT)
         ));
         let timeout = format!("{}s", SHORT_PAYMENT_TIMEOUT.as_secs());
-        let replica = Replica::start(Part::Loms, &self.fleet.loms, &[("orders", "payment_timeout", &timeout)])?;
+        let replica = Replica::start(Service::Loms, self.fleet, &[("orders", "payment_timeout", &timeout)])?;
         eventually("the second LOMS is ready", || async { Ok(replica.is_ready().await.then_some(())) }).await?;
         let before = self.calls.stocks(BOARDS.0).await?;
         let mut at_replica = Calls { loms: calls::loms(&self.fleet.certs, replica.port)?, ..self.calls.clone() };

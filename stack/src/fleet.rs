@@ -1,4 +1,4 @@
-//! The whole fleet on this machine: certificates, Postgres, broker, stand-ins and the three services, each a process
+//! The whole fleet on this machine: certificates, Postgres, broker, stand-ins and the services, each a process
 //! of its own, started in order and stopped in the reverse of it.
 
 mod addresses;
@@ -9,6 +9,7 @@ mod observability;
 mod part;
 mod ports;
 mod replica;
+mod service;
 mod state;
 mod steps;
 
@@ -30,9 +31,10 @@ use crate::{
 
 pub use addresses::{Addresses, ServiceAddresses};
 pub use observability::{Installed, overview};
-pub use part::Part;
+pub use part::{Observer, Part, StandIn};
 pub use ports::{Ports, ServicePorts};
 pub use replica::Replica;
+pub use service::{Facts, Service};
 use state::State;
 pub use state::running;
 
@@ -95,9 +97,9 @@ pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);
 #[derive(Debug)]
 pub struct Fleet {
     // In the order in which a drop ends them.
-    services: Vec<(Part, Process)>,
-    stand_ins: Vec<(Part, Process)>,
-    observers: Vec<(Part, Process)>,
+    services: Vec<(Service, Process)>,
+    stand_ins: Vec<(StandIn, Process)>,
+    observers: Vec<(Observer, Process)>,
     broker: Option<Broker>,
     postgres: Postgres,
     addresses: Addresses,
@@ -140,9 +142,9 @@ impl Fleet {
     /// Waits until a process that nobody ended ends. One that only observes is told of once and then forgotten.
     pub async fn died(&mut self) -> Death {
         loop {
-            for part in Part::ALL {
+            for part in Part::all() {
                 if let Some(status) = self.process(part).and_then(Process::exited) {
-                    self.observers.retain(|(other, _)| *other != part);
+                    self.observers.retain(|(observer, _)| Part::Observer(*observer) != part);
                     return Death { part, status, log: self.state.log(part) };
                 }
             }
@@ -161,14 +163,15 @@ impl Fleet {
     }
 
     async fn stop_all_but_postgres(&mut self) {
-        let reads = |(part, _): &&mut (Part, Process)| *part == Part::Notifications;
-        stop_all(self.services.iter_mut().filter(|service| !reads(service)), SERVICE_GRACE).await;
-        if self.broker.is_some() && self.process(Part::Notifications).is_some() {
+        let reads = |service: Service| service == Service::Notifications;
+        stop_all(of(&mut self.services, |service| !reads(service)), SERVICE_GRACE).await;
+        if self.broker.is_some() && of(&mut self.services, reads).next().is_some() {
             drain::wait(self.addresses.notifications.admin).await;
         }
-        stop_all(self.services.iter_mut().filter(reads), SERVICE_GRACE).await;
+        stop_all(of(&mut self.services, reads), SERVICE_GRACE).await;
         // What the services had to say at their end has been heard.
-        stop_all(self.stand_ins.iter_mut().chain(&mut self.observers), STAND_IN_GRACE).await;
+        let (stand_ins, observers) = (of(&mut self.stand_ins, |_| true), of(&mut self.observers, |_| true));
+        stop_all(stand_ins.chain(observers), STAND_IN_GRACE).await;
         if let Some(broker) = self.broker.take() {
             broker.stop().await;
         }
@@ -178,20 +181,21 @@ impl Fleet {
         match part {
             Part::Postgres => Some(self.postgres.process()),
             Part::Broker => self.broker.as_mut().map(Broker::process),
-            Part::ProductService | Part::Telegram => find(&mut self.stand_ins, part),
-            Part::Prometheus | Part::Jaeger | Part::Grafana => find(&mut self.observers, part),
-            Part::Checkout | Part::Loms | Part::Notifications => find(&mut self.services, part),
+            Part::StandIn(stand_in) => of(&mut self.stand_ins, |other| other == stand_in).next(),
+            Part::Observer(observer) => of(&mut self.observers, |other| other == observer).next(),
+            Part::Service(service) => of(&mut self.services, |other| other == service).next(),
         }
     }
 }
 
-fn find(processes: &mut [(Part, Process)], part: Part) -> Option<&mut Process> {
-    processes.iter_mut().find(|(other, _)| *other == part).map(|(_, process)| process)
+/// The processes of those that are asked for.
+fn of<P: Copy>(processes: &mut [(P, Process)], is_one: impl Fn(P) -> bool) -> impl Iterator<Item = &mut Process> {
+    processes.iter_mut().filter(move |(part, _)| is_one(*part)).map(|(_, process)| process)
 }
 
 /// Stops all of them at the same time.
-async fn stop_all(processes: impl Iterator<Item = &mut (Part, Process)>, grace: Duration) {
-    futures::future::join_all(processes.map(|(_, process)| process.stop(Signal::TERM, grace))).await;
+async fn stop_all(processes: impl Iterator<Item = &mut Process>, grace: Duration) {
+    futures::future::join_all(processes.map(|process| process.stop(Signal::TERM, grace))).await;
 }
 
 impl std::fmt::Display for Death {

@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use proto::product::{
     GetProductRequest, GetProductResponse, ListSkusRequest, ListSkusResponse,
-    product_service_server::{ProductService as Rpc, ProductServiceServer},
+    product_service_server::{ProductService as Rpc, ProductServiceServer, SERVICE_NAME},
 };
 use rustls::crypto::aws_lc_rs;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -135,7 +135,7 @@ fn routes(shop: Arc<Shop>) -> anyhow::Result<Routes> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name("route256.product.ProductService")
+        .with_service_name(SERVICE_NAME)
         .with_service_name("grpc.health.v1.Health")
         .build_v1()?;
     let service = ProductServiceServer::from_arc(shop);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use proto::{cart::cart_server::SERVICE_NAME as CART, loms::loms_server::SERVICE_NAME as LOMS};
 use stack::{
     fleet::{Addresses, Fleet, Installed, Part, Ports, Settings, overview, shown},
     signals::StopSignals,
@@ -82,7 +83,7 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
             _ = signals.next() => break 0,
         };
         eprintln!("\n{death}");
-        if !death.part.only_observes() {
+        if !matches!(death.part, Part::Observer(_)) {
             break 1;
         }
         eprintln!("The fleet goes on without it.");
@@ -127,13 +128,16 @@ fn otlp(text: &str) -> Result<String, String> {
 /// What runs where, and what does not although it was asked for.
 fn table(fleet: &mut Fleet, missing: &[String]) -> String {
     let mut rows = vec![["process", "pid", "address", "admin", "log"].map(str::to_owned)];
-    for part in Part::ALL {
+    for part in Part::all() {
         let id = fleet.id(part);
-        if id.is_none() && part.only_observes() {
+        if id.is_none() && matches!(part, Part::Observer(_)) {
             continue;
         }
         let (addresses, log) = (fleet.addresses(), fleet.log(part));
-        let admin = addresses.service(part).map_or_else(String::new, |service| format!("http://{}", service.admin));
+        let admin = match part {
+            Part::Service(service) => format!("http://{}", addresses.service(service).admin),
+            Part::Postgres | Part::Broker | Part::StandIn(_) | Part::Observer(_) => String::new(),
+        };
         rows.push([
             part.name().to_owned(),
             id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
@@ -156,15 +160,15 @@ fn table(fleet: &mut Fleet, missing: &[String]) -> String {
 fn hints(addresses: &Addresses) -> String {
     let certs = shown(&addresses.certs).display();
     let (checkout, loms) = (addresses.checkout.grpc.port(), addresses.loms.grpc.port());
-    let telegram = addresses.of(Part::Telegram);
+    let telegram = addresses.telegram;
     let dashboard = overview(addresses).map_or_else(String::new, |url| format!("Dashboards: {url}\n"));
     format!(
         "Try, in another terminal:
   make demo
-  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1, \"sku\": 1001, \"count\": 2}}' localhost:{checkout} cart.Cart/AddToCart
-  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1}}' localhost:{checkout} cart.Cart/ListCart
-  grpcurl -cacert {certs}/ca.pem -cert {certs}/client.pem -key {certs}/client.key -d '{{\"sku\": 1001}}' localhost:{loms} loms.Loms/Stocks
-  curl {telegram}/messages
+  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1, \"sku\": 1001, \"count\": 2}}' localhost:{checkout} {CART}/AddToCart
+  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1}}' localhost:{checkout} {CART}/ListCart
+  grpcurl -cacert {certs}/ca.pem -cert {certs}/client.pem -key {certs}/client.key -d '{{\"sku\": 1001}}' localhost:{loms} {LOMS}/Stocks
+  curl http://{telegram}/messages
   tail -f {}
 
 {dashboard}Unpaid orders are cancelled after {}. Ctrl-C stops everything; the data stays.",

@@ -14,17 +14,13 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::{process::Command, time};
 
-use crate::{broker::Broker, ports, postgres::Postgres, signals::StopSignals};
+use crate::{broker::Broker, fleet::Service, ports, postgres::Postgres, signals::StopSignals};
 
 /// The variable with the superuser's connection string.
 pub const POSTGRES_VARIABLE: &str = "TEST_POSTGRES_URL";
 
 /// The variable with the broker's host and port.
 pub const KAFKA_VARIABLE: &str = "TEST_KAFKA_BROKERS";
-
-/// The services' databases, without a schema, and the variables with their connection strings: those of `make migrate`.
-const DATABASES: [(&str, &str); 3] =
-    [("checkout", "CH_POSTGRES_URL"), ("loms", "LOMS_POSTGRES_URL"), ("notifications", "NOTIF_POSTGRES_URL")];
 
 /// How long a command may take to stop once it was asked to.
 const GRACE: Duration = Duration::from_secs(10);
@@ -41,8 +37,9 @@ pub async fn run(kafka: Option<String>, command: &[OsString]) -> anyhow::Result<
     let mut command = Command::new(program);
     command.args(arguments);
     command.env(POSTGRES_VARIABLE, servers.postgres.url("postgres")).env(KAFKA_VARIABLE, &servers.kafka);
-    for (database, variable) in DATABASES {
-        command.env(variable, servers.postgres.database(database).await?);
+    // The services' databases, without a schema.
+    for service in Service::ALL {
+        command.env(service.facts().database_variable, servers.postgres.database(service.name()).await?);
     }
     let status = supervise(command, &mut signals).await;
     servers.stop().await;

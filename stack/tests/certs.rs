@@ -49,7 +49,7 @@ fn a_whole_set_is_made_once_and_then_kept() {
 #[test]
 fn private_keys_are_readable_for_their_owner_alone() {
     let dir = made();
-    for name in certs::NAMES {
+    for name in certs::names() {
         let mode = fs::metadata(dir.path().join(format!("{name}.key"))).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}.key");
     }

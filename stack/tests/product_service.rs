@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use proto::product::{GetProductRequest, ListSkusRequest, product_service_client::ProductServiceClient};
+use proto::product::{
+    GetProductRequest, ListSkusRequest, product_service_client::ProductServiceClient,
+    product_service_server::SERVICE_NAME,
+};
 use stack::{
     certs::Authority,
     ports,
@@ -108,7 +111,7 @@ async fn its_health_is_known_by_name() {
     let world = World::new();
     let channel = world.connect(world.authority.pem()).await.unwrap();
     let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
-    for service in ["", "route256.product.ProductService"] {
+    for service in ["", SERVICE_NAME] {
         let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
         let answer = health.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);

@@ -10,7 +10,7 @@ use std::{
 use serde_yaml::Value;
 use stack::{
     binaries,
-    fleet::{Ports, ServicePorts},
+    fleet::{self, Ports},
 };
 
 use crate::{
@@ -19,12 +19,10 @@ use crate::{
     files::path,
 };
 
-/// The three services, with the ports that the fleet is known by.
-const SERVICES: [(&str, ServicePorts); 3] = [
-    ("checkout", Ports::DEFAULT.checkout),
-    ("loms", Ports::DEFAULT.loms),
-    ("notifications", Ports::DEFAULT.notifications),
-];
+/// The names of the services.
+fn services() -> impl Iterator<Item = &'static str> {
+    fleet::Service::ALL.into_iter().map(fleet::Service::name)
+}
 
 /// On which ports images that are not ours listen, by what their names contain.
 const FOREIGN: [(&str, &[u16]); 9] = [
@@ -138,7 +136,8 @@ fn no_two_containers_share_a_network_that_have_nothing_to_say_to_each_other() {
 #[test]
 fn services_listen_and_are_published_where_the_fleet_is_known() {
     let (compose, stages) = (Compose::both(), dockerfile::stages());
-    for (name, ports) in SERVICES {
+    for service in fleet::Service::ALL {
+        let (name, ports) = (service.name(), service.facts().ports);
         let config = config(name);
         assert_eq!(port_of(&config["grpc"]["listen"]), ports.grpc, "{name}: grpc.listen");
         assert_eq!(port_of(&config["admin"]["listen"]), ports.admin, "{name}: admin.listen");
@@ -181,10 +180,8 @@ fn prometheus_asks_every_service_at_its_port_for_operators() {
         .map(|job| (job["job_name"].as_str().unwrap(), job["static_configs"][0]["targets"][0].as_str().unwrap()))
         .filter(|(job, _)| *job != "prometheus")
         .collect();
-    let admin: BTreeMap<_, _> = SERVICES
-        .iter()
-        .map(|(name, _)| (*name, format!("{name}:{}", port_of(&config(name)["admin"]["listen"]))))
-        .collect();
+    let admin: BTreeMap<_, _> =
+        services().map(|name| (name, format!("{name}:{}", port_of(&config(name)["admin"]["listen"])))).collect();
     assert_eq!(targets, admin.iter().map(|(name, target)| (*name, target.as_str())).collect());
 }
 
@@ -194,14 +191,14 @@ fn graylog_has_an_input_where_each_service_sends_its_log() {
     let created = script.lines().filter_map(|line| line.strip_prefix("create ")?.split_once(' '));
     let inputs: BTreeMap<_, _> = created.map(|(name, port)| (name.to_owned(), port.parse::<u16>().unwrap())).collect();
     let sent: BTreeMap<_, _> =
-        SERVICES.iter().map(|(name, _)| ((*name).to_owned(), port_of(&config(name)["graylog"]["address"]))).collect();
+        services().map(|name| (name.to_owned(), port_of(&config(name)["graylog"]["address"]))).collect();
     assert_eq!(inputs, sent, "inputs that are created, and where services send their logs");
-    let examples = SERVICES.map(|(name, _)| {
+    let examples = services().map(|name| {
         let example = fs::read_to_string(path(&format!("{name}/config.example.yaml"))).unwrap();
         let address = example.lines().skip_while(|line| *line != "# graylog:").nth(1).unwrap();
         (name.to_owned(), address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap())
     });
-    assert_eq!(inputs, examples.into(), "inputs that are created, and those in the examples");
+    assert_eq!(inputs, examples.collect(), "inputs that are created, and those in the examples");
     let graylog = &Compose::both().services["graylog"];
     let published: BTreeSet<_> = graylog.ports().into_iter().map(|(_, outside, inside)| (outside, inside)).collect();
     let expected = inputs.values().map(|port| (*port, *port)).chain([(7555, 9000)]).collect();
@@ -211,7 +208,7 @@ fn graylog_has_an_input_where_each_service_sends_its_log() {
 #[test]
 fn services_accept_their_configuration_and_need_exactly_the_variables_that_they_get() {
     let compose = Compose::both();
-    for (name, _) in SERVICES {
+    for name in services() {
         let environment = compose.services[name].environment();
         let file = path(&format!("deployments/config/{name}/config.yaml"));
         let asked = compose::asked_for(&fs::read_to_string(&file).unwrap());

@@ -9,8 +9,8 @@ use platform::{
     tls::{ClientTls, install_crypto_provider},
 };
 use proto::{
-    cart::{AddToCartRequest, PurchaseRequest, cart_client::CartClient},
-    loms::{OrderPayedRequest, loms_client::LomsClient},
+    cart::{AddToCartRequest, PurchaseRequest, cart_client::CartClient, cart_server},
+    loms::{OrderPayedRequest, loms_client::LomsClient, loms_server},
 };
 use stack::testing::eventually;
 use stack::{broker::Broker, collector::Collector, graylog::Graylog, ports, postgres::Postgres, telegram::Message};
@@ -105,11 +105,11 @@ fn channel(certs: &Path, port: u16, identity: Option<&str>, service: &str) -> Ch
 
 /// Buys something and pays for it.
 async fn shop(certs: &Path) {
-    let mut cart = CartClient::new(channel(certs, 50051, None, "cart.Cart"));
+    let mut cart = CartClient::new(channel(certs, 50051, None, cart_server::SERVICE_NAME));
     cart.add_to_cart(AddToCartRequest { user: 7, sku: PLENTY, count: 2 }).await.unwrap();
     let bought = cart.purchase(PurchaseRequest { user: 7, idempotency_key: "once".into() }).await.unwrap();
     let order_id = bought.into_inner().order_id;
-    let mut loms = LomsClient::new(channel(certs, 50052, Some("client"), "loms.Loms"));
+    let mut loms = LomsClient::new(channel(certs, 50052, Some("client"), loms_server::SERVICE_NAME));
     loms.order_payed(OrderPayedRequest { order_id }).await.unwrap();
 }
 

@@ -10,6 +10,7 @@ use proto::{
     loms::{OrderPayedRequest, StocksRequest},
     notifications::{Date, GetHistoryWithPeriodRequest, Message},
 };
+use stack::fleet::Service;
 use stack::testing::eventually;
 use tonic_types::StatusExt as _;
 
@@ -31,7 +32,7 @@ pub async fn the_story_of_the_demo_holds(world: &World) {
     let lookup = story.lines().map(str::trim).find(|line| line.starts_with("grep -h ")).unwrap();
     let found = Command::new("sh").args(["-c", lookup]).output().unwrap();
     let found = String::from_utf8_lossy(&found.stdout);
-    for service in ["checkout", "loms", "notifications"] {
+    for service in Service::ALL.map(Service::name) {
         assert!(found.contains(&format!("\"service\":\"{service}\"")), "{lookup}\n{found}");
     }
 }

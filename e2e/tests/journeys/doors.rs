@@ -2,6 +2,7 @@
 
 use e2e::World;
 use proto::{cart::ListCartRequest, loms::StocksRequest, notifications::GetHistoryWithPeriodRequest};
+use stack::fleet::Service;
 use stack::testing::eventually;
 use tonic::{
     Code,
@@ -30,12 +31,8 @@ pub async fn strangers_are_refused_where_a_certificate_is_demanded_and_served_wh
 }
 
 pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &World) {
-    let services = [
-        (&world.addresses.checkout, "cart.Cart"),
-        (&world.addresses.loms, "loms.Loms"),
-        (&world.addresses.notifications, "notifications.Notifications"),
-    ];
-    for (addresses, service) in services {
+    for service in Service::ALL {
+        let (addresses, service) = (world.addresses.service(service), service.facts().rpc);
         let channel = tls(world, addresses.grpc.port());
         for name in ["", service] {
             let request = HealthCheckRequest { service: name.into() };

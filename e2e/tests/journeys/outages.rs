@@ -12,7 +12,7 @@ use proto::{
     loms::{CancelOrderRequest, StocksRequest},
 };
 use serde_json::json;
-use stack::fleet::{Part, Replica};
+use stack::fleet::{Replica, Service};
 use stack::testing::eventually;
 use tonic::Status;
 use tonic_types::StatusExt as _;
@@ -31,7 +31,7 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
     }
     let free_before = free(world).await;
 
-    let replica = Replica::start(Part::Checkout, &world.addresses.checkout, &[]).unwrap();
+    let replica = Replica::start(Service::Checkout, &world.addresses, &[]).unwrap();
     eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
     let doomed = world.checkout_at(replica.port).unwrap();
     // Every other shopper has a key.

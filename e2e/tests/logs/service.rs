@@ -12,7 +12,7 @@ use e2e::World;
 use rustix::process::Signal;
 use serde_yaml::Value;
 use stack::testing::eventually;
-use stack::{binaries, fleet::Part, ports, process::Process};
+use stack::{binaries, fleet, ports, process::Process};
 
 /// Longer than a service takes to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,15 +28,15 @@ pub struct Service {
 
 impl Service {
     /// Starts one under a name that no other has.
-    pub fn start(world: &World, part: Part, name: &str, change: impl FnOnce(&mut Value)) -> Self {
+    pub fn start(world: &World, service: fleet::Service, name: &str, change: impl FnOnce(&mut Value)) -> Self {
         let (port, admin) = (ports::free().unwrap(), ports::free().unwrap());
-        let config = configure(world, part, name, |config| {
+        let config = configure(world, service, name, |config| {
             config["grpc"]["listen"] = ports::loopback(port).to_string().into();
             config["admin"]["listen"] = ports::loopback(admin).to_string().into();
             change(config);
         });
         let log = config.with_extension("log");
-        let mut command = program(part);
+        let mut command = program(service);
         command.arg("--config").arg(config).env("RUST_LOG", "trace");
         Self { process: Process::spawn(name, command, &log).unwrap(), log, port, admin }
     }
@@ -78,8 +78,8 @@ impl Service {
 }
 
 /// Writes a configuration that differs from that of the fleet's own service; answers where.
-pub fn configure(world: &World, part: Part, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
-    let original = fs::read_to_string(&world.addresses.service(part).unwrap().config).unwrap();
+pub fn configure(world: &World, service: fleet::Service, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
+    let original = fs::read_to_string(&world.addresses.service(service).config).unwrap();
     let mut config: Value = serde_yaml::from_str(&original).unwrap();
     change(&mut config);
     write(world, name, &serde_yaml::to_string(&config).unwrap())
@@ -93,12 +93,13 @@ pub fn write(world: &World, name: &str, text: &str) -> PathBuf {
 }
 
 /// Runs a command of a service that ends by itself; answers its exit code and what it says.
-pub fn run(part: Part, arguments: &[&str], config: &Path) -> (Option<i32>, String) {
-    let output = program(part).args(arguments).arg("--config").arg(config).env("RUST_LOG", "trace").output().unwrap();
+pub fn run(service: fleet::Service, arguments: &[&str], config: &Path) -> (Option<i32>, String) {
+    let output =
+        program(service).args(arguments).arg("--config").arg(config).env("RUST_LOG", "trace").output().unwrap();
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     (output.status.code(), text)
 }
 
-fn program(part: Part) -> Command {
-    Command::new(binaries::find(part.name()).unwrap())
+fn program(service: fleet::Service) -> Command {
+    Command::new(binaries::find(service.name()).unwrap())
 }

@@ -18,7 +18,7 @@ use serde_yaml::Value;
 use stack::testing::eventually;
 use stack::{
     collector::Collector,
-    fleet::{Part, Settings},
+    fleet::{self, Settings},
     graylog::Graylog,
     ports::{free, loopback},
     product_service,
@@ -68,8 +68,8 @@ impl Story {
         let telegram = Telegram::start(loopback(0), None).unwrap();
         let to_graylog = |config: &mut Value| config["graylog"]["address"] = graylog.address().to_string().into();
 
-        let loms = Service::start(&world, Part::Loms, "loms-planted", to_graylog).ready().await;
-        let notifications = Service::start(&world, Part::Notifications, "notifications-planted", |config| {
+        let loms = Service::start(&world, fleet::Service::Loms, "loms-planted", to_graylog).ready().await;
+        let notifications = Service::start(&world, fleet::Service::Notifications, "notifications-planted", |config| {
             to_graylog(config);
             config["telegram"]["api_url"] = telegram.url().into();
             config["telegram"]["api_key"] = TELEGRAM_KEY.into();
@@ -77,7 +77,7 @@ impl Story {
         let notifications = notifications.ready().await;
         let checkout_of = |name: &str, token: &str, loms: u16| {
             let (token, loms) = (token.to_owned(), format!("https://localhost:{loms}"));
-            Service::start(&world, Part::Checkout, name, |config| {
+            Service::start(&world, fleet::Service::Checkout, name, |config| {
                 to_graylog(config);
                 config["token"] = token.into();
                 config["services"]["loms"] = loms.into();
@@ -200,7 +200,7 @@ async fn buy(world: &World, checkout: &Service) {
 
 /// A service whose password the database does not take, and whose collector is not there.
 async fn lock_out(world: &World) -> Service {
-    let locked_out = Service::start(world, Part::Checkout, "checkout-locked-out", |config| {
+    let locked_out = Service::start(world, fleet::Service::Checkout, "checkout-locked-out", |config| {
         config["postgres"]["connection_string"] = with_password(world, WRONG_PASSWORD).into();
         config["jaeger"]["endpoint"] = format!("http://jaeger:{IN_URL}@{}", loopback(free().unwrap())).into();
     });
@@ -210,18 +210,18 @@ async fn lock_out(world: &World) -> Service {
 
 /// Commands that meet secrets where they do not belong.
 fn misconfigure(world: &World) -> Vec<(String, String)> {
-    let wrong = configure(world, Part::Loms, "wrong-password", |config| {
+    let wrong = configure(world, fleet::Service::Loms, "wrong-password", |config| {
         config["postgres"]["connection_string"] = with_password(world, WRONG_PASSWORD).into();
     });
-    let (code, migrate) = run(Part::Loms, &["migrate"], &wrong);
+    let (code, migrate) = run(fleet::Service::Loms, &["migrate"], &wrong);
     assert_eq!(code, Some(1));
 
     let key = world.state().join("garbage.key");
     fs::write(&key, format!("-----BEGIN PRIVATE KEY-----\n{IN_KEY_FILE}\n-----END PRIVATE KEY-----\n")).unwrap();
-    let garbage = configure(world, Part::Checkout, "garbage-key", |config| {
+    let garbage = configure(world, fleet::Service::Checkout, "garbage-key", |config| {
         config["grpc"]["tls"]["key"] = key.to_str().unwrap().into();
     });
-    let (code, serve) = run(Part::Checkout, &["serve"], &garbage);
+    let (code, serve) = run(fleet::Service::Checkout, &["serve"], &garbage);
     assert_eq!(code, Some(1));
 
     let misplaced = format!(
@@ -233,10 +233,10 @@ fn misconfigure(world: &World) -> Vec<(String, String)> {
     );
     let misplaced = misplaced.replace(&format!("{MISPLACED}: 1"), &format!("password:{MISPLACED}"));
     let mut commands = vec![("loms migrate".to_owned(), migrate), ("checkout serve".to_owned(), serve)];
-    for part in Part::SERVICES {
-        let (code, said) = run(part, &["check-config"], &write(world, "misplaced", &misplaced));
+    for service in fleet::Service::ALL {
+        let (code, said) = run(service, &["check-config"], &write(world, "misplaced", &misplaced));
         assert_eq!(code, Some(64), "{said}");
-        commands.push((format!("{} check-config", part.name()), said));
+        commands.push((format!("{} check-config", service.name()), said));
     }
     commands
 }

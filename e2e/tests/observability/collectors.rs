@@ -11,7 +11,7 @@ use proto::{
 use stack::testing::eventually;
 use stack::{
     collector::Collector,
-    fleet::{Part, ServiceAddresses, Settings},
+    fleet::{Service, ServiceAddresses, Settings},
     ports,
 };
 use tonic::Status;
@@ -44,9 +44,9 @@ pub async fn a_collector_that_is_away_or_stalls_is_told_of_once_and_no_client_no
     clients_are_served_and_spans_are_lost(&world).await;
     clients_are_served_and_spans_are_lost(&world).await;
     everybody_told(&world, 2, 1).await;
-    for part in Part::SERVICES {
+    for service in Service::ALL {
         // With spans that nobody takes: it ends by itself, and was not killed for being slow.
-        let replica = replica(part, world.addresses.service(part).unwrap(), &[]).await;
+        let replica = replica(service, &world.addresses, &[]).await;
         let log = replica.log.clone();
         let status = replica.stop().await.unwrap();
         assert!(status.success(), "{status}: {:#?}", lines(&log, &[]));
@@ -63,7 +63,7 @@ pub async fn a_collector_that_is_away_or_stalls_is_told_of_once_and_no_client_no
 }
 
 fn services(world: &World) -> impl Iterator<Item = &ServiceAddresses> {
-    Part::SERVICES.into_iter().filter_map(|part| world.addresses.service(part))
+    Service::ALL.into_iter().map(|service| world.addresses.service(service))
 }
 
 /// Many clients buy and pay at once, and none meets a failure; meanwhile every service loses spans.
@@ -100,8 +100,8 @@ async fn spans_arrive(world: &World, collector: &Collector) {
     clients_are_served(world).await;
     eventually("spans of every service arrive", || async {
         let new = &collector.spans()[before..];
-        let is_heard = |part: Part| new.iter().any(|span| span.service() == part.name());
-        Part::SERVICES.into_iter().all(is_heard).then_some(())
+        let is_heard = |service: Service| new.iter().any(|span| span.service() == service.name());
+        Service::ALL.into_iter().all(is_heard).then_some(())
     })
     .await;
 }

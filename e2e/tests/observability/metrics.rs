@@ -10,7 +10,7 @@ use std::{
 
 use e2e::metrics::{Exposed, SERVICES, documented};
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
-use stack::fleet::{Part, Replica};
+use stack::fleet::{Replica, Service};
 use stack::testing::eventually;
 use tonic::Code;
 
@@ -52,7 +52,7 @@ pub async fn promtool_finds_no_fault_in_what_services_show(world: &Observed) {
 
 /// In a process of its own, which nobody else calls.
 pub async fn calls_and_transactions_are_counted_from_zero_on(world: &Observed) {
-    let replica = Replica::start(Part::Checkout, &world.addresses.checkout, &[]).unwrap();
+    let replica = Replica::start(Service::Checkout, &world.addresses, &[]).unwrap();
     eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
     let ask = || async { Exposed::ask(replica.admin).await.unwrap() };
     let expected: [(&str, f64); 22] = [

@@ -6,7 +6,7 @@ use proto::{
 };
 use serde_json::json;
 use stack::testing::eventually;
-use stack::{collector::StatusCode, fleet::Part};
+use stack::{collector::StatusCode, fleet::Service};
 use tonic::Code;
 
 use crate::{
@@ -42,7 +42,7 @@ pub async fn a_call_that_its_caller_does_not_sample_is_logged_and_exported_nowhe
 }
 
 pub async fn a_service_that_samples_nothing_by_itself_follows_its_callers(world: &Observed) {
-    let silent = replica(Part::Checkout, &world.addresses.checkout, &[("jaeger", "sampling_ratio", "0")]).await;
+    let silent = replica(Service::Checkout, &world.addresses, &[("jaeger", "sampling_ratio", "0")]).await;
     let mut checkout = world.checkout_at(silent.port).unwrap();
     let cart = ListCartRequest { user: world.shopper() };
     let unasked = trace_id(&checkout.list_cart(cart).await.unwrap());
@@ -114,7 +114,7 @@ pub async fn a_refusal_marks_the_call_that_met_it_and_nobody_who_did_as_told(wor
 
 pub async fn a_fault_marks_every_call_that_it_fails(world: &Observed) {
     let lost = [("services", "loms", "https://localhost:1")];
-    let lost = replica(Part::Checkout, &world.addresses.checkout, &lost).await;
+    let lost = replica(Service::Checkout, &world.addresses, &lost).await;
     let shopper = Caller::new();
     let request = AddToCartRequest { user: world.shopper(), sku: PLENTY, count: 1 };
     let fault = world.checkout_at(lost.port).unwrap().add_to_cart(shopper.call(request, true)).await.unwrap_err();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stack::testing::eventually;
 use stack::{
     collector::{Span, SpanKind},
-    fleet::Part,
+    fleet::Service,
 };
 use tonic::Code;
 
@@ -123,7 +123,7 @@ async fn what_background_steps_did_for_it_is_linked_to_them(purchase: &[Span], w
 }
 
 pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_its_beginning(world: &Observed) {
-    let hasty = replica(Part::Loms, &world.addresses.loms, &[("orders", "payment_timeout", "1s")]).await;
+    let hasty = replica(Service::Loms, &world.addresses, &[("orders", "payment_timeout", "1s")]).await;
     let shopper = Caller::new();
     let items = vec![OrderItem { sku: PLENTY, count: 1 }];
     let request = CreateOrderRequest { user: world.shopper(), items, idempotency_key: String::new() };
@@ -144,7 +144,7 @@ pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to
     let (user, shopper) = (world.shopper(), Caller::new());
     world.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
     let lost = [("services", "loms", "https://localhost:1")];
-    let lost = replica(Part::Checkout, &world.addresses.checkout, &lost).await;
+    let lost = replica(Service::Checkout, &world.addresses, &lost).await;
     let mut click = shopper.call(PurchaseRequest { user, ..Default::default() }, true);
     click.set_timeout(Duration::from_secs(1));
     let doubt = world.checkout_at(lost.port).unwrap().purchase(click).await.unwrap_err();

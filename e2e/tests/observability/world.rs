@@ -12,7 +12,7 @@ use e2e::World;
 use stack::testing::eventually;
 use stack::{
     collector::{Collector, Span},
-    fleet::{Part, Replica, ServiceAddresses, Settings},
+    fleet::{Addresses, Replica, Service, Settings},
     ports,
 };
 use tonic::{Request, Response};
@@ -107,8 +107,8 @@ pub async fn metric(admin: SocketAddr, name: &str, labels: &[&str]) -> Option<f6
 }
 
 /// A replica of a service, when it is ready; each change is a section, a key and its value.
-pub async fn replica(part: Part, original: &ServiceAddresses, changes: &[(&str, &str, &str)]) -> Replica {
-    let replica = Replica::start(part, original, changes).unwrap();
+pub async fn replica(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> Replica {
+    let replica = Replica::start(service, fleet, changes).unwrap();
     eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
     replica
 }

@@ -10,7 +10,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::{CA_FILE, NAMES};
+use super::{CA_FILE, names};
 
 /// Verifies every certificate as a client would at the instant `at`; the error says what is wrong with the first bad
 /// one.
@@ -18,7 +18,7 @@ pub(super) fn check(dir: &Path, at: SystemTime) -> Result<(), String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = verifier(&dir.join(CA_FILE), &provider)?;
     let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-    for name in NAMES {
+    for name in names() {
         pair(dir, name, &verifier, &provider, at)?;
     }
     Ok(())

@@ -6,18 +6,19 @@ use anyhow::{Context as _, bail};
 use proto::{
     cart::{
         AddToCartRequest, DeleteFromCartRequest, ListCartRequest, ListCartResponse, PurchaseRequest, PurchaseResponse,
-        cart_client::CartClient,
+        cart_client::CartClient, cart_server::SERVICE_NAME as CART,
     },
     loms::{
         CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse, OrderItem,
-        OrderPayedRequest, StocksRequest, StocksResponse, loms_client::LomsClient,
+        OrderPayedRequest, StocksRequest, StocksResponse, loms_client::LomsClient, loms_server::SERVICE_NAME as LOMS,
     },
     notifications::{
         GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, notifications_client::NotificationsClient,
+        notifications_server::SERVICE_NAME as NOTIFICATIONS,
     },
     product::{
         GetProductRequest, GetProductResponse, ListSkusRequest, ListSkusResponse,
-        product_service_client::ProductServiceClient,
+        product_service_client::ProductServiceClient, product_service_server::SERVICE_NAME as PRODUCTS,
     },
 };
 use serde_json::{Value, json};
@@ -139,9 +140,9 @@ pub struct Calls {
 }
 
 macro_rules! call {
-    ($self:ident.$client:ident.$method:ident($request:expr), $service:literal, $show:expr) => {{
+    ($self:ident.$client:ident.$method:ident($request:expr), $service:ident, $name:literal, $show:expr) => {{
         let request = $request;
-        narrator::call($service, request.json());
+        narrator::call($service, $name, request.json());
         let answer = $self.$client.$method(request).await;
         $self.trace_id = trace_id(&answer);
         outcome(answer, $show)
@@ -163,22 +164,19 @@ impl Calls {
 
     pub async fn list_skus(&mut self, count: u32) -> anyhow::Result<ListSkusResponse> {
         let request = ListSkusRequest { token: TOKEN.into(), start_after_sku: 0, count };
-        call!(self.products.list_skus(request), "route256.product.ProductService/ListSkus", |answer| list(
-            &answer.skus
-        ))?
-        .answered()
+        call!(self.products.list_skus(request), PRODUCTS, "ListSkus", |answer| list(&answer.skus))?.answered()
     }
 
     pub async fn product(&mut self, sku: u32) -> anyhow::Result<GetProductResponse> {
         let request = GetProductRequest { token: TOKEN.into(), sku };
-        call!(self.products.get_product(request), "route256.product.ProductService/GetProduct", |answer| {
+        call!(self.products.get_product(request), PRODUCTS, "GetProduct", |answer| {
             format!("{}, {} each", answer.name, answer.price)
         })?
         .answered()
     }
 
     pub async fn stocks(&mut self, sku: u32) -> anyhow::Result<StocksResponse> {
-        call!(self.loms.stocks(StocksRequest { sku }), "loms.Loms/Stocks", |answer: &StocksResponse| {
+        call!(self.loms.stocks(StocksRequest { sku }), LOMS, "Stocks", |answer: &StocksResponse| {
             let by_warehouse: Vec<_> = answer
                 .stocks
                 .iter()
@@ -190,16 +188,16 @@ impl Calls {
     }
 
     pub async fn add_to_cart(&mut self, user: i64, sku: u32, count: u32) -> anyhow::Result<Outcome<()>> {
-        call!(self.cart.add_to_cart(AddToCartRequest { user, sku, count }), "cart.Cart/AddToCart", ok)
+        call!(self.cart.add_to_cart(AddToCartRequest { user, sku, count }), CART, "AddToCart", ok)
     }
 
     pub async fn delete_from_cart(&mut self, user: i64, sku: u32, count: u32) -> anyhow::Result<()> {
-        call!(self.cart.delete_from_cart(DeleteFromCartRequest { user, sku, count }), "cart.Cart/DeleteFromCart", ok)?
+        call!(self.cart.delete_from_cart(DeleteFromCartRequest { user, sku, count }), CART, "DeleteFromCart", ok)?
             .answered()
     }
 
     pub async fn list_cart(&mut self, user: i64) -> anyhow::Result<ListCartResponse> {
-        call!(self.cart.list_cart(ListCartRequest { user }), "cart.Cart/ListCart", |answer: &ListCartResponse| {
+        call!(self.cart.list_cart(ListCartRequest { user }), CART, "ListCart", |answer: &ListCartResponse| {
             let lines: Vec<_> =
                 answer.items.iter().map(|item| format!("{} × {} at {}", item.count, item.name, item.price)).collect();
             if lines.is_empty() {
@@ -213,7 +211,7 @@ impl Calls {
 
     pub async fn purchase(&mut self, user: i64, key: &str) -> anyhow::Result<Outcome<PurchaseResponse>> {
         let request = PurchaseRequest { user, idempotency_key: key.into() };
-        call!(self.cart.purchase(request), "cart.Cart/Purchase", |answer| format!("order {}", answer.order_id))
+        call!(self.cart.purchase(request), CART, "Purchase", |answer| format!("order {}", answer.order_id))
     }
 
     pub async fn create_order(
@@ -224,33 +222,29 @@ impl Calls {
     ) -> anyhow::Result<Outcome<CreateOrderResponse>> {
         let items = vec![OrderItem { sku, count }];
         let request = CreateOrderRequest { user, items, idempotency_key: String::new() };
-        call!(self.loms.create_order(request), "loms.Loms/CreateOrder", |answer| format!("order {}", answer.order_id))
+        call!(self.loms.create_order(request), LOMS, "CreateOrder", |answer| format!("order {}", answer.order_id))
     }
 
     pub async fn list_order(&mut self, order_id: i64) -> anyhow::Result<ListOrderResponse> {
-        call!(self.loms.list_order(ListOrderRequest { order_id }), "loms.Loms/ListOrder", |answer| answer
-            .status
-            .clone())?
-        .answered()
+        call!(self.loms.list_order(ListOrderRequest { order_id }), LOMS, "ListOrder", |answer| answer.status.clone())?
+            .answered()
     }
 
     pub async fn pay(&mut self, order_id: i64) -> anyhow::Result<Outcome<()>> {
-        call!(self.loms.order_payed(OrderPayedRequest { order_id }), "loms.Loms/OrderPayed", ok)
+        call!(self.loms.order_payed(OrderPayedRequest { order_id }), LOMS, "OrderPayed", ok)
     }
 
     pub async fn cancel(&mut self, order_id: i64) -> anyhow::Result<()> {
-        call!(self.loms.cancel_order(CancelOrderRequest { order_id }), "loms.Loms/CancelOrder", ok)?.answered()
+        call!(self.loms.cancel_order(CancelOrderRequest { order_id }), LOMS, "CancelOrder", ok)?.answered()
     }
 
     pub async fn history(
         &mut self,
         request: GetHistoryWithPeriodRequest,
     ) -> anyhow::Result<GetHistoryWithPeriodResponse> {
-        call!(
-            self.notifications.get_history_with_period(request),
-            "notifications.Notifications/GetHistoryWithPeriod",
-            |answer| list(answer.messages.iter().map(|message| format!("“{}”", message.message)))
-        )?
+        call!(self.notifications.get_history_with_period(request), NOTIFICATIONS, "GetHistoryWithPeriod", |answer| {
+            list(answer.messages.iter().map(|message| format!("“{}”", message.message)))
+        })?
         .answered()
     }
 }

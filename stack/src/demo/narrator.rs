@@ -13,8 +13,8 @@ pub fn say(text: impl Display) {
 }
 
 /// Shows a call.
-pub fn call(method: &str, request: impl Display) {
-    println!("    ▸ {method} {request}");
+pub fn call(service: &str, method: &str, request: impl Display) {
+    println!("    ▸ {service}/{method} {request}");
 }
 
 /// Shows what it answered.

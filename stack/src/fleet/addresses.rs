@@ -1,10 +1,10 @@
 //! Where everything of a running fleet is, for whoever uses it: written to `fleet.json`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Installed, Part, Ports, ServicePorts, Settings, state::State};
+use super::{Installed, Observer, Part, Service, Settings, StandIn, state::State};
 use crate::ports::loopback;
 
 /// Where a fleet is.
@@ -66,37 +66,36 @@ impl ServiceAddresses {
 }
 
 impl Addresses {
-    /// What the settings lead to. `database` answers a service's connection string.
+    /// What the settings lead to. `databases` are the services' connection strings.
     pub(super) fn new(
         settings: &Settings,
         certs: PathBuf,
         state: &State,
         installed: &Installed,
-        database: impl Fn(Part) -> String,
+        databases: &HashMap<Service, String>,
     ) -> Self {
-        let Ports { checkout, loms, notifications, product_service, telegram, postgres, broker, .. } = settings.ports;
-        let Ports { prometheus, jaeger, jaeger_otlp, grafana, .. } = settings.ports;
-        let observer = |part: Part, port: u16| installed.has(part).then(|| loopback(port));
-        let jaeger_otlp = observer(Part::Jaeger, jaeger_otlp);
-        let service = |part: Part, ports: ServicePorts| ServiceAddresses {
-            grpc: loopback(ports.grpc),
-            admin: loopback(ports.admin),
-            config: state.config(part),
-            log: state.log(part),
-            database: database(part),
+        let ports = &settings.ports;
+        let observer = |observer: Observer, port: u16| installed.has(observer).then(|| loopback(port));
+        let jaeger_otlp = observer(Observer::Jaeger, ports.jaeger_otlp);
+        let service = |service: Service| ServiceAddresses {
+            grpc: loopback(ports.service(service).grpc),
+            admin: loopback(ports.service(service).admin),
+            config: state.config(service),
+            log: state.log(Part::Service(service)),
+            database: databases[&service].clone(),
         };
         Self {
-            checkout: service(Part::Checkout, checkout),
-            loms: service(Part::Loms, loms),
-            notifications: service(Part::Notifications, notifications),
-            product_service: loopback(product_service),
-            telegram: loopback(telegram),
-            postgres: loopback(postgres),
-            kafka: settings.kafka.clone().unwrap_or_else(|| loopback(broker).to_string()),
-            prometheus: observer(Part::Prometheus, prometheus),
-            jaeger: observer(Part::Jaeger, jaeger),
+            checkout: service(Service::Checkout),
+            loms: service(Service::Loms),
+            notifications: service(Service::Notifications),
+            product_service: loopback(ports.product_service),
+            telegram: loopback(ports.telegram),
+            postgres: loopback(ports.postgres),
+            kafka: settings.kafka.clone().unwrap_or_else(|| loopback(ports.broker).to_string()),
+            prometheus: observer(Observer::Prometheus, ports.prometheus),
+            jaeger: observer(Observer::Jaeger, ports.jaeger),
             jaeger_otlp,
-            grafana: observer(Part::Grafana, grafana),
+            grafana: observer(Observer::Grafana, ports.grafana),
             otlp: settings.otlp.clone().or_else(|| jaeger_otlp.map(|address| format!("http://{address}"))),
             graylog: settings.graylog.clone(),
             certs,
@@ -104,35 +103,21 @@ impl Addresses {
         }
     }
 
-    /// A service's; none for what is no service.
-    pub fn service(&self, part: Part) -> Option<&ServiceAddresses> {
-        match part {
-            Part::Checkout => Some(&self.checkout),
-            Part::Loms => Some(&self.loms),
-            Part::Notifications => Some(&self.notifications),
-            Part::Postgres
-            | Part::Broker
-            | Part::ProductService
-            | Part::Telegram
-            | Part::Prometheus
-            | Part::Jaeger
-            | Part::Grafana => None,
+    /// A service's.
+    pub fn service(&self, service: Service) -> &ServiceAddresses {
+        match service {
+            Service::Checkout => &self.checkout,
+            Service::Loms => &self.loms,
+            Service::Notifications => &self.notifications,
         }
     }
 
     /// Forgets an observer that does not run.
-    pub(super) fn forget(&mut self, part: Part) {
-        match part {
-            Part::Prometheus => self.prometheus = None,
-            Part::Jaeger => (self.jaeger, self.jaeger_otlp) = (None, None),
-            Part::Grafana => self.grafana = None,
-            Part::Postgres
-            | Part::Broker
-            | Part::ProductService
-            | Part::Telegram
-            | Part::Loms
-            | Part::Checkout
-            | Part::Notifications => {}
+    pub(super) fn forget(&mut self, observer: Observer) {
+        match observer {
+            Observer::Prometheus => self.prometheus = None,
+            Observer::Jaeger => (self.jaeger, self.jaeger_otlp) = (None, None),
+            Observer::Grafana => self.grafana = None,
         }
     }
 
@@ -142,14 +127,12 @@ impl Addresses {
         match part {
             Part::Postgres => self.postgres.to_string(),
             Part::Broker => self.kafka.clone(),
-            Part::ProductService => self.product_service.to_string(),
-            Part::Telegram => http(Some(self.telegram)),
-            Part::Prometheus => http(self.prometheus),
-            Part::Jaeger => http(self.jaeger),
-            Part::Grafana => http(self.grafana),
-            Part::Checkout => self.checkout.grpc.to_string(),
-            Part::Loms => self.loms.grpc.to_string(),
-            Part::Notifications => self.notifications.grpc.to_string(),
+            Part::StandIn(StandIn::ProductService) => self.product_service.to_string(),
+            Part::StandIn(StandIn::Telegram) => http(Some(self.telegram)),
+            Part::Observer(Observer::Prometheus) => http(self.prometheus),
+            Part::Observer(Observer::Jaeger) => http(self.jaeger),
+            Part::Observer(Observer::Grafana) => http(self.grafana),
+            Part::Service(service) => self.service(service).grpc.to_string(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The configuration files of the three services of a local fleet. They hold passwords.
+//! The configuration files of the services of a local fleet. They hold passwords.
 
 use serde_json::{Value, json};
 
-use super::{Addresses, Part, ServiceAddresses};
+use super::{Addresses, Service};
 use crate::{files::replace_secret, product_service};
 
 /// How long a service finishes what runs. Shorter than the launcher waits for it.
@@ -11,53 +11,37 @@ const GRACE: &str = "3s";
 /// The Telegram stand-in takes any key and any chat.
 const TELEGRAM: (&str, i64) = ("local", 256);
 
-/// Where a Graylog has an input for each service.
-const fn graylog_port(part: Part) -> Option<u16> {
-    match part {
-        Part::Checkout => Some(12201),
-        Part::Loms => Some(12202),
-        Part::Notifications => Some(12203),
-        Part::Postgres
-        | Part::Broker
-        | Part::ProductService
-        | Part::Telegram
-        | Part::Prometheus
-        | Part::Jaeger
-        | Part::Grafana => None,
-    }
-}
-
 /// Writes a service's file.
-pub(super) fn write(part: Part, service: &ServiceAddresses, addresses: &Addresses) -> anyhow::Result<()> {
-    let text = serde_yaml::to_string(&of(part, service, addresses))?;
-    replace_secret(&service.config, &text)
+pub(super) fn write(service: Service, addresses: &Addresses) -> anyhow::Result<()> {
+    let text = serde_yaml::to_string(&of(service, addresses))?;
+    replace_secret(&addresses.service(service).config, &text)
 }
 
-fn of(part: Part, service: &ServiceAddresses, addresses: &Addresses) -> Value {
-    let certs = &addresses.certs;
+fn of(service: Service, addresses: &Addresses) -> Value {
+    let (own, certs) = (addresses.service(service), &addresses.certs);
     let mut tls = json!({
-        "certificate": certs.join(format!("{}.pem", part.name())),
-        "key": certs.join(format!("{}.key", part.name())),
+        "certificate": certs.join(format!("{}.pem", service.name())),
+        "key": certs.join(format!("{}.key", service.name())),
     });
     // Shoppers, who call checkout, have no certificate of ours.
-    if part != Part::Checkout {
+    if service != Service::Checkout {
         tls["client_ca"] = json!(certs.join("ca.pem"));
     }
     let mut config = json!({
-        "grpc": { "listen": service.grpc, "tls": tls },
-        "admin": { "listen": service.admin },
-        "postgres": { "connection_string": service.database },
+        "grpc": { "listen": own.grpc, "tls": tls },
+        "admin": { "listen": own.admin },
+        "postgres": { "connection_string": own.database },
         "log": { "level": "info" },
         "shutdown": { "grace_period": GRACE },
     });
     let brokers: Vec<_> = addresses.kafka.split(',').collect();
-    match part {
-        Part::Loms => {
+    match service {
+        Service::Loms => {
             let timeout = humantime::format_duration(addresses.payment_timeout).to_string();
             config["brokers"] = json!(brokers);
             config["orders"] = json!({ "payment_timeout": timeout });
         }
-        Part::Checkout => {
+        Service::Checkout => {
             config["token"] = json!(product_service::TOKEN);
             config["services"] = json!({
                 "loms": addresses.loms.url(),
@@ -69,25 +53,18 @@ fn of(part: Part, service: &ServiceAddresses, addresses: &Addresses) -> Value {
                 "key": certs.join("checkout.key"),
             });
         }
-        Part::Notifications => {
+        Service::Notifications => {
             let (api_key, chat_id) = TELEGRAM;
             let api_url = format!("http://{}", addresses.telegram);
             config["brokers"] = json!(brokers);
             config["telegram"] = json!({ "api_url": api_url, "api_key": api_key, "chat_id": chat_id });
         }
-        Part::Postgres
-        | Part::Broker
-        | Part::ProductService
-        | Part::Telegram
-        | Part::Prometheus
-        | Part::Jaeger
-        | Part::Grafana => {}
     }
     if let Some(endpoint) = &addresses.otlp {
         config["jaeger"] = json!({ "endpoint": endpoint });
     }
-    if let Some((host, port)) = addresses.graylog.as_ref().zip(graylog_port(part)) {
-        config["graylog"] = json!({ "address": format!("{host}:{port}") });
+    if let Some(host) = &addresses.graylog {
+        config["graylog"] = json!({ "address": format!("{host}:{}", service.facts().graylog_port) });
     }
     config
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use proto::product::product_service_server;
 use reqwest::Client;
 use tokio::net::TcpStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
-use super::{Addresses, Part};
+use super::{Addresses, Observer, Part, StandIn, state::State};
 use crate::process::{self, POLL, Process};
 
 /// How long a part may take to become healthy.
@@ -21,21 +22,21 @@ const START: Duration = Duration::from_secs(60);
 const QUESTION: Duration = Duration::from_secs(2);
 
 /// Waits until the part is healthy; fails if its process ends before that.
-pub(super) async fn wait(part: Part, addresses: &Addresses, process: &mut Process, log: &Path) -> anyhow::Result<()> {
-    let client = Client::new();
+pub(super) async fn wait(part: Part, process: &mut Process, fleet: &Addresses, state: &State) -> anyhow::Result<()> {
+    let (client, log) = (Client::new(), state.log(part));
     let deadline = Instant::now() + START;
     loop {
-        let unhealthy = match tokio::time::timeout(QUESTION, ask(part, addresses, &client)).await {
+        let unhealthy = match tokio::time::timeout(QUESTION, ask(part, fleet, &client)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "no answer".into(),
         };
-        let (name, shown) = (part.name(), super::shown(log).display());
+        let (name, shown) = (part.name(), super::shown(&log).display());
         if let Some(status) = process.exited() {
-            bail!("{name} {}; the end of {shown}:\n{}", process::describe(status), process::tail(log, 20));
+            bail!("{name} {}; the end of {shown}:\n{}", process::describe(status), process::tail(&log, 20));
         }
         if Instant::now() > deadline {
-            bail!("{name} is not healthy ({unhealthy}); the end of {shown}:\n{}", process::tail(log, 20));
+            bail!("{name} is not healthy ({unhealthy}); the end of {shown}:\n{}", process::tail(&log, 20));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -53,31 +54,27 @@ pub(super) async fn broker_answers(brokers: &str) -> anyhow::Result<()> {
 
 async fn ask(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
     match part {
-        Part::ProductService => {
-            let url = format!("https://localhost:{}", addresses.product_service.port());
-            serving(&url, "route256.product.ProductService", &addresses.certs).await
+        Part::Service(service) => {
+            // Both the operators' answer and the callers' must be good.
+            let own = addresses.service(service);
+            let ready = client.get(format!("http://{}/readyz", own.admin)).send().await?;
+            ready.error_for_status().context("not ready")?;
+            serving(&own.url(), service.facts().rpc, &addresses.certs).await
         }
-        Part::Checkout => service(part, "cart.Cart", addresses, client).await,
-        Part::Loms => service(part, "loms.Loms", addresses, client).await,
-        Part::Notifications => service(part, "notifications.Notifications", addresses, client).await,
-        Part::Prometheus => {
+        Part::StandIn(StandIn::ProductService) => {
+            let url = format!("https://localhost:{}", addresses.product_service.port());
+            serving(&url, product_service_server::SERVICE_NAME, &addresses.certs).await
+        }
+        Part::Observer(Observer::Prometheus) => {
             client.get(format!("{}/-/ready", addresses.of(part))).send().await?.error_for_status()?;
             Ok(())
         }
-        Part::Telegram | Part::Postgres | Part::Broker | Part::Jaeger | Part::Grafana => {
+        Part::Postgres | Part::Broker | Part::StandIn(StandIn::Telegram) | Part::Observer(_) => {
             let address = addresses.of(part);
             TcpStream::connect(address.trim_start_matches("http://")).await?;
             Ok(())
         }
     }
-}
-
-/// Both the operators' answer and the callers' must be good.
-async fn service(part: Part, name: &str, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
-    let service = addresses.service(part).context("not a service")?;
-    let ready = client.get(format!("http://{}/readyz", service.admin)).send().await?;
-    ready.error_for_status().context("not ready")?;
-    serving(&service.url(), name, &addresses.certs).await
 }
 
 /// Asks the gRPC health service, with TLS and a client's certificate.

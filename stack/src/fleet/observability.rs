@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::Context as _;
 
-use super::{Addresses, Part, state::State};
+use super::{Addresses, Observer, Part};
 use crate::prometheus;
 
 mod files;
@@ -32,51 +32,37 @@ impl Installed {
         Self { prometheus: prometheus::find(), jaeger: Jaeger::find(), grafana: Grafana::find() }
     }
 
-    /// Whether a part is one of them and installed.
-    pub fn has(&self, part: Part) -> bool {
-        match part {
-            Part::Prometheus => self.prometheus.is_some(),
-            Part::Jaeger => self.jaeger.is_some(),
-            Part::Grafana => self.grafana.is_some(),
-            Part::Postgres
-            | Part::Broker
-            | Part::ProductService
-            | Part::Telegram
-            | Part::Loms
-            | Part::Checkout
-            | Part::Notifications => false,
+    /// Whether this one is installed.
+    pub fn has(&self, observer: Observer) -> bool {
+        match observer {
+            Observer::Prometheus => self.prometheus.is_some(),
+            Observer::Jaeger => self.jaeger.is_some(),
+            Observer::Grafana => self.grafana.is_some(),
         }
     }
 
     /// How to get what is not installed, a sentence each.
     pub fn missing(&self) -> Vec<String> {
         let how = [
-            (Part::Prometheus, "Prometheus", prometheus::INSTALL),
-            (Part::Jaeger, "Jaeger", jaeger::INSTALL),
-            (Part::Grafana, "Grafana", grafana::INSTALL),
+            (Observer::Prometheus, "Prometheus", prometheus::INSTALL),
+            (Observer::Jaeger, "Jaeger", jaeger::INSTALL),
+            (Observer::Grafana, "Grafana", grafana::INSTALL),
         ];
         how.iter()
-            .filter(|(part, ..)| !self.has(*part))
+            .filter(|(observer, ..)| !self.has(*observer))
             .map(|(_, name, how)| format!("{name} is not installed: {how}."))
             .collect()
     }
 
-    /// Writes the configuration of a part that is one of them and installed; answers the command that runs it.
-    pub(super) fn prepare(&self, part: Part, addresses: &Addresses, state: &State) -> anyhow::Result<Option<Command>> {
-        let directory = state.directory().join(part.name());
-        let command = match part {
-            Part::Prometheus => {
-                self.prometheus.as_ref().map(|tools| scraping::prepare(&tools.prometheus, addresses, &directory))
+    /// Writes the configuration of one that is installed, in a directory of its own; answers the command that runs it.
+    pub(super) fn prepare(&self, observer: Observer, fleet: &Addresses, dir: &Path) -> anyhow::Result<Option<Command>> {
+        let directory = dir.join(Part::Observer(observer).name());
+        let command = match observer {
+            Observer::Prometheus => {
+                self.prometheus.as_ref().map(|tools| scraping::prepare(&tools.prometheus, fleet, &directory))
             }
-            Part::Jaeger => self.jaeger.as_ref().map(|jaeger| jaeger.prepare(addresses, &directory)),
-            Part::Grafana => self.grafana.as_ref().map(|grafana| grafana.prepare(addresses, &directory)),
-            Part::Postgres
-            | Part::Broker
-            | Part::ProductService
-            | Part::Telegram
-            | Part::Loms
-            | Part::Checkout
-            | Part::Notifications => None,
+            Observer::Jaeger => self.jaeger.as_ref().map(|jaeger| jaeger.prepare(fleet, &directory)),
+            Observer::Grafana => self.grafana.as_ref().map(|grafana| grafana.prepare(fleet, &directory)),
         };
         command.transpose()
     }

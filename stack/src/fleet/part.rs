@@ -1,57 +1,49 @@
 //! The processes that a fleet is made of.
 
-use serde::{Deserialize, Serialize};
+use super::Service;
 
 /// One process, or the broker, which may be somebody else's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The database server of all three services.
+    /// The database server of all services.
     Postgres,
     /// What carries events.
     Broker,
-    /// The stand-in for ProductService.
+    /// What stands for somebody else's service.
+    StandIn(StandIn),
+    /// What people look at the fleet with.
+    Observer(Observer),
+    /// What the fleet is for.
+    Service(Service),
+}
+
+/// What stands for a service that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StandIn {
+    /// For ProductService.
     ProductService,
-    /// The stand-in for Telegram's Bot API.
+    /// For Telegram's Bot API.
     Telegram,
-    /// What collects metrics, where people asked for it.
+}
+
+/// What people look at the fleet with, where they asked for it. The fleet does without any of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observer {
+    /// Collects metrics.
     Prometheus,
-    /// What collects traces, where people asked for it.
+    /// Collects traces.
     Jaeger,
-    /// What shows both, where people asked for it.
+    /// Shows both.
     Grafana,
-    /// Orders and stock.
-    Loms,
-    /// Carts and purchases.
-    Checkout,
-    /// Messages about orders.
-    Notifications,
 }
 
 impl Part {
     /// All, in the order of their start.
-    pub const ALL: [Self; 10] = [
-        Self::Postgres,
-        Self::Broker,
-        Self::ProductService,
-        Self::Telegram,
-        Self::Prometheus,
-        Self::Jaeger,
-        Self::Grafana,
-        Self::Loms,
-        Self::Checkout,
-        Self::Notifications,
-    ];
-
-    /// What people look at the fleet with. It does without any of them.
-    pub const OBSERVERS: [Self; 3] = [Self::Prometheus, Self::Jaeger, Self::Grafana];
-
-    /// The three services.
-    pub const SERVICES: [Self; 3] = [Self::Loms, Self::Checkout, Self::Notifications];
-
-    /// Whether the fleet goes on without it.
-    pub fn only_observes(self) -> bool {
-        Self::OBSERVERS.contains(&self)
+    pub fn all() -> impl Iterator<Item = Self> {
+        let stand_ins = StandIn::ALL.into_iter().map(Self::StandIn);
+        let observers = Observer::ALL.into_iter().map(Self::Observer);
+        let services = Service::ALL.into_iter().map(Self::Service);
+        [Self::Postgres, Self::Broker].into_iter().chain(stand_ins).chain(observers).chain(services)
     }
 
     /// Its name: a service's is its program's, a stand-in's is its command's, any log file's is this.
@@ -59,14 +51,22 @@ impl Part {
         match self {
             Self::Postgres => "postgres",
             Self::Broker => "broker",
-            Self::ProductService => "product-service",
-            Self::Telegram => "telegram",
-            Self::Prometheus => "prometheus",
-            Self::Jaeger => "jaeger",
-            Self::Grafana => "grafana",
-            Self::Loms => "loms",
-            Self::Checkout => "checkout",
-            Self::Notifications => "notifications",
+            Self::StandIn(StandIn::ProductService) => "product-service",
+            Self::StandIn(StandIn::Telegram) => "telegram",
+            Self::Observer(Observer::Prometheus) => "prometheus",
+            Self::Observer(Observer::Jaeger) => "jaeger",
+            Self::Observer(Observer::Grafana) => "grafana",
+            Self::Service(service) => service.name(),
         }
     }
+}
+
+impl StandIn {
+    /// All, in the order of their start.
+    pub const ALL: [Self; 2] = [Self::ProductService, Self::Telegram];
+}
+
+impl Observer {
+    /// All, in the order of their start.
+    pub const ALL: [Self; 3] = [Self::Prometheus, Self::Jaeger, Self::Grafana];
 }

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 
-use super::Part;
+use super::{Observer, Part, Service, StandIn};
 use crate::ports;
 
 /// The ports of one service.
@@ -17,12 +17,8 @@ pub struct ServicePorts {
 /// Every port of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
-    /// Checkout's.
-    pub checkout: ServicePorts,
-    /// LOMS's.
-    pub loms: ServicePorts,
-    /// Notifications'.
-    pub notifications: ServicePorts,
+    /// The services', in the order of [`Service::ALL`].
+    pub services: [ServicePorts; Service::ALL.len()],
     /// The ProductService stand-in's.
     pub product_service: u16,
     /// The Telegram stand-in's.
@@ -44,9 +40,7 @@ pub struct Ports {
 impl Ports {
     /// Those that the fleet is known by.
     pub const DEFAULT: Self = Self {
-        checkout: ServicePorts { grpc: 50051, admin: 8190 },
-        loms: ServicePorts { grpc: 50052, admin: 8181 },
-        notifications: ServicePorts { grpc: 50053, admin: 8182 },
+        services: [Service::Loms.facts().ports, Service::Checkout.facts().ports, Service::Notifications.facts().ports],
         product_service: 50054,
         telegram: 8091,
         postgres: 5440,
@@ -59,49 +53,46 @@ impl Ports {
 
     /// Ports that nothing uses, so that a fleet can run beside another.
     pub fn free() -> std::io::Result<Self> {
-        let service = || -> std::io::Result<_> { Ok(ServicePorts { grpc: ports::free()?, admin: ports::free()? }) };
-        Ok(Self {
-            checkout: service()?,
-            loms: service()?,
-            notifications: service()?,
-            product_service: ports::free()?,
-            telegram: ports::free()?,
-            postgres: ports::free()?,
-            broker: ports::free()?,
-            prometheus: ports::free()?,
-            jaeger: ports::free()?,
-            jaeger_otlp: ports::free()?,
-            grafana: ports::free()?,
-        })
+        let mut free = Self::DEFAULT;
+        for (_, _, port) in free.each() {
+            *port = ports::free()?;
+        }
+        Ok(free)
+    }
+
+    /// A service's.
+    pub fn service(&self, service: Service) -> ServicePorts {
+        self.services[service as usize]
     }
 
     /// Fails if something listens on one of them, naming all that are taken; those of parts that are not to be started
     /// do not count.
-    pub(super) fn check(&self, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
-        let wanted = [
-            (Part::Postgres, self.postgres, "Postgres"),
-            (Part::Broker, self.broker, "the broker"),
-            (Part::ProductService, self.product_service, "the product service"),
-            (Part::Telegram, self.telegram, "the Telegram stand-in"),
-            (Part::Prometheus, self.prometheus, "Prometheus"),
-            (Part::Jaeger, self.jaeger, "Jaeger"),
-            (Part::Jaeger, self.jaeger_otlp, "Jaeger (OTLP)"),
-            (Part::Grafana, self.grafana, "Grafana"),
-            (Part::Loms, self.loms.grpc, "loms (gRPC)"),
-            (Part::Loms, self.loms.admin, "loms (admin)"),
-            (Part::Checkout, self.checkout.grpc, "checkout (gRPC)"),
-            (Part::Checkout, self.checkout.admin, "checkout (admin)"),
-            (Part::Notifications, self.notifications.grpc, "notifications (gRPC)"),
-            (Part::Notifications, self.notifications.admin, "notifications (admin)"),
-        ];
-        let taken: Vec<_> = wanted
-            .iter()
-            .filter(|(part, port, _)| is_started(*part) && ports::is_taken(*port))
-            .map(|(_, port, what)| format!("port {port} is taken, wanted for {what}"))
-            .collect();
+    pub(super) fn check(mut self, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
+        let wanted = self.each().into_iter().filter(|(part, ..)| is_started(*part));
+        let taken = wanted.filter(|(_, _, port)| ports::is_taken(**port));
+        let taken: Vec<_> = taken.map(|(_, what, port)| format!("port {port} is taken, wanted for {what}")).collect();
         if taken.is_empty() {
             return Ok(());
         }
         bail!("{}; stop what listens there and try again", taken.join("; "))
+    }
+
+    /// Each, with the part that listens there and what for.
+    fn each(&mut self) -> Vec<(Part, String, &mut u16)> {
+        let mut each = vec![
+            (Part::Postgres, "Postgres".into(), &mut self.postgres),
+            (Part::Broker, "the broker".into(), &mut self.broker),
+            (Part::StandIn(StandIn::ProductService), "the product service".into(), &mut self.product_service),
+            (Part::StandIn(StandIn::Telegram), "the Telegram stand-in".into(), &mut self.telegram),
+            (Part::Observer(Observer::Prometheus), "Prometheus".into(), &mut self.prometheus),
+            (Part::Observer(Observer::Jaeger), "Jaeger".into(), &mut self.jaeger),
+            (Part::Observer(Observer::Jaeger), "Jaeger (OTLP)".into(), &mut self.jaeger_otlp),
+            (Part::Observer(Observer::Grafana), "Grafana".into(), &mut self.grafana),
+        ];
+        for (service, ports) in Service::ALL.into_iter().zip(&mut self.services) {
+            each.push((Part::Service(service), format!("{} (gRPC)", service.name()), &mut ports.grpc));
+            each.push((Part::Service(service), format!("{} (admin)", service.name()), &mut ports.admin));
+        }
+        each
     }
 }

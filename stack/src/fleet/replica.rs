@@ -1,19 +1,14 @@
 //! A second process of a service, beside the fleet's own: the same database and the same configuration, but for its
 //! ports and what the caller changes.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Command, ExitStatus},
-};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitStatus};
 
 use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_yaml::Value;
 
-use super::{Part, SERVICE_GRACE, ServiceAddresses};
-use crate::{binaries, files::replace_secret, ports, process::Process};
+use super::{Addresses, SERVICE_GRACE, Service, steps::serve};
+use crate::{files::replace_secret, ports, process::Process};
 
 /// A running replica. Dropping it kills it.
 #[derive(Debug)]
@@ -29,9 +24,10 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica of a service on ports of its own; each change is a section, a key and its value. Its
+    /// Starts a replica of a fleet's service on ports of its own; each change is a section, a key and its value. Its
     /// configuration and its log lie beside the original's.
-    pub fn start(part: Part, original: &ServiceAddresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
+    pub fn start(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
+        let original = fleet.service(service);
         let text = fs::read_to_string(&original.config)
             .with_context(|| format!("cannot read {}", original.config.display()))?;
         let mut config: Value = serde_yaml::from_str(&text)?;
@@ -41,13 +37,11 @@ impl Replica {
         for (section, key, value) in own.iter().chain(changes) {
             config[*section][*key] = Value::String((*value).to_owned());
         }
-        let name = format!("{}-{port}", part.name());
+        let name = format!("{}-{port}", service.name());
         let file = original.config.with_file_name(format!("{name}.yaml"));
         replace_secret(&file, &serde_yaml::to_string(&config)?)?;
-        let mut command = Command::new(binaries::find(part.name())?);
-        command.arg("serve").arg("--config").arg(&file);
         let log = original.log.with_file_name(format!("{name}.log"));
-        let process = Process::spawn(&name, command, &log)?;
+        let process = Process::spawn(&name, serve(service, &file)?, &log)?;
         Ok(Self { process, config: file, port, admin, log })
     }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, Part, Say};
+use super::{Addresses, Part, Say, Service};
 use crate::{
     files::replace_secret,
     process::{self, Process, end_stranger},
@@ -80,8 +80,8 @@ impl State {
     }
 
     /// The file for a service's configuration.
-    pub fn config(&self, part: Part) -> PathBuf {
-        self.directory.join("config").join(format!("{}.yaml", part.name()))
+    pub fn config(&self, service: Service) -> PathBuf {
+        self.directory.join("config").join(format!("{}.yaml", service.name()))
     }
 
     /// Ends what a killed launcher left running.

@@ -1,6 +1,7 @@
 //! The start of a fleet, step by step.
 
 use std::{
+    collections::HashMap,
     fs,
     path::Path,
     process::{Command, Output},
@@ -8,7 +9,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{Addresses, Fleet, Installed, Part, Say, Settings, config, health, state::State};
+use super::{
+    Addresses, Fleet, Installed, Observer, Part, Say, Service, Settings, StandIn, config, health, state::State,
+};
 use crate::{
     binaries,
     broker::Broker,
@@ -20,16 +23,17 @@ use crate::{
 
 /// All steps, in order.
 pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<Fleet> {
-    for service in Part::SERVICES {
+    for service in Service::ALL {
         binaries::find(service.name())?;
     }
     let mut state = State::claim(&settings.state)?;
     state.end_leftovers(say).await?;
     postgres::stop_stale(state.directory(), say).await?;
     let installed = if settings.observability { Installed::find() } else { Installed::default() };
-    let is_started = |part: Part| {
-        let is_elsewhere = part == Part::Broker && settings.kafka.is_some();
-        !is_elsewhere && (!part.only_observes() || installed.has(part))
+    let is_started = |part: Part| match part {
+        Part::Broker => settings.kafka.is_none(),
+        Part::Observer(observer) => installed.has(observer),
+        Part::Postgres | Part::StandIn(_) | Part::Service(_) => true,
     };
     settings.ports.check(is_started)?;
     begin_logs(&state, is_started)?;
@@ -42,23 +46,11 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     say("starting Postgres");
     let log = state.log(Part::Postgres);
     let postgres = Postgres::durable(state.directory(), settings.ports.postgres, &log, say).await?;
-    let (checkout, loms, notifications) = (
-        postgres.database("checkout").await?,
-        postgres.database("loms").await?,
-        postgres.database("notifications").await?,
-    );
-    let addresses = Addresses::new(settings, certs, &state, &installed, |part| match part {
-        Part::Checkout => checkout.clone(),
-        Part::Loms => loms.clone(),
-        Part::Notifications => notifications.clone(),
-        Part::Postgres
-        | Part::Broker
-        | Part::ProductService
-        | Part::Telegram
-        | Part::Prometheus
-        | Part::Jaeger
-        | Part::Grafana => String::new(),
-    });
+    let mut databases = HashMap::new();
+    for service in Service::ALL {
+        databases.insert(service, postgres.database(service.name()).await?);
+    }
+    let addresses = Addresses::new(settings, certs, &state, &installed, &databases);
 
     let broker = match &settings.kafka {
         Some(kafka) => {
@@ -78,25 +70,28 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     start_observers(&mut fleet, &installed, say)?;
 
     say("starting the product service and the Telegram stand-in");
-    for part in [Part::ProductService, Part::Telegram] {
-        let mut process = spawn(part, &fleet.addresses, &mut fleet.state)?;
-        health::wait(part, &fleet.addresses, &mut process, &fleet.state.log(part)).await?;
-        fleet.stand_ins.push((part, process));
+    for stand_in in StandIn::ALL {
+        let part = Part::StandIn(stand_in);
+        let mut process = spawn(part, stand_for(stand_in, &fleet.addresses)?, &mut fleet.state)?;
+        health::wait(part, &mut process, &fleet.addresses, &fleet.state).await?;
+        fleet.stand_ins.push((stand_in, process));
     }
-    for part in Part::SERVICES {
-        prepare(part, &fleet, say).await?;
+    for service in Service::ALL {
+        prepare(service, &fleet, say).await?;
     }
-    say("starting loms, checkout and notifications");
-    for part in Part::SERVICES {
-        let process = spawn(part, &fleet.addresses, &mut fleet.state)?;
-        fleet.services.push((part, process));
+    let [first @ .., last] = Service::ALL.map(Service::name);
+    say(&format!("starting {} and {last}", first.join(", ")));
+    for service in Service::ALL {
+        let command = serve(service, &fleet.addresses.service(service).config)?;
+        let process = spawn(Part::Service(service), command, &mut fleet.state)?;
+        fleet.services.push((service, process));
     }
     // All at once, so that the first one to fail is the one that is reported.
     let (addresses, state) = (&fleet.addresses, &fleet.state);
     let healthy = fleet
         .services
         .iter_mut()
-        .map(async |(part, process)| health::wait(*part, addresses, process, &state.log(*part)).await);
+        .map(async |(service, process)| health::wait(Part::Service(*service), process, addresses, state).await);
     futures::future::try_join_all(healthy).await?;
     await_observers(&mut fleet, say).await;
     fleet.state.publish(&fleet.addresses)?;
@@ -105,12 +100,12 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
 
 /// Starts the observers that are installed. They get ready while the rest starts.
 fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> anyhow::Result<()> {
-    for part in Part::OBSERVERS {
-        let Some(command) = installed.prepare(part, &fleet.addresses, &fleet.state)? else { continue };
+    for observer in Observer::ALL {
+        let Some(command) = installed.prepare(observer, &fleet.addresses, fleet.state.directory())? else { continue };
+        let part = Part::Observer(observer);
         say(&format!("starting {}", part.name()));
-        let process = Process::spawn(part.name(), command, &fleet.state.log(part))?;
-        fleet.state.remember(&process)?;
-        fleet.observers.push((part, process));
+        let process = spawn(part, command, &mut fleet.state)?;
+        fleet.observers.push((observer, process));
     }
     Ok(())
 }
@@ -118,22 +113,21 @@ fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> an
 /// Waits until the observers are ready. One that does not get there is told of and left out.
 async fn await_observers(fleet: &mut Fleet, say: Say<'_>) {
     let (addresses, state) = (&fleet.addresses, &fleet.state);
-    let ready = fleet
-        .observers
-        .iter_mut()
-        .map(async |(part, process)| (*part, health::wait(*part, addresses, process, &state.log(*part)).await));
-    for (part, ready) in futures::future::join_all(ready).await {
+    let ready = fleet.observers.iter_mut().map(async |(observer, process)| {
+        (*observer, health::wait(Part::Observer(*observer), process, addresses, state).await)
+    });
+    for (observer, ready) in futures::future::join_all(ready).await {
         if let Err(error) = ready {
-            say(&format!("the fleet goes on without {}: {error:#}", part.name()));
-            fleet.observers.retain(|(other, _)| *other != part);
-            fleet.addresses.forget(part);
+            say(&format!("the fleet goes on without {}: {error:#}", Part::Observer(observer).name()));
+            fleet.observers.retain(|(other, _)| *other != observer);
+            fleet.addresses.forget(observer);
         }
     }
 }
 
 /// Begins new logs, so that one run's are read in one piece; those of the run before are kept beside them.
 fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
-    for part in Part::ALL.into_iter().filter(|part| is_started(*part)) {
+    for part in Part::all().filter(|part| is_started(*part)) {
         let log = state.log(part);
         if log.exists() {
             fs::rename(&log, log.with_extension("previous.log"))
@@ -145,24 +139,24 @@ fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Resul
 }
 
 /// Writes a service's configuration and brings its database up to date.
-async fn prepare(part: Part, fleet: &Fleet, say: Say<'_>) -> anyhow::Result<()> {
-    let service = fleet.addresses.service(part).context("not a service")?;
-    config::write(part, service, &fleet.addresses)?;
-    say(&format!("migrating the database {}", part.name()));
-    run(part, &["migrate"], &service.config).await?;
-    if part == Part::Loms && run(part, &["stock", "list"], &service.config).await?.lines().count() <= 1 {
+async fn prepare(service: Service, fleet: &Fleet, say: Say<'_>) -> anyhow::Result<()> {
+    let config = &fleet.addresses.service(service).config;
+    config::write(service, &fleet.addresses)?;
+    say(&format!("migrating the database {}", service.name()));
+    run(service, &["migrate"], config).await?;
+    if service == Service::Loms && run(service, &["stock", "list"], config).await?.lines().count() <= 1 {
         say("importing the first stock");
         let file = fleet.state.directory().join("stock.csv");
         fs::write(&file, catalogue::STOCK).with_context(|| format!("cannot write {}", file.display()))?;
         let file = file.to_str().context("the path of the state directory is not Unicode")?;
-        run(part, &["stock", "import", file], &service.config).await?;
+        run(service, &["stock", "import", file], config).await?;
     }
     Ok(())
 }
 
 /// Runs a command of a service to its end; answers what it printed.
-async fn run(part: Part, arguments: &[&str], config: &Path) -> anyhow::Result<String> {
-    let name = part.name();
+async fn run(service: Service, arguments: &[&str], config: &Path) -> anyhow::Result<String> {
+    let name = service.name();
     let mut command = tokio::process::Command::new(binaries::find(name)?);
     command.args(arguments).arg("--config").arg(config).process_group(0).kill_on_drop(true);
     let Output { status, stdout, stderr } =
@@ -173,27 +167,28 @@ async fn run(part: Part, arguments: &[&str], config: &Path) -> anyhow::Result<St
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
-/// Starts the process of a service or stand-in.
-fn spawn(part: Part, addresses: &Addresses, state: &mut State) -> anyhow::Result<Process> {
-    let mut command;
-    match part {
-        Part::Checkout | Part::Loms | Part::Notifications => {
-            command = Command::new(binaries::find(part.name())?);
-            let service = addresses.service(part).context("not a service")?;
-            command.arg("serve").arg("--config").arg(&service.config);
+/// The command that runs a service with a configuration file.
+pub(super) fn serve(service: Service, config: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(binaries::find(service.name())?);
+    command.arg("serve").arg("--config").arg(config);
+    Ok(command)
+}
+
+/// The command that runs a stand-in.
+fn stand_for(stand_in: StandIn, addresses: &Addresses) -> anyhow::Result<Command> {
+    let mut command = Command::new(binaries::find("stack")?);
+    command.args([Part::StandIn(stand_in).name(), "--listen"]);
+    match stand_in {
+        StandIn::ProductService => {
+            command.arg(addresses.product_service.to_string()).arg("--certs").arg(&addresses.certs)
         }
-        Part::ProductService | Part::Telegram => {
-            let listen = addresses.of(part);
-            command = Command::new(binaries::find("stack")?);
-            command.args([part.name(), "--listen", listen.trim_start_matches("http://")]);
-            if part == Part::ProductService {
-                command.arg("--certs").arg(&addresses.certs);
-            }
-        }
-        Part::Postgres | Part::Broker | Part::Prometheus | Part::Jaeger | Part::Grafana => {
-            bail!("{} is not started this way", part.name())
-        }
-    }
+        StandIn::Telegram => command.arg(addresses.telegram.to_string()),
+    };
+    Ok(command)
+}
+
+/// Starts a part's process.
+fn spawn(part: Part, command: Command, state: &mut State) -> anyhow::Result<Process> {
     let process = Process::spawn(part.name(), command, &state.log(part))?;
     state.remember(&process)?;
     Ok(process)

@@ -12,11 +12,7 @@ use std::{
 };
 
 use rustix::process::Signal;
-use stack::{
-    fleet::{Part, running},
-    process::command_line,
-    prometheus,
-};
+use stack::{fleet::running, process::command_line, prometheus};
 use world::{Up, World, kill};
 
 #[test]
@@ -53,7 +49,7 @@ fn the_fleet_starts_stops_within_ten_seconds_and_keeps_its_data() {
 fn a_service_that_dies_is_reported_with_the_end_of_its_log() {
     let world = World::new();
     let up = world.up();
-    kill(up.pid(Part::Loms), Signal::KILL);
+    kill(up.pid("loms"), Signal::KILL);
     let others = up.processes();
     let (code, error) = up.end();
     assert_eq!(code, Some(1));

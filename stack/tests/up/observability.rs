@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use stack::testing::eventually;
 use stack::{
-    fleet::{Addresses, Part, ServiceAddresses, running},
+    fleet::{Addresses, Service, running},
     process::command_line,
     prometheus,
 };
@@ -56,10 +56,6 @@ fn yaml(file: &Path) -> Value {
     serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-fn services(addresses: &Addresses) -> [&ServiceAddresses; 3] {
-    [&addresses.checkout, &addresses.loms, &addresses.notifications]
-}
-
 /// What Prometheus answers, asked for as any client would.
 async fn ask(addresses: &Addresses, path: &str) -> Value {
     let url = format!("http://{}/api/v1/{path}", addresses.prometheus.unwrap());
@@ -80,7 +76,7 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     let shown = up.lines.join("\n");
     let (jaeger, otlp) = (addresses.jaeger.unwrap(), addresses.jaeger_otlp.unwrap());
     let (metrics, grafana) = (addresses.prometheus.unwrap(), addresses.grafana.unwrap());
-    for (part, address) in [(Part::Prometheus, metrics), (Part::Jaeger, jaeger), (Part::Grafana, grafana)] {
+    for (part, address) in [("prometheus", metrics), ("jaeger", jaeger), ("grafana", grafana)] {
         let row = format!("{}  http://{address}", up.pid(part));
         assert!(shown.contains(&row), "{row} is not in\n{shown}");
     }
@@ -98,8 +94,8 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     assert!(files.contains(&&json!(here)), "{files:?}");
 
     // Traces: the services send them to where Jaeger takes them.
-    for service in services(&addresses) {
-        assert_eq!(yaml(&service.config)["jaeger"]["endpoint"], json!(format!("http://{otlp}")));
+    for service in Service::ALL {
+        assert_eq!(yaml(&addresses.service(service).config)["jaeger"]["endpoint"], json!(format!("http://{otlp}")));
     }
     let told = yaml(&world.programs().join("jaeger.yml"));
     assert_eq!(told["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"], json!(otlp));
@@ -118,10 +114,10 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     // The fleet does without.
     let processes = up.processes();
     assert_eq!(processes.len(), 10);
-    kill(up.pid(Part::Prometheus), Signal::KILL);
+    kill(up.pid("prometheus"), Signal::KILL);
     up.told("prometheus was ended by signal 9");
     up.told("The fleet goes on without it.");
-    assert!(command_line(up.pid(Part::Checkout)).is_some());
+    assert!(command_line(up.pid("checkout")).is_some());
     up.signal(Signal::TERM);
     assert_eq!(up.end(), (Some(0), String::new()));
     for (name, pid) in processes {
@@ -146,7 +142,7 @@ fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_wr
     assert_eq!(up.processes().len(), 8);
     assert!(!shown.contains("Dashboards:"), "{shown}");
 
-    for (service, port) in services(&addresses).into_iter().zip([12201, 12202, 12203]) {
+    for (service, port) in [(&addresses.checkout, 12201), (&addresses.loms, 12202), (&addresses.notifications, 12203)] {
         let config = yaml(&service.config);
         assert_eq!(config["jaeger"]["endpoint"], json!("http://otlp.example:4317"));
         assert_eq!(config["graylog"]["address"], json!(format!("logs.example:{port}")));

@@ -102,14 +102,14 @@ impl Up {
     pub fn processes(&self) -> Vec<(String, u32)> {
         let row = |line: &String| {
             let mut words = line.split_whitespace();
-            let name = words.next().filter(|name| Part::ALL.iter().any(|part| part.name() == *name))?;
+            let name = words.next().filter(|name| Part::all().any(|part| part.name() == *name))?;
             Some((name.to_owned(), words.next()?.parse().ok()?))
         };
         self.lines.iter().filter_map(row).collect()
     }
 
-    pub fn pid(&self, part: Part) -> u32 {
-        self.processes().into_iter().find(|(name, _)| name == part.name()).unwrap().1
+    pub fn pid(&self, part: &str) -> u32 {
+        self.processes().into_iter().find(|(name, _)| name == part).unwrap().1
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -13,7 +13,7 @@ use rdkafka::{
     util::Timeout,
 };
 use serde_json::json;
-use stack::fleet::{Part, Replica};
+use stack::fleet::{Replica, Service};
 use stack::testing::eventually;
 use tonic::{Code, Status};
 
@@ -82,7 +82,7 @@ async fn a_dead_letter(fleet: &World) {
 /// A purchase at a checkout that does not reach LOMS and is then gone; answers the shopper.
 async fn a_purchase_in_doubt(fleet: &World) -> i64 {
     let nowhere = format!("https://localhost:{}", stack::ports::free().unwrap());
-    let lost = Replica::start(Part::Checkout, &fleet.addresses.checkout, &[("services", "loms", &nowhere)]).unwrap();
+    let lost = Replica::start(Service::Checkout, &fleet.addresses, &[("services", "loms", &nowhere)]).unwrap();
     eventually("the replica is ready", || async { lost.is_ready().await.then_some(()) }).await;
     let user = fleet.shopper();
     fleet.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();

@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use serde_yaml::Value;
 
 use super::{files, unpack};
-use crate::{fleet::Addresses, prometheus};
+use crate::{
+    fleet::{Addresses, Service},
+    prometheus,
+};
 
 /// Writes the configuration and the rules; answers the command.
 pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -> anyhow::Result<Command> {
@@ -23,11 +26,8 @@ pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -
 fn config(deployed: &str, addresses: &Addresses, directory: &Path) -> anyhow::Result<String> {
     let mut config: Value = serde_yaml::from_str(deployed).context("prometheus.yml")?;
     let local = |job: &str| match job {
-        "checkout" => Some(addresses.checkout.admin),
-        "loms" => Some(addresses.loms.admin),
-        "notifications" => Some(addresses.notifications.admin),
         "prometheus" => addresses.prometheus,
-        _ => None,
+        name => Service::ALL.into_iter().find(|it| it.name() == name).map(|it| addresses.service(it).admin),
     };
     let jobs = config["scrape_configs"].as_sequence().cloned().unwrap_or_default();
     let jobs = jobs.into_iter().filter_map(|mut job| {
