@@ -12,12 +12,10 @@ use promql_parser::{
     parser::{Expr, VectorSelector, parse},
     util::{ExprVisitor, walk_expr},
 };
+use stack::fleet::Service;
 
 /// The page that lists them.
 const DOCS: &str = include_str!("../../docs/metrics.md");
-
-/// The services, as sections of the page and as jobs of Prometheus.
-pub const SERVICES: [&str; 3] = ["checkout", "loms", "notifications"];
 
 /// Labels with their values.
 pub type Labels = BTreeMap<String, BTreeSet<String>>;
@@ -39,7 +37,7 @@ pub fn documented() -> anyhow::Result<BTreeMap<String, Documented>> {
     let mut service = None;
     for line in DOCS.lines() {
         if let Some(section) = line.strip_prefix("## ") {
-            service = SERVICES.into_iter().find(|service| *service == section);
+            service = Service::ALL.into_iter().map(Service::name).find(|name| *name == section);
         } else if line.starts_with("| `") {
             let (name, metric) = row(line, service).with_context(|| format!("in docs/metrics.md: {line}"))?;
             if metrics.insert(name.clone(), metric).is_some() {

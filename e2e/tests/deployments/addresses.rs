@@ -137,7 +137,7 @@ fn no_two_containers_share_a_network_that_have_nothing_to_say_to_each_other() {
 fn services_listen_and_are_published_where_the_fleet_is_known() {
     let (compose, stages) = (Compose::both(), dockerfile::stages());
     for service in fleet::Service::ALL {
-        let (name, ports) = (service.name(), service.facts().ports);
+        let (name, ports) = (service.name(), Ports::DEFAULT.service(service));
         let config = config(name);
         assert_eq!(port_of(&config["grpc"]["listen"]), ports.grpc, "{name}: grpc.listen");
         assert_eq!(port_of(&config["admin"]["listen"]), ports.admin, "{name}: admin.listen");

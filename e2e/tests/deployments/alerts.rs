@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use e2e::metrics;
+use stack::fleet::Service;
 
 use crate::files::{self, list, text};
 
@@ -44,7 +45,7 @@ fn every_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on() {
         }
         assert_eq!(annotations["runbook_url"], format!("docs/runbook.md#{}", name.to_lowercase()));
         // An alert of any service leads to the dashboard of the service that it fires for.
-        for service in metrics::SERVICES {
+        for service in Service::ALL.map(Service::name) {
             let dashboard = text(&annotations["dashboard"]).replace("{{ $labels.job }}", service);
             assert!(dashboards.contains(&dashboard), "{name}: {dashboard} is none of {dashboards:?}");
         }

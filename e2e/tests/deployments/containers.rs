@@ -13,7 +13,10 @@ use proto::{
     loms::{OrderPayedRequest, loms_client::LomsClient, loms_server},
 };
 use stack::testing::eventually;
-use stack::{broker::Broker, collector::Collector, graylog::Graylog, ports, postgres::Postgres, telegram::Message};
+use stack::{
+    broker::Broker, collector::Collector, fleet::Service, graylog::Graylog, ports, postgres::Postgres,
+    telegram::Message,
+};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -21,9 +24,6 @@ use crate::{
     compose::{self, Compose, FILES},
     sandbox::{self, Container, Containers},
 };
-
-/// Where each service's log goes.
-const INPUTS: [(&str, u16); 3] = [("checkout", 12201), ("loms", 12202), ("notifications", 12203)];
 
 /// A SKU of which there is plenty.
 const PLENTY: u32 = 1212;
@@ -36,7 +36,8 @@ struct Around {
     postgres: Postgres,
     broker: Broker,
     jaeger: Collector,
-    graylog: Vec<Graylog>,
+    /// The input for each service's log.
+    graylog: [(Service, Graylog); Service::ALL.len()],
     _logs: TempDir,
 }
 
@@ -46,18 +47,14 @@ impl Around {
         let logs = tempfile::tempdir().unwrap();
         let postgres = Postgres::throw_away().await.unwrap();
         let mut variables = compose::variables();
-        for (database, variable) in [
-            ("checkout", "CHECKOUT_POSTGRES_PASSWORD"),
-            ("loms", "LOMS_POSTGRES_PASSWORD"),
-            ("notifications", "NOTIFICATIONS_POSTGRES_PASSWORD"),
-        ] {
-            let url = postgres.database(database).await.unwrap();
+        for service in Service::ALL.map(Service::name) {
+            let url = postgres.database(service).await.unwrap();
             let password = url.split([':', '@']).nth(2).unwrap();
-            variables.insert(variable.to_owned(), password.to_owned());
+            variables.insert(format!("{}_POSTGRES_PASSWORD", service.to_uppercase()), password.to_owned());
         }
         let broker = Broker::start(ports::free().unwrap(), &logs.path().join("broker.log")).await.unwrap();
         let jaeger = Collector::start(ports::loopback(0)).unwrap();
-        let graylog = INPUTS.map(|_| Graylog::start(ports::loopback(0)).unwrap()).into();
+        let graylog = Service::ALL.map(|service| (service, Graylog::start(ports::loopback(0)).unwrap()));
         (Self { postgres, broker, jaeger, graylog, _logs: logs }, Compose::read_with(FILES[0], &variables))
     }
 
@@ -72,8 +69,8 @@ impl Around {
             } else if name == "jaeger" {
                 forward(at(4317), self.jaeger.address()).await;
             } else if name == "graylog" {
-                for ((_, port), input) in INPUTS.iter().zip(&self.graylog) {
-                    forward(at(*port), input.address()).await;
+                for (service, input) in &self.graylog {
+                    forward(at(service.facts().graylog_port), input.address()).await;
                 }
             }
         }
@@ -187,14 +184,15 @@ fn our_containers_run_as_composed_and_a_purchase_is_told_traced_logged_and_measu
         eventually("every service is in a trace and in Graylog", async || {
             let spans = around.jaeger.spans();
             let is_traced = |name: &str| spans.iter().any(|span| span.service() == name);
-            let is_complete = INPUTS.iter().zip(&around.graylog).all(|((name, _), input)| {
-                let messages = input.messages();
-                is_traced(name) && !messages.is_empty() && messages.iter().all(|message| message["_service"] == *name)
+            let is_complete = around.graylog.iter().all(|(service, input)| {
+                let (name, messages) = (service.name(), input.messages());
+                is_traced(name) && !messages.is_empty() && messages.iter().all(|message| message["_service"] == name)
             });
             is_complete.then_some(())
         })
         .await;
-        for (name, port) in [("checkout", 8190), ("loms", 8181), ("notifications", 8182)] {
+        for service in Service::ALL {
+            let (name, port) = (service.name(), service.facts().ports.admin);
             let url = format!("http://{}:{port}/metrics", containers.address(name));
             let text = reqwest::get(url).await.unwrap().text().await.unwrap();
             assert!(text.contains("build_info{"), "{name} shows no metrics");

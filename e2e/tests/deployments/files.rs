@@ -84,7 +84,8 @@ pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-fn directory_of(directory: &str) -> Vec<PathBuf> {
+/// The files in a directory of the repository.
+pub fn directory_of(directory: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(path(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty(), "{directory} is empty");

@@ -14,4 +14,5 @@ mod queries;
 mod runbook;
 mod sandbox;
 mod script;
+mod services;
 mod told;

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use stack::fleet::Ports;
+use stack::fleet::{self, Ports};
 
 use crate::{
     compose::{self, Compose, FILES, Service},
@@ -126,7 +126,9 @@ fn the_password_of_graylog_and_its_hash_in_the_example_belong_together() {
 
 #[test]
 fn every_file_that_the_readme_names_is_there() {
-    let places = ["deployments/", "docs/", "migrations/", "stack/", "proto/", "checkout/", "loms/", "notifications/"];
+    let services = fleet::Service::ALL.map(|service| format!("{}/", service.name()));
+    let places = ["deployments/", "docs/", "migrations/", "stack/", "proto/"].into_iter();
+    let places: Vec<_> = places.chain(services.iter().map(String::as_str)).collect();
     for line in code(&read("README.md")) {
         let words = line.split(|letter: char| letter.is_whitespace() || "\"'(),;=".contains(letter));
         for word in words.map(|word| word.trim_start_matches("./").trim_end_matches(['.', ':', '/'])) {
@@ -161,7 +163,7 @@ fn every_variable_that_the_readme_names_is_known_somewhere() {
     for file in FILES {
         known += &read(file);
     }
-    for service in ["checkout", "loms", "notifications"] {
+    for service in fleet::Service::ALL.map(fleet::Service::name) {
         known += &read(&format!("{service}/config.example.yaml"));
     }
     for line in code(&read("README.md")) {

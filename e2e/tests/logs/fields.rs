@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use stack::fleet::Service;
 
 use crate::story::Story;
 
@@ -31,7 +32,8 @@ fn lines(story: &Story) -> impl Iterator<Item = Value> {
     });
     lines.filter(|line| {
         let target = line["target"].as_str().unwrap();
-        ["platform", "checkout", "loms", "notifications"].contains(&target.split("::").next().unwrap())
+        let of = target.split("::").next().unwrap();
+        of == "platform" || Service::ALL.into_iter().any(|service| service.name() == of)
     })
 }
 

@@ -1,5 +1,7 @@
 //! Nothing that comes out of a service holds a secret.
 
+use stack::fleet::Service;
+
 use crate::story::Story;
 
 pub fn no_secret_shows_in_logs_metrics_or_traces_whatever_fails(story: &Story) {
@@ -30,7 +32,7 @@ pub fn no_secret_shows_in_logs_metrics_or_traces_whatever_fails(story: &Story) {
     heard("notifications", "event is unreadable");
     heard("loms migrate", "password authentication failed");
     heard("checkout serve", "grpc.tls");
-    for name in ["checkout", "loms", "notifications"] {
+    for name in Service::ALL.map(Service::name) {
         heard(&format!("{name} check-config"), "postgres.connection_string");
     }
     assert!(story.graylog.len() > 1000 && story.spans.contains("sendMessage"));

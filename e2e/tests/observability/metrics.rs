@@ -4,11 +4,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
     process::Command,
 };
 
-use e2e::metrics::{Exposed, SERVICES, documented};
+use e2e::metrics::{Exposed, documented};
+use futures::future::join_all;
+use platform::testing::eventually;
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
 use stack::fleet::{Replica, Service};
 use stack::testing::eventually;
@@ -21,8 +22,7 @@ const PLENTY: u32 = 1212;
 
 pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &Observed) {
     let documented = documented().unwrap();
-    for service in SERVICES {
-        let exposed = Exposed::ask(admin(world, service)).await.unwrap();
+    for (service, exposed) in exposed(world).await {
         let listed = documented.iter().filter(|(_, metric)| metric.service.is_none_or(|only| only == service));
         let listed: BTreeMap<_, _> = listed.map(|(name, metric)| (name.clone(), metric.kind.clone())).collect();
         assert_eq!(exposed.kinds, listed, "what {service} exposes, and what docs/metrics.md lists");
@@ -40,9 +40,9 @@ pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &Observ
 pub async fn promtool_finds_no_fault_in_what_services_show(world: &Observed) {
     let promtool = stack::prometheus::tools().unwrap().promtool;
     let directory = tempfile::tempdir().unwrap();
-    for service in SERVICES {
+    for (service, exposed) in exposed(world).await {
         let file = directory.path().join(service);
-        fs::write(&file, Exposed::ask(admin(world, service)).await.unwrap().text).unwrap();
+        fs::write(&file, exposed.text).unwrap();
         let check = Command::new(&promtool).args(["check", "metrics"]).stdin(fs::File::open(&file).unwrap()).output();
         let check = check.unwrap();
         let said = [check.stdout, check.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
@@ -100,8 +100,9 @@ pub async fn calls_and_transactions_are_counted_from_zero_on(world: &Observed) {
     replica.stop().await;
 }
 
-fn admin(world: &Observed, service: &str) -> SocketAddr {
-    let addresses = &world.addresses;
-    let services = [&addresses.checkout, &addresses.loms, &addresses.notifications];
-    SERVICES.iter().zip(services).find(|(name, _)| **name == service).unwrap().1.admin
+/// What each service exposes.
+async fn exposed(world: &Observed) -> Vec<(&'static str, Exposed)> {
+    let ask =
+        async |service: Service| (service.name(), Exposed::ask(world.addresses.service(service).admin).await.unwrap());
+    join_all(Service::ALL.into_iter().map(ask)).await
 }

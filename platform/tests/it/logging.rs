@@ -28,8 +28,13 @@ fn listed() -> BTreeSet<String> {
 /// The fields that the code of the services names, each with a file that does.
 fn named() -> BTreeMap<String, PathBuf> {
     let mut named = BTreeMap::new();
-    for part in ["platform", "checkout", "loms", "notifications"] {
-        for file in sources(&root().join(part).join("src")) {
+    let is_service = |part: &PathBuf| {
+        let main = fs::read_to_string(part.join("src/main.rs")).unwrap_or_default();
+        main.contains("platform::cli::main")
+    };
+    let services = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(is_service);
+    for part in services.chain([root().join("platform")]) {
+        for file in sources(&part.join("src")) {
             let code: TokenStream = fs::read_to_string(&file).unwrap().parse().unwrap();
             let mut names = BTreeSet::new();
             collect(code, &mut names);

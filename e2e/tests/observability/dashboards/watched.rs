@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stack::testing::eventually;
 use stack::{
     collector::Collector,
-    fleet::{Addresses, Settings},
+    fleet::{Addresses, Service, Settings},
     ports,
     prometheus::Prometheus,
 };
@@ -54,10 +54,8 @@ impl Watched {
         let watched = Self { fleet, prometheus, collector, _directory: directory };
         eventually("Prometheus has seen every service twice", || async {
             let seen = watched.ask("count_over_time(grpc_server_started_total[1m]) >= 2").await;
-            ["checkout", "loms", "notifications"]
-                .iter()
-                .all(|job| seen.iter().any(|series| series["metric"]["job"] == *job))
-                .then_some(())
+            let is_seen = |service: Service| seen.iter().any(|series| series["metric"]["job"] == service.name());
+            Service::ALL.into_iter().all(is_seen).then_some(())
         })
         .await;
         watched
@@ -83,12 +81,12 @@ fn config(addresses: &Addresses, prometheus: SocketAddr) -> Value {
     config["global"]["scrape_timeout"] = json!(SCRAPE);
     config["global"]["evaluation_interval"] = json!(SCRAPE);
     for job in config["scrape_configs"].as_array_mut().unwrap() {
-        let target = match job["job_name"].as_str().unwrap() {
-            "checkout" => addresses.checkout.admin,
-            "loms" => addresses.loms.admin,
-            "notifications" => addresses.notifications.admin,
-            "prometheus" => prometheus,
-            other => panic!("nobody here is {other}"),
+        let name = job["job_name"].as_str().unwrap();
+        let service = Service::ALL.into_iter().find(|service| service.name() == name);
+        let target = match service {
+            Some(service) => addresses.service(service).admin,
+            None if name == "prometheus" => prometheus,
+            None => panic!("nobody here is {name}"),
         };
         job["static_configs"] = json!([{ "targets": [target] }]);
     }
