@@ -29,7 +29,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     const TRANSACTIONS: &'static [&'static str];
     /// The reasons for which it refuses calls.
     const REASONS: &'static [&'static str];
-    /// Shows its metrics: the `declare` of its [`metrics!`](crate::metrics) block.
+    /// Shows its metrics: the `declare` of its [`metrics!`](crate::metrics!) block.
     const DECLARE_METRICS: fn();
 
     type Config: FromSection + AsRef<ServiceConfig>;

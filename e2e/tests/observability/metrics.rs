@@ -9,7 +9,6 @@ use std::{
 
 use e2e::metrics::{Exposed, documented};
 use futures::future::join_all;
-use platform::testing::eventually;
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
 use stack::fleet::{Replica, Service};
 use stack::testing::eventually;
