@@ -1,6 +1,7 @@
 //! The rules of carts and purchases, as pure functions of their input: no database, no network, no clock.
 
 pub mod cart;
+pub mod product;
 pub mod purchase;
 
 use proto::ids::{Count, Sku};

@@ -8,3 +8,4 @@ pub mod status;
 pub mod stock;
 pub mod stock_file;
 pub mod transition;
+pub mod unsent;

@@ -15,7 +15,7 @@ use rdkafka::{
     producer::FutureRecord,
 };
 
-use crate::store::outbox::Unsent;
+use crate::domain::unsent::Unsent;
 
 const SETTINGS: [(&str, &str); 4] = [
     ("enable.idempotence", "true"),

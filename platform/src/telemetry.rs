@@ -19,10 +19,8 @@ mod json;
 mod levels;
 mod lines;
 pub(crate) mod steps;
-mod text;
 pub mod trace;
 
-use console::Console;
 use levels::Ours;
 use lines::Lines;
 
@@ -60,11 +58,13 @@ impl Telemetry {
             .with_tracked_inactivity(false)
             .with_target(false)
             .with_filter(filter_fn(move |metadata| is_traced(metadata, ours)).with_max_level_hint(LevelFilter::INFO));
-        let filter = levels::filter(log, ours)?;
         let (gelf, delivery) = graylog.map(gelf::Gelf::new).unzip();
-        let console = Console::of_stdout();
+        let for_people = console::for_people();
+        let is_for_programs = for_people.is_none();
         let lines = Lines::new(service, move |line| {
-            console.write(line);
+            if is_for_programs {
+                console::write(line);
+            }
             if let Some(gelf) = &gelf {
                 gelf.send(line);
             }
@@ -72,7 +72,10 @@ impl Telemetry {
         // Not `try_init`: it takes in the records of the crate `log` too, and whoever asks there whether a level is enabled
         // leaves the answer behind for the next span of the thread, which is lost then.
         tracing::subscriber::set_global_default(
-            tracing_subscriber::registry().with(spans).with(lines.with_filter(filter)),
+            tracing_subscriber::registry()
+                .with(spans)
+                .with(lines.with_filter(levels::filter(log, ours)?))
+                .with(for_people.with_filter(levels::filter(log, ours)?)),
         )
         .context("logging is set up once in a process")?;
         Ok(Self { provider, graylog: delivery.map(gelf::Sending::begin) })

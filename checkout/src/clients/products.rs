@@ -23,7 +23,11 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use self::{limits::Limits, shared::Shared};
 use super::{TooSlow, failure, patience, within};
-use crate::{config::ProductsConfig, metrics};
+use crate::{
+    config::ProductsConfig,
+    domain::product::{Product, UnknownProduct},
+    metrics,
+};
 
 /// The name in failures.
 const PRODUCT_SERVICE: &str = "ProductService";
@@ -35,18 +39,6 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
     .with_jitter();
 /// The most products that are remembered.
 const CACHE_CAPACITY: u64 = 100_000;
-
-/// What ProductService knows of a SKU.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Product {
-    pub name: Arc<str>,
-    /// Of one unit.
-    pub price: u32,
-}
-
-/// ProductService does not know the SKU.
-#[derive(Debug, Clone)]
-pub struct UnknownProduct(pub Sku);
 
 /// How a lookup ends.
 type Looked = Result<Product, Error<UnknownProduct>>;

@@ -14,13 +14,6 @@ use super::Line;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PurchaseId(pub Uuid);
 
-impl PurchaseId {
-    /// A new one; later ones sort after it.
-    pub fn generate() -> Self {
-        Self(Uuid::now_v7())
-    }
-}
-
 impl fmt::Display for PurchaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -6,12 +6,10 @@ use proto::{
 };
 use tonic::Status;
 
-use crate::{
-    clients::products::UnknownProduct,
-    domain::{
-        cart::{AddRefusal, NotInCart},
-        purchase::PurchaseRefusal,
-    },
+use crate::domain::{
+    cart::{AddRefusal, NotInCart},
+    product::UnknownProduct,
+    purchase::PurchaseRefusal,
 };
 
 /// Every reason for which a call is refused.

@@ -6,8 +6,10 @@ use proto::ids::UserId;
 
 use super::Carts;
 use crate::{
-    clients::products::{Product, UnknownProduct},
-    domain::Line,
+    domain::{
+        Line,
+        product::{Product, UnknownProduct},
+    },
     store::cart_item,
 };
 

@@ -14,6 +14,7 @@ use platform::{
     failure::{Error, Failure},
 };
 use proto::ids::{IdempotencyKey, OrderId, UserId};
+use uuid::Uuid;
 
 use super::Carts;
 use crate::{
@@ -78,7 +79,8 @@ async fn begin(
         transaction.commit().await?;
         return Ok(Some(Purchase::Settled(Outcome::Ordered(order))));
     }
-    let pending = Pending { id: PurchaseId::generate(), user: *user, key: key.clone(), lines };
+    let id = PurchaseId(Uuid::now_v7());
+    let pending = Pending { id, user: *user, key: key.clone(), lines };
     purchase::begin(&mut transaction, &pending, resume_in).await?;
     transaction.commit().await?;
     Ok(Some(Purchase::Pending(pending)))

@@ -8,19 +8,10 @@ use proto::event::Event;
 use sqlx::PgExecutor;
 
 use super::Backlog;
+use crate::domain::unsent::Unsent;
 
 /// Names the lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
 const RELAY_LOCK: i64 = 1;
-
-/// An event that is not published yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsent {
-    /// Its place in the outbox.
-    pub id: i64,
-    pub event: Event,
-    /// The trace context of the change.
-    pub traceparent: Option<String>,
-}
 
 /// Becomes the one relay that publishes, until the end of the transaction; false if another one is.
 pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> {

@@ -123,7 +123,7 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     }
     let timeout = around.timeout(&request);
     let running = Running::begin(timeout, {
-        let span = span.clone();
+        let (span, trace_id) = (span.clone(), trace_id.clone());
         move |code, status, took| {
             span.record("rpc.response.status_code", code_text(code));
             if is_fault(code) {
@@ -132,7 +132,7 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
             // A tool's call is traced and no more.
             if let Some(method) = &method {
                 rpc::server().handled(method, code, took);
-                span.in_scope(|| log(status, code, took, peer));
+                span.in_scope(|| log(status, code, took, peer, trace_id.as_deref()));
             }
         }
     });
@@ -166,15 +166,15 @@ fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
 }
 
 /// The line of a call; the method and the code are fields of its span.
-fn log(status: Option<&Status>, code: Code, took: Duration, peer: Option<SocketAddr>) {
+fn log(status: Option<&Status>, code: Code, took: Duration, peer: Option<SocketAddr>, trace_id: Option<&str>) {
     let duration_ms = rounded_ms(took);
     let peer = peer.map(tracing::field::display);
     let message = status.map(Status::message);
     if is_fault(code) {
         let error = status.and_then(std::error::Error::source).map(chain);
-        warn!(duration_ms, peer, rpc.message = message, error, "call failed");
+        warn!(duration_ms, peer, rpc.message = message, error, trace_id, "call failed");
     } else {
-        info!(duration_ms, peer, rpc.message = message, "call answered");
+        info!(duration_ms, peer, rpc.message = message, trace_id, "call answered");
     }
 }
 

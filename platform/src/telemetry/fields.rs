@@ -102,7 +102,7 @@ impl Fields {
 /// its own.
 const HIDDEN: [&str; 8] = [OUTCOME, "db.query.text", "ts", "level", "target", "trace_id", "span_id", "service"];
 
-fn is_shown(name: &str) -> bool {
+pub(super) fn is_shown(name: &str) -> bool {
     !name.starts_with("otel.") && !name.starts_with("log.") && !HIDDEN.contains(&name)
 }
 

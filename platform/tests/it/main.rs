@@ -6,4 +6,5 @@ mod background;
 mod connections;
 mod database;
 mod logging;
+mod rooms;
 mod world;

@@ -26,8 +26,6 @@ use crate::{config::service::GraylogConfig, metrics::telemetry::GELF_MESSAGES};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long Graylog may take to make room for a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than what systems hold of a connection that nobody reads from: who took so much reads.
-const PROOF: usize = 1024 * 1024;
 /// The system's buffer for a connection, the least that may be lost with it. What it does not hold waits here.
 const SEND_BUFFER: usize = 64 * 1024;
 /// The pauses between connections, each up to doubled by jitter.
@@ -50,15 +48,6 @@ pub struct Delivery {
     away: bool,
     /// How many messages found no room since that was last told.
     lost: Arc<AtomicU64>,
-}
-
-/// What speaks for a connection. That a message could be written says little: the system takes it, whether or not Graylog
-/// reads.
-#[derive(Default)]
-struct Taken {
-    bytes: usize,
-    /// When nothing was left to write for the first time.
-    all_at: Option<Instant>,
 }
 
 impl Delivery {
@@ -99,16 +88,17 @@ impl Delivery {
         let mut stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
         let (mut answers, mut requests) = stream.split();
-        let mut taken = Taken::default();
-        while let Some(message) = self.next(&mut answers, &mut taken).await? {
+        // That messages can be written says little: the system takes the first ones, whether or not Graylog reads. But a
+        // connection that nobody reads from is stuck, and given up, before it has lasted so long.
+        let proven_at = Instant::now() + WRITE_TIMEOUT;
+        while let Some(message) = self.next(&mut answers, proven_at).await? {
             let written = tokio::time::timeout(WRITE_TIMEOUT, requests.write_all(&message.bytes)).await;
             if let Err(error) = written.map_err(io::Error::from).flatten() {
                 self.broken_off = Some(message);
                 return Err(error);
             }
             GELF_MESSAGES.with(["sent"]).inc();
-            taken.bytes += message.bytes.len();
-            if taken.bytes > PROOF {
+            if Instant::now() > proven_at {
                 self.say_back();
             }
         }
@@ -117,22 +107,17 @@ impl Delivery {
 
     /// The next message; none when no more will come. Fails when Graylog has closed the connection, before a message is
     /// written in vain.
-    async fn next(&mut self, answers: &mut ReadHalf<'_>, taken: &mut Taken) -> io::Result<Option<Message>> {
+    async fn next(&mut self, answers: &mut ReadHalf<'_>, proven_at: Instant) -> io::Result<Option<Message>> {
         if let Some(message) = self.broken_off.take() {
             return Ok(Some(message));
         }
         loop {
             let is_open = !self.messages.is_closed();
-            if self.messages.is_empty() {
-                taken.all_at.get_or_insert_with(Instant::now);
-            }
-            let proven_at = taken.all_at.unwrap_or_else(Instant::now) + WRITE_TIMEOUT;
             tokio::select! {
                 biased;
                 error = closed(answers) => return Err(error),
                 () = self.finish.cancelled(), if is_open => self.messages.close(),
                 message = self.messages.recv() => return Ok(message),
-                // A write that is stuck would have ended it by now.
                 () = tokio::time::sleep_until(proven_at.into()), if self.away => self.say_back(),
             }
         }

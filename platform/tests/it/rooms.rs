@@ -1,0 +1,135 @@
+//! The rooms of a service use what the floor plan in `docs/architecture.md` lets them use, and nothing else.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// What reads a clock or rolls dice; rules do neither.
+const CLOCKS: [&str; 4] = ["Utc::now", "Instant::now", "SystemTime::now", "Uuid::now_v7"];
+
+/// A row of the plan.
+struct Room {
+    /// The modules of the room, as they are named in `crate::`.
+    modules: BTreeSet<String>,
+    /// The modules it may use; `None` for all.
+    uses: Option<BTreeSet<String>>,
+    /// The libraries it may use, of those that the plan gives to some rooms only.
+    libraries: BTreeSet<String>,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// The words between backticks, without what makes a path of them.
+fn quoted(cell: &str) -> BTreeSet<String> {
+    let words = cell.split('`').skip(1).step_by(2);
+    words.map(|word| word.trim_end_matches(".rs").trim_end_matches('/').to_owned()).collect()
+}
+
+fn plan() -> Vec<Room> {
+    let docs = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let (_, table) = docs.split_once("| room | what is in it | may use | and these libraries |\n").unwrap();
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let room = |row: &str| {
+        let cells: Vec<_> = row.split('|').map(str::trim).collect();
+        let uses = (cells[3] != "all").then(|| quoted(cells[3]));
+        Room { modules: quoted(cells[1]), uses, libraries: quoted(cells[4]) }
+    };
+    rows.map(room).collect()
+}
+
+/// The source files of every service, each with the module of its crate that it belongs to.
+fn files() -> Vec<(PathBuf, String)> {
+    let folders = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let is_service = |source: &PathBuf| {
+        fs::read_to_string(source.join("main.rs")).is_ok_and(|main| main.contains("platform::cli::main"))
+    };
+    let files = folders.filter(is_service).flat_map(|source| {
+        let module = |file: &PathBuf| {
+            let first = file.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
+            first.trim_end_matches(".rs").to_owned()
+        };
+        below(&source).into_iter().map(|file| (file.clone(), module(&file))).collect::<Vec<_>>()
+    });
+    files.filter(|(file, module)| module != "lib" && !file.ends_with("tests.rs")).collect()
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
+}
+
+/// The modules that follow `crate::`, and the names that begin a path, in the code but for its tests.
+fn collect(code: TokenStream, modules: &mut BTreeSet<String>, paths: &mut BTreeSet<String>) {
+    let tokens: Vec<_> = code.into_iter().collect();
+    let text = |index: usize| tokens.get(index).map(TokenTree::to_string).unwrap_or_default();
+    for (index, token) in tokens.iter().enumerate() {
+        let begins_path = text(index + 1) == ":" && text(index + 2) == ":" && text(index.wrapping_sub(1)) != ":";
+        match token {
+            TokenTree::Ident(name) if begins_path && name == "crate" => match tokens.get(index + 3) {
+                Some(TokenTree::Group(group)) => modules.extend(firsts(group.stream())),
+                Some(other) => {
+                    modules.insert(other.to_string());
+                }
+                None => {}
+            },
+            TokenTree::Ident(name) if begins_path => {
+                paths.insert(name.to_string());
+            }
+            TokenTree::Group(group) => {
+                let is_tests = index >= 2 && text(index - 2) == "mod" && text(index - 1) == "tests";
+                if !(is_tests && group.delimiter() == Delimiter::Brace) {
+                    collect(group.stream(), modules, paths);
+                }
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+/// The first names of the paths in `{a::b, c}`.
+fn firsts(group: TokenStream) -> Vec<String> {
+    let tokens: Vec<_> = group.into_iter().map(|token| token.to_string()).collect();
+    tokens.split(|token| token == ",").filter_map(|path| path.first().cloned()).collect()
+}
+
+#[test]
+fn every_room_uses_what_the_floor_plan_lets_it_use() {
+    let plan = plan();
+    let given: BTreeSet<_> = plan.iter().flat_map(|room| &room.libraries).collect();
+    let mut broken = Vec::new();
+    for (file, module) in files() {
+        let shown = file.strip_prefix(root()).unwrap().display();
+        let Some(room) = plan.iter().find(|room| room.modules.contains(&module)) else {
+            broken.push(format!("{shown} is in no room of the plan"));
+            continue;
+        };
+        let code = fs::read_to_string(&file).unwrap();
+        let (mut modules, mut paths) = (BTreeSet::new(), BTreeSet::new());
+        collect(code.parse().unwrap(), &mut modules, &mut paths);
+        let may_use = |other: &String| room.uses.as_ref().is_none_or(|uses| uses.contains(other)) || *other == module;
+        broken.extend(modules.iter().filter(|other| !may_use(other)).map(|other| format!("{shown} uses {other}")));
+        let of_others = paths.iter().filter(|path| given.contains(path) && !room.libraries.contains(*path));
+        broken.extend(of_others.map(|library| format!("{shown} uses the library {library}")));
+        if module == "domain" {
+            let clocks = CLOCKS.iter().filter(|clock| code.contains(**clock));
+            broken.extend(clocks.map(|clock| format!("{shown} has a rule that reads a clock: {clock}")));
+        }
+    }
+    assert!(broken.is_empty(), "against the floor plan in docs/architecture.md:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn what_is_used_is_found_in_every_form_it_is_written_in() {
+    let code = "use crate::{a::{b, c}, d, e::f}; use crate::g; use tonic::Status;
+                fn h() -> i::J { crate::k::l(tonic::Code::Ok, m::n::o) } mod tests { use crate::p; use q::r; }";
+    let (mut modules, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    collect(code.parse().unwrap(), &mut modules, &mut paths);
+    let found = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!((found(modules), found(paths)), ("a d e g k".to_owned(), "a e i m tonic".to_owned()));
+}
