@@ -57,12 +57,13 @@ impl Service for Loms {
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config } = self;
         let events = Wake::default();
-        let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
-        process.work(Expiry::new(orders.clone()), Wake::default());
+        let payment_timeout = config.orders.payment_timeout;
+        let orders = Orders { database: database.clone(), payment_timeout, relay: events.clone() };
+        process.work(Expiry { orders: orders.clone() }, Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Measure::new(database.clone()), Wake::default());
+        process.work(Measure { database: database.clone() }, Wake::default());
 
-        let service = grpc::Service { orders, stocks: Stocks::new(database.clone()) };
+        let service = grpc::Service { orders, stocks: Stocks { database: database.clone() } };
         Ok(Routes::new(LomsServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)))
     }
 

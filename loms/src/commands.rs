@@ -39,7 +39,7 @@ pub enum StockCommand {
 pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<()> {
     let Commands::Stock(command) = command;
     let database = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", config, migrations));
-    let stocks = Stocks::new(database.await.context("Postgres does not answer (postgres.connection_string)")??);
+    let stocks = Stocks { database: database.await.context("Postgres does not answer (postgres.connection_string)")?? };
     match command {
         StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
             println!("there is stock already: nothing is imported");

@@ -19,13 +19,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub struct Expiry {
-    orders: Orders,
-}
-
-impl Expiry {
-    pub fn new(orders: Orders) -> Self {
-        Self { orders }
-    }
+    pub orders: Orders,
 }
 
 impl Step for Expiry {

@@ -19,13 +19,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Measure {
-    database: Database,
-}
-
-impl Measure {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
+    pub database: Database,
 }
 
 impl Step for Measure {

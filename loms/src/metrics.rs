@@ -3,10 +3,7 @@
 use platform::metrics::{Counters, LATENCY_BUCKETS};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use crate::domain::{
-    order::{Fate, TRANSITIONS},
-    transition::Transition,
-};
+use crate::domain::{order::Fate, status::TRANSITIONS, transition::Transition};
 
 /// Customers pay within minutes, or until the deadline, which is ten minutes unless it is configured.
 const TIME_TO_PAYMENT_BUCKETS: &[f64] =
@@ -20,7 +17,7 @@ platform::metrics! {
     ORDER_TRANSITIONS: Counters<2> = counters(
         "loms_order_transitions_total",
         ["from", "to"],
-        TRANSITIONS.map(|(from, to)| [from.as_str(), to.as_str()])
+        TRANSITIONS.map(|(from, to)| [from.into_str(), to.into_str()])
     );
     /// Units of goods that were reserved for orders, and what became of them: paid (they left the stock) or freed.
     UNITS: Counters<1> = counters("loms_units_total", ["change"], [["reserved"], ["paid"], ["freed"]]);
@@ -48,7 +45,7 @@ platform::metrics! {
 
 /// Counts a change that is committed.
 pub fn count(change: &Transition) {
-    ORDER_TRANSITIONS.with([change.from().as_str(), change.to().status().as_str()]).inc();
+    ORDER_TRANSITIONS.with([change.from().into_str(), change.to().status().into_str()]).inc();
 }
 
 /// Counts units that orders hold from now on.

@@ -15,27 +15,15 @@ pub mod show;
 /// The orders of the marketplace. Clones work on the same ones.
 #[derive(Debug, Clone)]
 pub struct Orders {
-    database: Database,
-    payment_timeout: Duration,
-    relay: Wake,
-}
-
-impl Orders {
-    /// Orders can be paid until `payment_timeout` after their creation. `relay` is woken when there are events to
-    /// publish.
-    pub fn new(database: Database, payment_timeout: Duration, relay: Wake) -> Self {
-        Self { database, payment_timeout, relay }
-    }
+    pub database: Database,
+    /// How long after its creation an order can be paid.
+    pub payment_timeout: Duration,
+    /// Woken when there are events to publish.
+    pub relay: Wake,
 }
 
 /// The stock of all warehouses. Clones work on the same one.
 #[derive(Debug, Clone)]
 pub struct Stocks {
-    database: Database,
-}
-
-impl Stocks {
-    pub fn new(database: Database) -> Self {
-        Self { database }
-    }
+    pub database: Database,
 }

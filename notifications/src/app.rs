@@ -73,16 +73,17 @@ impl Service for Notifications {
 
         let arrived = Wake::default();
         let deliver = telegram.is_some().then(|| arrived.clone());
-        let messages = Messages::new(database.clone(), deliver);
+        let messages = Messages { database: database.clone(), deliver };
         match telegram {
             Some(telegram) => {
-                process.work(Deliver::new(Deliveries::new(database.clone(), telegram, retry, lease), rest), arrived);
+                let deliveries = Deliveries { database: database.clone(), telegram, retry, lease };
+                process.work(Deliver::new(deliveries, rest), arrived);
             }
             None => info!("telegram is not set: messages are kept and logged, and nobody is told"),
         }
         let subscription = Subscription { client: Self::NAME, brokers, topic, dead_letter_topic, group };
         let consume = Consume::new(&subscription, pause, process.stop(), messages.clone())?;
-        process.work(Measure::new(database.clone(), consume.lag()?), Wake::default());
+        process.work(Measure { database: database.clone(), lag: consume.lag()? }, Wake::default());
         process.work(consume, Wake::default());
 
         let service = NotificationsServer::new(grpc::Service { messages });

@@ -15,14 +15,8 @@ use crate::{metrics, store::delivery};
 const PAUSE: Duration = Duration::from_secs(5);
 
 pub struct Measure {
-    database: Database,
-    lag: Lag,
-}
-
-impl Measure {
-    pub fn new(database: Database, lag: Lag) -> Self {
-        Self { database, lag }
-    }
+    pub database: Database,
+    pub lag: Lag,
 }
 
 impl Step for Measure {

@@ -13,29 +13,17 @@ mod record;
 /// The messages about orders. Clones work on the same ones.
 #[derive(Debug, Clone)]
 pub struct Messages {
-    database: Database,
+    pub database: Database,
     /// Wakes whoever delivers; without one, messages are only kept and logged.
-    deliver: Option<Wake>,
-}
-
-impl Messages {
-    pub fn new(database: Database, deliver: Option<Wake>) -> Self {
-        Self { database, deliver }
-    }
+    pub deliver: Option<Wake>,
 }
 
 /// The deliveries of messages to Telegram.
 pub struct Deliveries {
-    database: Database,
-    telegram: Telegram,
-    pace: Pace,
-    lease: Duration,
-}
-
-impl Deliveries {
-    /// A message that is not delivered is tried again at `pace`, and one whose delivery is cut off after `lease`, which is
-    /// longer than a request to Telegram can take.
-    pub fn new(database: Database, telegram: Telegram, pace: Pace, lease: Duration) -> Self {
-        Self { database, telegram, pace, lease }
-    }
+    pub database: Database,
+    pub telegram: Telegram,
+    /// When a message is tried again that was not delivered.
+    pub retry: Pace,
+    /// After how long a message is tried again whose delivery was cut off; longer than a request to Telegram can take.
+    pub lease: Duration,
 }

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use proto::ids::{OrderId, Sku};
 
-/// The order exists.
 pub fn created(order: OrderId) -> String {
     format!("Order {order} is created.")
 }
@@ -13,22 +12,19 @@ pub fn awaits_payment(order: OrderId, pay_before: DateTime<Utc>) -> String {
     format!("Order {order} awaits payment until {}.", pay_before.format("%H:%M:%S UTC on %-d %b %Y"))
 }
 
-/// A line could not be reserved.
 pub fn failed(order: OrderId, sku: Sku) -> String {
     format!("Order {order} failed: not enough units of SKU {sku} in stock.")
 }
 
-/// The payment arrived in time.
 pub fn paid(order: OrderId) -> String {
     format!("Order {order} is paid.")
 }
 
-/// Somebody cancelled it.
 pub fn cancelled(order: OrderId) -> String {
     format!("Order {order} is cancelled.")
 }
 
-/// Nobody paid it.
+/// For an order that nobody paid.
 pub fn expired(order: OrderId) -> String {
     format!("Order {order} is cancelled: its payment did not arrive in time.")
 }

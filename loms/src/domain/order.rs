@@ -7,17 +7,9 @@ use super::{
     lines::Line,
     message,
     plan::{Reservation, Shortage},
-    status::Status,
+    status::{State, Status},
     transition::{Event, Transition},
 };
-
-/// The changes that an order can make.
-pub const TRANSITIONS: [(Status, Status); 4] = [
-    (Status::New, Status::AwaitingPayment),
-    (Status::New, Status::Failed),
-    (Status::AwaitingPayment, Status::Paid),
-    (Status::AwaitingPayment, Status::Cancelled),
-];
 
 /// An order as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,28 +19,6 @@ pub struct Order {
     /// The moment from which it cannot be paid any more.
     pub pay_before: DateTime<Utc>,
     pub state: State,
-}
-
-/// A status and the data that belongs to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    New,
-    AwaitingPayment,
-    Failed(Shortage),
-    Paid,
-    Cancelled,
-}
-
-impl State {
-    pub fn status(&self) -> Status {
-        match self {
-            Self::New => Status::New,
-            Self::AwaitingPayment => Status::AwaitingPayment,
-            Self::Failed(_) => Status::Failed,
-            Self::Paid => Status::Paid,
-            Self::Cancelled => Status::Cancelled,
-        }
-    }
 }
 
 /// An order with everything that its customer asks about.
@@ -141,12 +111,8 @@ impl Order {
 
     /// Cancels the order for want of payment; `None` if it does not await payment or its deadline is yet to come.
     pub fn expire(&self, now: DateTime<Utc>) -> Option<Transition> {
-        match self.state {
-            State::AwaitingPayment if now >= self.pay_before => {
-                Some(self.becomes(State::Cancelled, message::expired(self.id)))
-            }
-            State::AwaitingPayment | State::New | State::Failed(_) | State::Paid | State::Cancelled => None,
-        }
+        let is_due = self.state == State::AwaitingPayment && now >= self.pay_before;
+        is_due.then(|| self.becomes(State::Cancelled, message::expired(self.id)))
     }
 
     fn becomes(&self, to: State, message: String) -> Transition {

@@ -3,7 +3,7 @@
 
 use proto::ids::OrderId;
 
-use super::{order::State, status::Status};
+use super::status::{State, Status};
 
 /// An order leaves one status for another, and tells so.
 #[derive(Debug, Clone, PartialEq, Eq)]

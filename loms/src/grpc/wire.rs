@@ -55,7 +55,7 @@ pub fn stocks_of(request: StocksRequest) -> Result<Sku, Violations> {
 
 pub fn list_order(OrderDetails { order, user, lines }: &OrderDetails) -> ListOrderResponse {
     ListOrderResponse {
-        status: order.state.status().as_str().to_owned(),
+        status: order.state.status().to_string(),
         user: user.get(),
         items: lines.iter().map(|line| OrderItem { sku: line.sku.get(), count: line.count.get() }).collect(),
         created_at: Some(timestamp(order.created_at)),

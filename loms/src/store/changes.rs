@@ -8,9 +8,7 @@ use platform::{
 use tracing::Span;
 
 use crate::domain::{
-    order::State,
     plan::Shortage,
-    status::Status,
     transition::{Event, Transition},
 };
 
@@ -35,9 +33,9 @@ pub async fn apply(transaction: &mut Transaction, changes: &[Change]) -> Result<
     let (transitions, traceparents): (Vec<&Transition>, Vec<Option<String>>) =
         changes.iter().map(|change| (&change.transition, trace::traceparent(&change.span))).unzip();
     let orders: Vec<i64> = transitions.iter().map(|change| change.order().get()).collect();
-    let from: Vec<String> = transitions.iter().map(|change| text(change.from())).collect();
-    let to: Vec<String> = transitions.iter().map(|change| text(change.to().status())).collect();
-    let shortages: Vec<Option<Shortage>> = transitions.iter().map(|change| shortage(change.to())).collect();
+    let from: Vec<String> = transitions.iter().map(|change| change.from().to_string()).collect();
+    let to: Vec<String> = transitions.iter().map(|change| change.to().status().to_string()).collect();
+    let shortages: Vec<Option<Shortage>> = transitions.iter().map(|change| change.to().shortage()).collect();
     let failed_skus: Vec<Option<i64>> = column(&shortages, |shortage| i64::from(shortage.sku));
     let failed_requested: Vec<Option<i32>> = column(&shortages, |shortage| shortage.requested.get().cast_signed());
     let failed_available: Vec<Option<i64>> = column(&shortages, |shortage| shortage.available.cast_signed());
@@ -47,7 +45,7 @@ pub async fn apply(transaction: &mut Transaction, changes: &[Change]) -> Result<
         .flat_map(|change| change.events().iter().map(|event| (change.order().get(), event)))
         .collect();
     let event_orders: Vec<i64> = events.iter().map(|(order, _)| *order).collect();
-    let event_statuses: Vec<String> = events.iter().map(|(_, event)| text(event.status())).collect();
+    let event_statuses: Vec<String> = events.iter().map(|(_, event)| event.status().to_string()).collect();
     let event_messages: Vec<String> = events.iter().map(|(_, event)| event.message().to_owned()).collect();
 
     // A transition whose order has another status changes no row, so that its events are missing in the count. An
@@ -88,17 +86,6 @@ pub async fn apply(transaction: &mut Transaction, changes: &[Change]) -> Result<
     .execute(&mut *transaction)
     .await?;
     expect_rows("apply", events.len(), &written)
-}
-
-fn text(status: Status) -> String {
-    status.as_str().to_owned()
-}
-
-fn shortage(state: &State) -> Option<Shortage> {
-    match state {
-        State::Failed(shortage) => Some(*shortage),
-        State::New | State::AwaitingPayment | State::Paid | State::Cancelled => None,
-    }
 }
 
 fn column<T>(shortages: &[Option<Shortage>], value: impl Fn(&Shortage) -> T) -> Vec<Option<T>> {

@@ -15,9 +15,9 @@ use tracing::Span;
 use super::Backlog;
 use crate::domain::{
     lines::{Line, Lines},
-    order::{NewOrder, Order, OrderDetails, State},
+    order::{NewOrder, Order, OrderDetails},
     plan::Shortage,
-    status::Status,
+    status::{State, Status},
 };
 
 /// The columns of an order, out of a row that has others too.

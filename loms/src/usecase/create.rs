@@ -12,8 +12,8 @@ use super::Orders;
 use crate::{
     domain::{
         lines::Lines,
-        order::State,
         plan::{Shortage, plan},
+        status::State,
     },
     metrics,
     store::{self, Change},
@@ -54,9 +54,9 @@ impl Orders {
             }
             Written::Known { order, state } => (order, state),
         };
-        match state {
-            State::Failed(shortage) => Err(Error::Refused(InsufficientStock { order, shortage })),
-            State::New | State::AwaitingPayment | State::Paid | State::Cancelled => Ok(order),
+        match state.shortage() {
+            Some(shortage) => Err(Error::Refused(InsufficientStock { order, shortage })),
+            None => Ok(order),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use loms::{
     domain::{
         lines::{Line, Tally},
-        order::{NewOrder, Order, State},
+        order::{NewOrder, Order},
+        status::State,
     },
     kafka::Publisher,
     relay::Relay,

@@ -139,7 +139,7 @@ impl World {
 
     /// The use cases alone, without a service around them.
     pub fn orders(&self, payment_timeout: Duration) -> Orders {
-        Orders::new(self.database(), payment_timeout, Wake::default())
+        Orders { database: self.database(), payment_timeout, relay: Wake::default() }
     }
 
     /// The database as the services see it.

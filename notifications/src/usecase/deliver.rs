@@ -25,7 +25,7 @@ impl Deliveries {
         let span = span(&claim);
         let attempt = async {
             let answer = self.telegram.send(&claim.text, claim.attempt()).await;
-            let verdict = answer.judge(claim.attempt(), &self.pace);
+            let verdict = answer.judge(claim.attempt(), &self.retry);
             report(&claim, &verdict);
             verdict
         };

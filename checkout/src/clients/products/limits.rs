@@ -31,7 +31,7 @@ pub struct Limits {
     in_a_second: Arc<Semaphore>,
 }
 
-/// Leave to make one call; it ends when this is dropped.
+/// Permission to make one call, until the drop.
 pub struct Turn {
     _at_once: Option<OwnedSemaphorePermit>,
     slot: Option<OwnedSemaphorePermit>,
