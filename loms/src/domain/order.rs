@@ -84,29 +84,28 @@ impl Order {
     /// Pays the order; `None` if it is paid already.
     pub fn pay(&self, now: DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal> {
         let (order, status) = (self.id, self.state.status());
-        match self.state {
-            State::AwaitingPayment if now < self.pay_before => {
-                Ok(Some(self.becomes(State::Paid, message::paid(self.id))))
-            }
-            State::AwaitingPayment | State::Cancelled if now >= self.pay_before => {
-                Err(OrderRefusal::Expired { order, status, pay_before: self.pay_before })
-            }
-            State::Paid => Ok(None),
-            State::New | State::AwaitingPayment | State::Failed(_) | State::Cancelled => {
-                Err(OrderRefusal::NotPayable { order, status })
-            }
+        if status == Status::Paid {
+            return Ok(None);
         }
+        if now >= self.pay_before && [Status::AwaitingPayment, Status::Cancelled].contains(&status) {
+            return Err(OrderRefusal::Expired { order, status, pay_before: self.pay_before });
+        }
+        if status != Status::AwaitingPayment {
+            return Err(OrderRefusal::NotPayable { order, status });
+        }
+        Ok(Some(self.becomes(State::Paid, message::paid(order))))
     }
 
     /// Cancels the order; `None` if it is cancelled already.
     pub fn cancel(&self) -> Result<Option<Transition>, OrderRefusal> {
-        match self.state {
-            State::AwaitingPayment => Ok(Some(self.becomes(State::Cancelled, message::cancelled(self.id)))),
-            State::Cancelled => Ok(None),
-            State::New | State::Failed(_) | State::Paid => {
-                Err(OrderRefusal::NotCancellable { order: self.id, status: self.state.status() })
-            }
+        let (order, status) = (self.id, self.state.status());
+        if status == Status::Cancelled {
+            return Ok(None);
         }
+        if status != Status::AwaitingPayment {
+            return Err(OrderRefusal::NotCancellable { order, status });
+        }
+        Ok(Some(self.becomes(State::Cancelled, message::cancelled(order))))
     }
 
     /// Cancels the order for want of payment; `None` if it does not await payment or its deadline is yet to come.
