@@ -66,53 +66,38 @@ fn key(text: Option<String>) -> Result<Option<IdempotencyKey>, Failure> {
     IdempotencyKey::parse(text.unwrap_or_default()).map_err(Failure::unforeseen)
 }
 
+/// Reads the purchase of a transaction's user that a condition finds.
+macro_rules! find {
+    ($transaction:ident, $name:literal, $condition:literal $(, $argument:expr)?) => {{
+        let user = $transaction.user;
+        let row = sqlx::query_as!(
+            PurchaseRow,
+            "/* " + $name + r#" */ SELECT id, idempotency_key, order_id, refusal AS "refusal: Json<Refusal>",
+                ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
+                ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!"
+            FROM purchase WHERE user_id = $1 AND "# + $condition,
+            user.get(),
+            $($argument)?
+        )
+        .fetch_optional(&mut **$transaction)
+        .await?;
+        row.map(|row| row.read(user)).transpose()
+    }};
+}
+
 /// The user's purchase of that key.
 pub async fn by_key(transaction: &mut UserTransaction, key: &IdempotencyKey) -> Result<Option<Purchase>, Failure> {
-    let user = transaction.user;
-    let row = sqlx::query_as!(
-        PurchaseRow,
-        r#"/* purchase_of_key */ SELECT id, idempotency_key, order_id, refusal AS "refusal: Json<Refusal>",
-               ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
-               ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!"
-           FROM purchase WHERE user_id = $1 AND idempotency_key = $2"#,
-        user.get(),
-        key.as_str()
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    row.map(|row| row.read(user)).transpose()
+    find!(transaction, "purchase_of_key", "idempotency_key = $2", key.as_str())
 }
 
 /// The user's purchase of that name; `None` when it was abandoned.
 pub async fn by_id(transaction: &mut UserTransaction, id: PurchaseId) -> Result<Option<Purchase>, Failure> {
-    let user = transaction.user;
-    let row = sqlx::query_as!(
-        PurchaseRow,
-        r#"/* purchase */ SELECT id, idempotency_key, order_id, refusal AS "refusal: Json<Refusal>",
-               ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
-               ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!"
-           FROM purchase WHERE id = $1"#,
-        id.0
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    row.map(|row| row.read(user)).transpose()
+    find!(transaction, "purchase", "id = $2", id.0)
 }
 
 /// The user's purchase that is under way.
 pub async fn pending(transaction: &mut UserTransaction) -> Result<Option<Purchase>, Failure> {
-    let user = transaction.user;
-    let row = sqlx::query_as!(
-        PurchaseRow,
-        r#"/* pending_purchase */ SELECT id, idempotency_key, order_id, refusal AS "refusal: Json<Refusal>",
-               ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
-               ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!"
-           FROM purchase WHERE user_id = $1 AND state = 'pending'"#,
-        user.get()
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    row.map(|row| row.read(user)).transpose()
+    find!(transaction, "pending_purchase", "state = 'pending'")
 }
 
 /// The lines that the user's pending purchase has set aside, by SKU.
