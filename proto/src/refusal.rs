@@ -21,17 +21,20 @@ pub enum RefusalCode {
     NotFound,
     /// It exists, but not in a state that allows the call.
     FailedPrecondition,
+    /// The request contradicts one that was made before.
+    InvalidArgument,
 }
 
 impl RefusalCode {
     fn of(code: Code) -> Option<Self> {
-        [Self::NotFound, Self::FailedPrecondition].into_iter().find(|own| own.code() == code)
+        [Self::NotFound, Self::FailedPrecondition, Self::InvalidArgument].into_iter().find(|own| own.code() == code)
     }
 
     fn code(self) -> Code {
         match self {
             Self::NotFound => Code::NotFound,
             Self::FailedPrecondition => Code::FailedPrecondition,
+            Self::InvalidArgument => Code::InvalidArgument,
         }
     }
 }
@@ -71,6 +74,8 @@ reasons! {
     ProductNotFound = "PRODUCT_NOT_FOUND", NotFound;
     /// {sku, requested, available}, and {order_id} where an order was made and failed
     InsufficientStock = "INSUFFICIENT_STOCK", FailedPrecondition;
+    /// {order_id}
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", InvalidArgument;
     /// {order_id}
     OrderNotFound = "ORDER_NOT_FOUND", NotFound;
     /// {order_id, status, pay_before}

@@ -143,7 +143,7 @@ async fn buy_and_fail(world: &World, checkout: &Service, mistrusted: &Service, l
     loms.order_payed(OrderPayedRequest { order_id }).await.unwrap();
     let refused = loms.cancel_order(CancelOrderRequest { order_id }).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert_eq!(loms.cancel_order(CancelOrderRequest { order_id: 0 }).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(loms.cancel_order(CancelOrderRequest { order_id: i64::MAX }).await.unwrap_err().code(), Code::NotFound);
 }
 
 /// Messages that Telegram takes, refuses, puts off, sends elsewhere, and is not there for; and events that nobody can

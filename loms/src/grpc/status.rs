@@ -1,29 +1,23 @@
 //! What each use case refuses, as the status that callers see.
 
-use std::fmt::Display;
-
 use chrono::SecondsFormat;
 use proto::refusal::{Reason, Refusal};
 use tonic::Status;
 
 use crate::{
     domain::{order::OrderRefusal, plan::Shortage},
-    usecase::create::InsufficientStock,
+    usecase::create::CreateRefusal,
 };
 
 /// Every reason for which a call is refused.
 pub const REASONS: &[&str] = &[
     Reason::OrderNotFound.text(),
     Reason::InsufficientStock.text(),
+    Reason::IdempotencyKeyReused.text(),
     Reason::OrderExpired.text(),
     Reason::OrderNotPayable.text(),
     Reason::OrderNotCancellable.text(),
 ];
-
-/// There is no such order, or no order can have that number.
-pub fn order_not_found(order: impl Display) -> Status {
-    Refusal::new(Reason::OrderNotFound, format!("there is no order {order}")).with("order_id", order).into()
-}
 
 impl From<OrderRefusal> for Status {
     fn from(refusal: OrderRefusal) -> Self {
@@ -31,7 +25,10 @@ impl From<OrderRefusal> for Status {
             Refusal::new(reason, message).with("order_id", order).with("status", status)
         };
         match refusal {
-            OrderRefusal::NotFound(order) => order_not_found(order),
+            OrderRefusal::NotFound(order) => {
+                let message = format!("there is no order {order}");
+                Refusal::new(Reason::OrderNotFound, message).with("order_id", order).into()
+            }
             OrderRefusal::Expired { order, status, pay_before } => {
                 let pay_before = pay_before.to_rfc3339_opts(SecondsFormat::Micros, true);
                 let message = format!("order {order} was to be paid before {pay_before}");
@@ -49,15 +46,24 @@ impl From<OrderRefusal> for Status {
     }
 }
 
-impl From<InsufficientStock> for Status {
-    fn from(InsufficientStock { order, shortage: Shortage { sku, requested, available } }: InsufficientStock) -> Self {
-        let message =
-            format!("order {order} failed: {requested} units of SKU {sku} were asked for, {available} are free");
-        Refusal::new(Reason::InsufficientStock, message)
-            .with("order_id", order)
-            .with("sku", sku)
-            .with("requested", requested)
-            .with("available", available)
-            .into()
+impl From<CreateRefusal> for Status {
+    fn from(refusal: CreateRefusal) -> Self {
+        match refusal {
+            CreateRefusal::InsufficientStock { order, shortage: Shortage { sku, requested, available } } => {
+                let message = format!(
+                    "order {order} failed: {requested} units of SKU {sku} were asked for, {available} are free"
+                );
+                Refusal::new(Reason::InsufficientStock, message)
+                    .with("order_id", order)
+                    .with("sku", sku)
+                    .with("requested", requested)
+                    .with("available", available)
+                    .into()
+            }
+            CreateRefusal::KeyReused { order } => {
+                let message = format!("the idempotency_key names order {order}, which has other items");
+                Refusal::new(Reason::IdempotencyKeyReused, message).with("order_id", order).into()
+            }
+        }
     }
 }

@@ -1,14 +1,5 @@
 //! Turns messages into commands, with every violation at once, and results into messages.
 
-use platform::grpc::status::Violations;
-use proto::{
-    ids::{Count, IdempotencyKey, MAX_LINES, OrderId, Sku, UserId},
-    loms::{CreateOrderRequest, ListOrderResponse, OrderItem, Stock, StocksRequest, StocksResponse},
-    timestamp,
-};
-use tonic::Status;
-
-use super::status::order_not_found;
 use crate::{
     domain::{
         lines::{Line, Lines, Tally, check_number},
@@ -16,6 +7,12 @@ use crate::{
         plan::FreeStock,
     },
     usecase::create::CreateOrder,
+};
+use platform::grpc::status::Violations;
+use proto::{
+    ids::{Count, IdempotencyKey, MAX_LINES, OrderId, Sku, UserId},
+    loms::{CreateOrderRequest, ListOrderResponse, OrderItem, Stock, StocksRequest, StocksResponse},
+    timestamp,
 };
 
 pub fn create_order(request: CreateOrderRequest) -> Result<CreateOrder, Violations> {
@@ -43,9 +40,9 @@ fn lines(items: &[OrderItem], violations: &mut Violations) -> Option<Lines> {
     tally.lines()
 }
 
-/// A number that no order can have names an order that does not exist.
-pub fn order(id: i64) -> Result<OrderId, Status> {
-    OrderId::try_from(id).map_err(|_| order_not_found(id))
+pub fn order(id: i64) -> Result<OrderId, Violations> {
+    let mut violations = Violations::default();
+    violations.check("orderID", OrderId::try_from(id)).ok_or(violations)
 }
 
 pub fn stocks_of(request: StocksRequest) -> Result<Sku, Violations> {

@@ -74,17 +74,18 @@ pub async fn insert(
     row.map(|row| Ok(NewOrder { id: read(row.id)?, pay_before: row.pay_before })).transpose()
 }
 
-/// The order that a user's key names already.
+/// The order that a user's key names already, and its lines by SKU.
 pub async fn by_key(
     transaction: &mut Transaction,
     user: UserId,
     key: &IdempotencyKey,
-) -> Result<Option<Order>, Failure> {
-    sqlx::query_as!(
-        OrderRow,
+) -> Result<Option<(Order, Vec<Line>)>, Failure> {
+    let row = sqlx::query!(
         r#"
         /* order_by_key */
-        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available
+        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available,
+               ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "skus!",
+               ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "counts!"
         FROM orders
         WHERE user_id = $1 AND idempotency_key = $2
         "#,
@@ -92,9 +93,17 @@ pub async fn by_key(
         key.as_str(),
     )
     .fetch_optional(&mut *transaction)
-    .await?
-    .map(Order::try_from)
+    .await?;
+    row.map(|row| {
+        let lines = lines(&row.skus, &row.counts)?;
+        Ok((order!(row).try_into()?, lines))
+    })
     .transpose()
+}
+
+/// Lines from columns of SKUs and counts.
+fn lines(skus: &[i64], counts: &[i32]) -> Result<Vec<Line>, Failure> {
+    std::iter::zip(skus, counts).map(|(sku, count)| Ok(Line { sku: read(*sku)?, count: read(*count)? })).collect()
 }
 
 /// Locks an order until the end of the transaction, and reads it and the clock once nobody else holds the lock.
@@ -201,12 +210,11 @@ pub async fn details(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<O
     )
     .fetch_optional(on)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let lines = std::iter::zip(row.skus, row.counts)
-        .map(|(sku, count)| Ok(Line { sku: read(sku)?, count: read(count)? }))
-        .collect::<Result<_, Failure>>()?;
-    let user = read(row.user_id)?;
-    Ok(Some(OrderDetails { order: order!(row).try_into()?, user, lines }))
+    row.map(|row| {
+        let (user, lines) = (read(row.user_id)?, lines(&row.skus, &row.counts)?);
+        Ok(OrderDetails { order: order!(row).try_into()?, user, lines })
+    })
+    .transpose()
 }
 
 struct OrderRow {

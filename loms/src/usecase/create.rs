@@ -28,11 +28,12 @@ pub struct CreateOrder {
     pub key: Option<IdempotencyKey>,
 }
 
-/// Free stock does not cover a line. The order is kept as failed.
 #[derive(Debug, Clone)]
-pub struct InsufficientStock {
-    pub order: OrderId,
-    pub shortage: Shortage,
+pub enum CreateRefusal {
+    /// Free stock does not cover a line. The order is kept as failed.
+    InsufficientStock { order: OrderId, shortage: Shortage },
+    /// The key names an order of other lines.
+    KeyReused { order: OrderId },
 }
 
 /// An order as the transaction leaves it.
@@ -43,7 +44,7 @@ enum Written {
 
 impl Orders {
     /// Creates an order, or answers the one that the customer's key names already, with the outcome it had.
-    pub async fn create(&self, command: &CreateOrder) -> Result<OrderId, Error<InsufficientStock>> {
+    pub async fn create(&self, command: &CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
         let attempt = |transaction| write(transaction, command, self.payment_timeout);
         let (order, state) = match self.database.transact("create_order", attempt).await? {
             Written::New { change: Change { transition, .. }, reserved } => {
@@ -55,7 +56,7 @@ impl Orders {
             Written::Known { order, state } => (order, state),
         };
         match state.shortage() {
-            Some(shortage) => Err(Error::Refused(InsufficientStock { order, shortage })),
+            Some(shortage) => Err(Error::Refused(CreateRefusal::InsufficientStock { order, shortage })),
             None => Ok(order),
         }
     }
@@ -65,12 +66,15 @@ async fn write(
     mut transaction: Transaction,
     CreateOrder { user, lines, key }: &CreateOrder,
     payment_timeout: Duration,
-) -> Result<Written, Failure> {
+) -> Result<Written, Error<CreateRefusal>> {
     let new = store::orders::insert(&mut transaction, *user, key.as_ref(), lines, payment_timeout).await?;
     let Some(new) = new else {
         let key = key.as_ref().ok_or_else(|| Failure::unforeseen("an order without a key is always written"))?;
         let order = store::orders::by_key(&mut transaction, *user, key).await?;
-        let order = order.ok_or_else(|| Failure::unforeseen("orders are never deleted"))?;
+        let (order, known) = order.ok_or_else(|| Failure::unforeseen("orders are never deleted"))?;
+        if !known.into_iter().eq(lines.iter()) {
+            return Err(Error::Refused(CreateRefusal::KeyReused { order: order.id }));
+        }
         return Ok(Written::Known { order: order.id, state: order.state });
     };
     let free = store::stock::lock_free(&mut transaction, lines).await?;

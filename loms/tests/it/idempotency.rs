@@ -5,6 +5,7 @@ use proto::{
     refusal::Refusal,
 };
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::world::{World, create, lock, order, user};
 
@@ -20,13 +21,31 @@ async fn the_same_key_gives_the_same_order_and_reserves_nothing_again() {
     let user = user();
     let first = create(&client, with_key(order(user, &[(7, 3)]), "basket")).await.unwrap();
     assert_eq!(create(&client, with_key(order(user, &[(7, 3)]), "basket")).await.unwrap(), first);
-    // The first order is the answer also to other lines.
-    assert_eq!(create(&client, with_key(order(user, &[(8, 3)]), "basket")).await.unwrap(), first);
+    // Lines are added up, whatever their order.
+    assert_eq!(create(&client, with_key(order(user, &[(7, 1), (7, 2)]), "basket")).await.unwrap(), first);
     assert_eq!((world.stock_of(7).await, world.stock_of(8).await), ((10, 3), (10, 0)));
 
     client.clone().cancel_order(CancelOrderRequest { order_id: first }).await.unwrap();
     assert_eq!(create(&client, with_key(order(user, &[(7, 3)]), "basket")).await.unwrap(), first);
     assert_eq!(world.stock_of(7).await, (10, 0));
+}
+
+#[tokio::test]
+async fn a_key_that_comes_back_with_other_lines_is_refused_and_names_its_order() {
+    let world = World::with_stock(&[(1, 7, 10), (1, 8, 10)]).await;
+    let loms = world.loms().await;
+    let client = loms.client();
+    let user = user();
+    let first = create(&client, with_key(order(user, &[(7, 3), (8, 1)]), "basket")).await.unwrap();
+    for other in [&[(7, 3)][..], &[(7, 3), (8, 2)], &[(7, 3), (9, 1)], &[(7, 3), (8, 1), (9, 1)]] {
+        let refused = create(&client, with_key(order(user, other), "basket")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+        let info = refused.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("IDEMPOTENCY_KEY_REUSED", "route256"));
+        assert_eq!(info.metadata, [("order_id".to_owned(), first.to_string())].into());
+    }
+    assert_eq!(world.number("SELECT count(*) FROM orders").await, 1);
+    assert_eq!((world.stock_of(7).await, world.stock_of(8).await), ((10, 3), (10, 1)));
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proto::loms::{CreateOrderRequest, OrderItem, StocksRequest};
+use proto::loms::{
+    CancelOrderRequest, CreateOrderRequest, ListOrderRequest, OrderItem, OrderPayedRequest, StocksRequest,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -57,6 +59,19 @@ async fn every_number_beyond_its_bounds_is_a_violation() {
     }
     let status = client.clone().stocks(StocksRequest { sku: 0 }).await.unwrap_err();
     assert_eq!(violations(&status).into_keys().collect::<Vec<_>>(), ["sku"]);
+    for order_id in [0, -1, i64::MIN] {
+        let mut client = client.clone();
+        let (list, pay, cancel) =
+            (ListOrderRequest { order_id }, OrderPayedRequest { order_id }, CancelOrderRequest { order_id });
+        let answers = [
+            client.list_order(list).await.unwrap_err(),
+            client.order_payed(pay).await.unwrap_err(),
+            client.cancel_order(cancel).await.unwrap_err(),
+        ];
+        for status in answers {
+            assert_eq!(violations(&status).into_keys().collect::<Vec<_>>(), ["orderID"]);
+        }
+    }
     assert_eq!(world.number("SELECT count(*) FROM orders").await, 0, "nothing is written for a bad request");
 }
 
