@@ -30,6 +30,7 @@ impl Service for Loms {
         "all_stock",
         "cancel_order",
         "create_order",
+        "due_orders",
         "expire_orders",
         "free_stock",
         "import_stock",
@@ -59,7 +60,7 @@ impl Service for Loms {
         let events = Wake::default();
         let payment_timeout = config.orders.payment_timeout;
         let orders = Orders { database: database.clone(), payment_timeout, relay: events.clone() };
-        process.work(Expiry { orders: orders.clone() }, Wake::default());
+        process.work(Expiry::new(orders.clone()), Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
         process.work(Measure { database: database.clone() }, Wake::default());
 

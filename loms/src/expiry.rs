@@ -1,12 +1,14 @@
 //! The background step that cancels unpaid orders: a batch at a time, again at the next deadline. Replicas may run it at
-//! once; the database's clock and row locks decide.
+//! once; the database's clock and row locks decide. An order that cannot be cancelled is set aside and holds up no other.
 
 use std::time::Duration;
 
 use platform::{
-    failure::Failure,
+    failure::{Failure, chain},
+    set_aside::{SetAside, halve},
     worker::{Next, Step},
 };
+use tracing::warn;
 
 use crate::usecase::Orders;
 
@@ -19,17 +21,32 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub struct Expiry {
-    pub orders: Orders,
+    orders: Orders,
+    set_aside: SetAside,
+}
+
+impl Expiry {
+    pub fn new(orders: Orders) -> Self {
+        Self { orders, set_aside: SetAside::new(Self::NAME) }
+    }
 }
 
 impl Step for Expiry {
     const NAME: &'static str = "expiry";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        if self.orders.expire(BATCH).await? > 0 {
+        let set_aside = self.set_aside.items();
+        let due = self.orders.due(BATCH, &set_aside).await?;
+        let orders = &self.orders;
+        let (cancelled, impossible) = halve(&due, |due| orders.expire(due)).await?;
+        for (order, failure) in impossible {
+            warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is set aside");
+            self.set_aside.add(order.get());
+        }
+        if cancelled > 0 {
             return Ok(Next::Worked);
         }
-        let next = self.orders.next_expiry().await?.unwrap_or(LONGEST_PAUSE);
+        let next = self.orders.next_expiry(&set_aside).await?.unwrap_or(LONGEST_PAUSE);
         Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
     }
 }

@@ -78,6 +78,8 @@ reasons! {
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", InvalidArgument;
     /// {order_id}
     OrderNotFound = "ORDER_NOT_FOUND", NotFound;
+    /// {order_id}
+    OrderInconsistent = "ORDER_INCONSISTENT", FailedPrecondition;
     /// {order_id, status, pay_before}
     OrderExpired = "ORDER_EXPIRED", FailedPrecondition;
     /// {order_id, status}

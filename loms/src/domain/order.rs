@@ -64,6 +64,8 @@ pub enum Fate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderRefusal {
     NotFound(OrderId),
+    /// It awaits payment, and its reservations are gone.
+    Inconsistent(OrderId),
     /// It cannot be paid: its deadline has passed, whether or not it is cancelled by now.
     Expired {
         order: OrderId,

@@ -14,6 +14,7 @@ pub const REASONS: &[&str] = &[
     Reason::OrderNotFound.text(),
     Reason::InsufficientStock.text(),
     Reason::IdempotencyKeyReused.text(),
+    Reason::OrderInconsistent.text(),
     Reason::OrderExpired.text(),
     Reason::OrderNotPayable.text(),
     Reason::OrderNotCancellable.text(),
@@ -28,6 +29,10 @@ impl From<OrderRefusal> for Status {
             OrderRefusal::NotFound(order) => {
                 let message = format!("there is no order {order}");
                 Refusal::new(Reason::OrderNotFound, message).with("order_id", order).into()
+            }
+            OrderRefusal::Inconsistent(order) => {
+                let message = format!("order {order} has lost its reservations and waits for an operator");
+                Refusal::new(Reason::OrderInconsistent, message).with("order_id", order).into()
             }
             OrderRefusal::Expired { order, status, pay_before } => {
                 let pay_before = pay_before.to_rfc3339_opts(SecondsFormat::Micros, true);

@@ -140,21 +140,39 @@ pub struct DueOrder {
     pub now: DateTime<Utc>,
 }
 
-/// Locks orders whose payment deadline has passed, earliest deadline first, passing over those that others hold.
-pub async fn lock_due(transaction: &mut Transaction, limit: usize) -> Result<Vec<DueOrder>, Failure> {
+/// The orders whose payment deadline has passed, earliest deadline first, but for those in `except`.
+pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Result<Vec<OrderId>, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
+    let orders = sqlx::query_scalar!(
+        r#"
+        /* due_orders */
+        SELECT id FROM orders
+        WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($2)
+        ORDER BY pay_before
+        LIMIT $1
+        "#,
+        limit,
+        except,
+    )
+    .fetch_all(on)
+    .await?;
+    orders.into_iter().map(read).collect()
+}
+
+/// Locks those of the orders whose payment deadline has passed, by number, passing over those that others hold.
+pub async fn lock_due(transaction: &mut Transaction, orders: &[OrderId]) -> Result<Vec<DueOrder>, Failure> {
+    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
     let rows = sqlx::query!(
         r#"
         /* lock_due_orders */
         SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available, traceparent,
                now() AS "now!"
         FROM orders
-        WHERE status = 'awaiting payment' AND pay_before <= now()
-        ORDER BY pay_before
-        LIMIT $1
+        WHERE id = ANY ($1) AND status = 'awaiting payment' AND pay_before <= now()
+        ORDER BY id
         FOR UPDATE SKIP LOCKED
         "#,
-        limit,
+        &orders,
     )
     .fetch_all(&mut *transaction)
     .await?;
@@ -180,15 +198,17 @@ pub async fn overdue(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     Ok(backlog)
 }
 
-/// How long until the earliest payment deadline of all orders that await payment; `None` if there are none.
-pub async fn next_deadline(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failure> {
+/// How long until the earliest payment deadline of all orders that await payment, but for those in `except`; `None` if
+/// there are none.
+pub async fn next_deadline(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Option<Duration>, Failure> {
     let seconds = sqlx::query_scalar!(
         r#"
         /* next_deadline */
         SELECT extract(epoch FROM min(pay_before) - clock_timestamp())::float8
         FROM orders
-        WHERE status = 'awaiting payment'
+        WHERE status = 'awaiting payment' AND id <> ALL ($1)
         "#,
+        except,
     )
     .fetch_one(on)
     .await?;

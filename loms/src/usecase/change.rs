@@ -47,6 +47,7 @@ async fn try_change(
     let (found, now) = found.ok_or(Error::Refused(OrderRefusal::NotFound(order)))?;
     let Some(transition) = rule(&found, now).map_err(Error::Refused)? else { return Ok(None) };
     let units = store::reservations::end(&mut transaction, &[order], fate).await?;
+    let units = units.ok_or(Error::Refused(OrderRefusal::Inconsistent(order)))?;
     let change = Change::new(transition);
     store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
     transaction.commit().await?;

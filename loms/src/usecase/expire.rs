@@ -17,10 +17,16 @@ use crate::{
 type Expired = Vec<(Change, f64)>;
 
 impl Orders {
-    /// Cancels orders whose payment deadline has passed, the longest overdue first and at most `limit` of them, and
-    /// passes over those that somebody else is about to change. Answers how many.
-    pub async fn expire(&self, limit: usize) -> Result<usize, Failure> {
-        let attempt = |transaction| expire(transaction, limit);
+    /// The orders whose payment deadline has passed, the longest overdue first and at most `limit` of them, but for those
+    /// in `except`.
+    pub async fn due(&self, limit: usize, except: &[i64]) -> Result<Vec<OrderId>, Failure> {
+        store::orders::due(&self.database, limit, except).await
+    }
+
+    /// Cancels those of the orders whose payment deadline has passed, all or none of them, and passes over those that
+    /// somebody else is about to change. Answers how many.
+    pub async fn expire(&self, orders: &[OrderId]) -> Result<usize, Failure> {
+        let attempt = |transaction| expire(transaction, orders);
         let (expired, units) = self.database.transact("expire_orders", attempt).await?;
         if expired.is_empty() {
             return Ok(0);
@@ -35,15 +41,15 @@ impl Orders {
         Ok(expired.len())
     }
 
-    /// How long until the next order expires; `None` while none awaits payment.
-    pub async fn next_expiry(&self) -> Result<Option<Duration>, Failure> {
-        store::orders::next_deadline(&self.database).await
+    /// How long until the next order expires, but for those in `except`; `None` while none awaits payment.
+    pub async fn next_expiry(&self, except: &[i64]) -> Result<Option<Duration>, Failure> {
+        store::orders::next_deadline(&self.database, except).await
     }
 }
 
 /// Answers the orders that are cancelled, and how many units that freed.
-async fn expire(mut transaction: Transaction, limit: usize) -> Result<(Expired, u64), Failure> {
-    let due = store::orders::lock_due(&mut transaction, limit).await?;
+async fn expire(mut transaction: Transaction, orders: &[OrderId]) -> Result<(Expired, u64), Failure> {
+    let due = store::orders::lock_due(&mut transaction, orders).await?;
     let expired = due.iter().map(change).collect::<Result<Expired, Failure>>()?;
     let changes: Vec<_> = expired.iter().map(|(change, _)| change.clone()).collect();
     if changes.is_empty() {
@@ -70,6 +76,7 @@ fn change(DueOrder { order, traceparent, now }: &DueOrder) -> Result<(Change, f6
 async fn write(mut transaction: Transaction, changes: &[Change]) -> Result<u64, Failure> {
     let orders: Vec<OrderId> = changes.iter().map(|change| change.transition.order()).collect();
     let units = store::reservations::end(&mut transaction, &orders, Fate::Freed).await?;
+    let units = units.ok_or_else(|| Failure::unforeseen("an order that awaits payment has no reservations"))?;
     store::apply(&mut transaction, changes).await?;
     transaction.commit().await?;
     Ok(units)

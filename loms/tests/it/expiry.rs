@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use proto::loms::CancelOrderRequest;
 use stack::testing::{brokers, eventually};
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::{
+    operations::probe,
     topic::{published, statuses},
-    world::{World, create, order, until_status, user},
+    world::{World, create, order, status, until_status, user},
 };
 
 /// How late a cancellation may be.
@@ -78,4 +82,31 @@ async fn two_replicas_cancel_and_publish_each_thing_once() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), records.len(), "no event is published twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_has_lost_its_reservations_holds_up_no_other_and_says_so() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let loms = world.loms_that_waits(Duration::from_secs(2)).await;
+    let client = loms.client();
+    let (mut orders, user) = (Vec::new(), user());
+    for _ in 0..5 {
+        orders.push(create(&client, order(user, &[(7, 1)])).await.unwrap());
+    }
+    let lost = orders.remove(2);
+    world.execute(&format!("DELETE FROM reservation WHERE order_id = {lost}")).await.unwrap();
+    world.database.is_spoilt();
+
+    let refused = client.clone().cancel_order(CancelOrderRequest { order_id: lost }).await.unwrap_err();
+    let info = refused.get_details_error_info().unwrap();
+    assert_eq!((refused.code(), info.reason.as_str()), (Code::FailedPrecondition, "ORDER_INCONSISTENT"));
+    for order in orders {
+        until_status(&client, order, "cancelled").await;
+    }
+    assert_eq!(status(&client, lost).await, "awaiting payment");
+    eventually("it is set aside", async || {
+        let metrics = probe(&loms, "metrics").await.1;
+        metrics.contains("worker_set_aside_items{worker=\"expiry\"} 1\n").then_some(())
+    })
+    .await;
 }

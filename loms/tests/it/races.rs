@@ -106,7 +106,8 @@ async fn of_payment_cancellation_and_expiry_exactly_one_wins() {
     let expiring = async {
         let mut expired = 0;
         while !over.load(Ordering::Relaxed) {
-            let (one, other) = tokio::join!(orders.expire(7), orders.expire(7));
+            let due = orders.due(7, &[]).await.unwrap();
+            let (one, other) = tokio::join!(orders.expire(&due), orders.expire(&due));
             expired += one.unwrap() + other.unwrap();
         }
         expired
