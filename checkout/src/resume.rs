@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use platform::{
     deadline,
-    failure::Failure,
+    failure::{Failure, chain},
     telemetry::trace,
     worker::{Next, Step},
 };
-use tracing::{Instrument as _, Span, field::Empty, info, info_span};
+use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
 use crate::{
     config::PurchaseConfig,
@@ -61,7 +61,12 @@ impl Resume {
             }
             Err(failure) => {
                 trace::fail(&Span::current(), failure.kind());
-                return Err(failure);
+                // A defect concerns this purchase, which is due again later, and is told with its id. What else fails,
+                // such as LOMS, fails for all of them: the step tells it once.
+                if !matches!(failure, Failure::Unforeseen(_)) {
+                    return Err(failure);
+                }
+                warn!(error = chain(&failure), "a purchase left in doubt cannot be brought to its end");
             }
         }
         Ok(())

@@ -6,15 +6,20 @@
 //! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use platform::{
-    failure::Failure,
+    failure::{Failure, chain},
     postgres::Database,
     worker::{Next, Step},
 };
 
-use crate::{kafka::Publisher, metrics, store::outbox};
+use tracing::warn;
+
+use crate::{domain::unsent::Unsent, kafka::Publisher, metrics, store::outbox};
 
 /// How many events are in flight at once.
 const WAVE: usize = 500;
@@ -26,11 +31,13 @@ pub struct Relay {
     publisher: Publisher,
     /// The place in the outbox that the next wave begins behind.
     behind: i64,
+    /// The events that the broker did not take when they were last tried, each told once.
+    failing: HashSet<i64>,
 }
 
 impl Relay {
     pub fn new(database: Database, publisher: Publisher) -> Self {
-        Self { database, publisher, behind: 0 }
+        Self { database, publisher, behind: 0, failing: HashSet::new() }
     }
 }
 
@@ -52,10 +59,10 @@ impl Step for Relay {
         let results = self.publisher.publish(&wave).await?;
         let mut published = Vec::with_capacity(wave.len());
         let mut failures = Vec::new();
-        for (event, result) in std::iter::zip(&wave, results) {
+        for (unsent, result) in std::iter::zip(&wave, results) {
             match result {
-                Ok(()) => published.push(event.id),
-                Err(failure) => failures.push(failure),
+                Ok(()) => published.push(unsent.id),
+                Err(failure) => failures.push((unsent, failure)),
             }
         }
         // What the broker acknowledged is published, whatever becomes of its deletion.
@@ -66,9 +73,23 @@ impl Step for Relay {
         #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
         metrics::WAVE_EVENTS.observe(wave.len() as f64);
         metrics::WAVE_SECONDS.observe(began.elapsed().as_secs_f64());
-        let Some(failure) = failures.into_iter().next() else { return Ok(Next::Worked) };
+        self.failing.retain(|id| !published.contains(id));
+        if failures.is_empty() {
+            return Ok(Next::Worked);
+        }
         self.behind = last;
         // The broker takes some: what it does not take is no reason to leave the rest alone.
-        if published.is_empty() { Err(failure) } else { Ok(Next::Worked) }
+        if published.is_empty()
+            && let Some((_, failure)) = failures.pop()
+        {
+            return Err(failure);
+        }
+        for (Unsent { id, event, .. }, failure) in failures {
+            if self.failing.insert(*id) {
+                let (order, error) = (event.order.get(), chain(&failure));
+                warn!(order.id = order, event.id = event.id, error, "the broker takes other events, and not this one");
+            }
+        }
+        Ok(Next::Worked)
     }
 }
