@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{metrics, postgres::Database};
 
-/// Where the service is in its life, and what it needs to serve.
+/// Whether the service is ready for calls: not while it starts or drains, nor without its database.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<Inner>);
 
@@ -27,18 +27,16 @@ struct Inner {
 }
 
 impl Readiness {
-    /// The service answers calls from now on, as long as its database does.
-    pub(crate) fn serve(&self, database: Database) {
+    pub fn set_serving(&self, database: Database) {
         // A second call would change nothing: a process has one database.
         let _ = self.0.database.set(database);
     }
 
-    /// The service takes no more calls.
-    pub(crate) fn drain(&self) {
+    pub fn set_draining(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
     }
 
-    async fn reason_against(&self) -> Option<&'static str> {
+    async fn reason_not_ready(&self) -> Option<&'static str> {
         if self.0.draining.load(Ordering::Relaxed) {
             return Some("draining");
         }
@@ -50,7 +48,6 @@ impl Readiness {
     }
 }
 
-/// The routes of the port.
 pub fn router(readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))
@@ -60,7 +57,7 @@ pub fn router(readiness: Readiness) -> Router {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
-    match readiness.reason_against().await {
+    match readiness.reason_not_ready().await {
         None => "ready\n".into_response(),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
@@ -68,7 +65,7 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
 
 async fn render(State(readiness): State<Readiness>) -> Response {
     if let Some(database) = readiness.0.database.get() {
-        database.measure_pool();
+        database.update_pool_metrics();
     }
     match metrics::render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

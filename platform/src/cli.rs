@@ -4,6 +4,7 @@
 mod health;
 
 use std::{
+    collections::BTreeSet,
     env,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -24,10 +25,10 @@ use crate::{
     tls,
 };
 
-/// The exit code for a faulty configuration file or command line: `EX_USAGE` of `sysexits.h`.
-pub const EX_USAGE: u8 = 64;
+/// The exit code for a faulty configuration file or command line, from `sysexits.h`.
+const EX_USAGE: u8 = 64;
 
-// For services without commands of their own. A doc comment would become the help text of the program.
+// For services without their own commands. This is no doc comment: clap would make it the help text of the program.
 #[derive(Debug, Subcommand)]
 pub enum NoCommands {}
 
@@ -67,14 +68,14 @@ struct Migrate {
     url_from: Option<String>,
 }
 
-/// The whole `main` of a service.
+/// The complete `main` function of a service.
 pub fn main<S: Service>() -> ExitCode {
     tls::install_crypto_provider();
     let command = Cli::<S::Commands>::command().name(S::NAME);
     let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
-            // Fails only when there is nobody left to read it.
+            // Printing fails only when nobody is left to read it.
             let _ = error.print();
             return if error.use_stderr() { ExitCode::from(EX_USAGE) } else { ExitCode::SUCCESS };
         }
@@ -92,7 +93,7 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-/// Runs a command; answers the exit code of one that has said what there is to say.
+/// Runs a command. `Ok` holds the exit code of a command that has already reported its result.
 fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
     let file = cli
         .config
@@ -115,11 +116,11 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
             }
             Command::Migrate(Migrate { revert, url_from }) => {
                 let postgres = match url_from {
-                    Some(variable) => PostgresConfig::of_url(url_from_variable(&variable)?),
+                    Some(variable) => PostgresConfig::from_url(url_from_variable(&variable)?),
                     None => load()?.as_ref().postgres.clone(),
                 };
                 let (before, after) = postgres::migrate(&postgres, &S::migrations(), revert).await?;
-                report(S::NAME, before.into_iter().collect(), after.into_iter().collect());
+                print_changes(S::NAME, &before, &after);
                 Ok(ExitCode::SUCCESS)
             }
             Command::CheckConfig => {
@@ -128,7 +129,7 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Health => {
-                health::ask(&load()?.as_ref().admin).await?;
+                health::check(&load()?.as_ref().admin).await?;
                 println!("ready");
                 Ok(ExitCode::SUCCESS)
             }
@@ -142,14 +143,14 @@ fn url_from_variable(variable: &str) -> anyhow::Result<PostgresUrl> {
     PostgresUrl::from_text(&text).map_err(|fault| anyhow::anyhow!("{variable}: {fault}"))
 }
 
-fn report(service: &str, before: std::collections::BTreeSet<i64>, after: std::collections::BTreeSet<i64>) {
+fn print_changes(service: &str, before: &BTreeSet<i64>, after: &BTreeSet<i64>) {
     if before == after {
         println!("{service}: the database is up to date");
     }
-    for version in after.difference(&before) {
+    for version in after.difference(before) {
         println!("{service}: applied {version}");
     }
-    for version in before.difference(&after) {
+    for version in before.difference(after) {
         println!("{service}: took back {version}");
     }
 }

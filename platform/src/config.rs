@@ -1,10 +1,10 @@
-//! Reads a service's YAML file into checked values and reports every fault of it at once, each with its key.
+//! Reads the YAML file of a service into checked values, and reports all its faults at once, each with its key.
 //!
-//! A configuration type is declared by [`section!`](crate::section), a field a key. All keys of a section are read before
-//! it is built, so that one missing key does not hide the next fault. Values may contain `${NAME}`, which stands for an environment
-//! variable. Faults never quote a value, because it may be a secret.
+//! [`section!`](crate::section) declares a configuration type; each field is a key. All keys of a section are read
+//! before the section is built, so that one missing key does not hide the next fault. A value may contain `${NAME}` for
+//! an environment variable. Faults never quote a value, because it may be a secret.
 
-use std::{fmt, fs, ops::RangeInclusive, path::Path};
+use std::{fs, ops::RangeInclusive, path::Path};
 
 use serde_yaml::{Mapping, Value};
 
@@ -13,14 +13,13 @@ mod value;
 
 pub use value::{FromText, HostPort, LogLevel, PostgresUrl, ServiceUrl};
 
-/// A type that is read from a section of the file.
 pub trait FromSection: Sized {
-    /// Reads every key, then answers `None` if any of them was at fault.
+    /// Reads all keys before it returns `None` for a faulty one.
     fn from_section(section: &mut Section<'_>) -> Option<Self>;
 }
 
-/// Declares a section of the file as a struct. The name of each field is its key; behind it stands the method of
-/// [`Section`](crate::config::Section) that reads it. A `rule` that involves several keys may follow.
+/// Declares a section of the file as a struct. The name of a field is its key; after `=` comes the method of
+/// [`Section`](crate::config::Section) that reads it. A `rule` about several keys may follow the fields.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -58,30 +57,18 @@ macro_rules! section {
     };
 }
 
-/// Everything that is wrong with a file, a line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:\n  {}", .lines.join("\n  "))]
 pub struct Faults {
     file: String,
     lines: Vec<String>,
 }
 
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.file)?;
-        for line in &self.lines {
-            write!(f, "\n  {line}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Faults {}
-
-/// Looks up an environment variable.
+/// Looks up an environment variable by its name.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads a file, with `${NAME}` taken from the environment of this process.
-pub fn load<C: FromSection>(path: &Path) -> Result<C, Faults> {
+/// Reads a file; `${NAME}` is taken from the environment of this process.
+pub(crate) fn load<C: FromSection>(path: &Path) -> Result<C, Faults> {
     let text = fs::read_to_string(path).map_err(|error| Faults {
         file: path.display().to_string(),
         lines: vec![format!("cannot be read: {error}")],
@@ -89,7 +76,7 @@ pub fn load<C: FromSection>(path: &Path) -> Result<C, Faults> {
     parse(&path.display().to_string(), &text, &|name| std::env::var(name).ok())
 }
 
-/// Reads the text of a file; `file` is its name in faults.
+/// `file` is the name of the file in faults.
 pub fn parse<C: FromSection>(file: &str, text: &str, variables: Variables<'_>) -> Result<C, Faults> {
     let faults = |lines| Faults { file: file.to_owned(), lines };
     let mapping = match serde_yaml::from_str(text) {
@@ -106,10 +93,10 @@ pub fn parse<C: FromSection>(file: &str, text: &str, variables: Variables<'_>) -
     }
 }
 
-/// One level of the file. Each key is taken out as it is read; what is left at the end is unknown.
+/// One level of the file. Reading a key takes it out of the section; keys that are left at the end are unknown.
 pub struct Section<'a> {
     path: String,
-    rest: Mapping,
+    unread: Mapping,
     variables: Variables<'a>,
     faults: &'a mut Vec<String>,
 }
@@ -121,30 +108,22 @@ impl<'a> Section<'a> {
         variables: Variables<'a>,
         faults: &'a mut Vec<String>,
     ) -> Option<C> {
-        let mut section = Section { path, rest: mapping, variables, faults };
+        let mut section = Section { path, unread: mapping, variables, faults };
         let config = C::from_section(&mut section);
-        let unknown: Vec<_> = section.rest.keys().map(|key| section.key(&shown(key))).collect();
+        let unknown: Vec<_> = section.unread.keys().map(|key| section.path_of(&without_value(key))).collect();
         section.faults.extend(unknown.into_iter().map(|key| format!("{key}: unknown key")));
         config
     }
 
-    /// A value that must be there.
     pub fn required<T: FromText>(&mut self, key: &str) -> Option<T> {
-        match self.take(key) {
-            Some(value) => self.scalar(&self.key(key), &value),
-            None => self.missing(key),
-        }
+        self.optional(key)?.or_else(|| self.missing(key))
     }
 
-    /// A value with a default.
     pub fn default<T: FromText>(&mut self, key: &str, default: T) -> Option<T> {
-        match self.take(key) {
-            Some(value) => self.scalar(&self.key(key), &value),
-            None => Some(default),
-        }
+        Some(self.optional(key)?.unwrap_or(default))
     }
 
-    /// A number or a time with a default; never 0.
+    /// A number or a duration above 0, with a default.
     pub fn positive<T: FromText + Default + PartialEq>(&mut self, key: &str, default: T) -> Option<T> {
         let value = self.default(key, default)?;
         if value == T::default() {
@@ -153,34 +132,35 @@ impl<'a> Section<'a> {
         Some(value)
     }
 
-    /// A value with a default and bounds, which `described` names for people.
+    /// A value with a default and bounds; `description` says the bounds in words.
     pub fn within<T: FromText + PartialOrd>(
         &mut self,
         key: &str,
         default: T,
         bounds: RangeInclusive<T>,
-        described: &str,
+        description: &str,
     ) -> Option<T> {
         let value = self.default(key, default)?;
         if !bounds.contains(&value) {
-            self.reject(key, described);
+            self.reject(key, description);
         }
         Some(value)
     }
 
-    /// A value that may be absent: the outer `None` is a fault, the inner one absence.
+    /// A value that may be absent. The outer `None` means a fault, the inner one an absent value.
     pub fn optional<T: FromText>(&mut self, key: &str) -> Option<Option<T>> {
         match self.take(key) {
-            Some(value) => self.scalar(&self.key(key), &value).map(Some),
+            Some(value) => self.scalar(&self.path_of(key), &value).map(Some),
             None => Some(None),
         }
     }
 
     /// A list with at least one value.
     pub fn list<T: FromText>(&mut self, key: &str) -> Option<Vec<T>> {
-        let path = self.key(key);
+        let path = self.path_of(key);
         match self.take(key) {
             Some(Value::Sequence(values)) if !values.is_empty() => {
+                // All values are read before the list fails, so that every fault is reported.
                 let read: Vec<Option<T>> = values
                     .iter()
                     .enumerate()
@@ -193,31 +173,27 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Keys that stand in this section itself; the name of the field means nothing.
+    /// Keys of this section that another struct reads. The name of the field has no meaning in the file.
     pub fn inline<C: FromSection>(&mut self, _: &str) -> Option<C> {
         C::from_section(self)
     }
 
-    /// What the file does not say: code that starts a service may change it.
+    /// A value that is not in the file; code that starts a service may change it.
     pub fn fixed<T>(&mut self, _: &str, value: T) -> Option<T> {
         Some(value)
     }
 
-    /// A section that must be there.
     pub fn section<C: FromSection>(&mut self, key: &str) -> Option<C> {
-        match self.optional_section(key)? {
-            Some(config) => Some(config),
-            None => self.missing(key),
-        }
+        self.optional_section(key)?.or_else(|| self.missing(key))
     }
 
-    /// A section whose keys all have defaults, so that it may be left out.
+    /// A section whose keys all have defaults, so it may be absent.
     pub fn section_or_defaults<C: FromSection>(&mut self, key: &str) -> Option<C> {
         let value = self.take(key).unwrap_or(Value::Null);
         self.subsection(key, value)
     }
 
-    /// A section that may be absent: the outer `None` is a fault, the inner one absence.
+    /// A section that may be absent. The outer `None` means a fault, the inner one an absent section.
     pub fn optional_section<C: FromSection>(&mut self, key: &str) -> Option<Option<C>> {
         match self.take(key) {
             Some(value) => self.subsection(key, value).map(Some),
@@ -225,14 +201,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Notes that the value of a key breaks a rule that involves more than the value alone.
+    /// Reports a key whose value can be read but breaks a rule.
     pub fn reject(&mut self, key: &str, description: &str) {
-        let path = self.key(key);
+        let path = self.path_of(key);
         self.faults.push(format!("{path}: {description}"));
     }
 
     fn subsection<C: FromSection>(&mut self, key: &str, value: Value) -> Option<C> {
-        let path = self.key(key);
+        let path = self.path_of(key);
         match value {
             Value::Mapping(mapping) => Section::read(path, mapping, self.variables, self.faults),
             Value::Null => Section::read(path, Mapping::new(), self.variables, self.faults),
@@ -243,10 +219,10 @@ impl<'a> Section<'a> {
     }
 
     fn take(&mut self, key: &str) -> Option<Value> {
-        self.rest.remove(key)
+        self.unread.remove(key)
     }
 
-    fn key(&self, key: &str) -> String {
+    fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -267,7 +243,7 @@ impl<'a> Section<'a> {
     }
 
     fn missing<T>(&mut self, key: &str) -> Option<T> {
-        let path = self.key(key);
+        let path = self.path_of(key);
         self.fault(&path, "is missing")
     }
 
@@ -277,8 +253,8 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A key, up to where a value begins that lost the space before it: it may be a secret.
-fn shown(key: &Value) -> String {
+/// The text of an unknown key up to its colon. In `password:secret` the space is missing, so the key holds the secret.
+fn without_value(key: &Value) -> String {
     let text = serde_yaml::to_string(key).unwrap_or_else(|_| "?".into());
     let key = text.trim().trim_matches('\'').split(':').next();
     key.unwrap_or_default().to_owned()

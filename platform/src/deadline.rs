@@ -1,5 +1,4 @@
-//! The moment at which the caller of the running request stops waiting. It travels with the task, so that every call
-//! made on the request's behalf is bounded by it.
+//! The deadline of the request that the current task works on. Calls that the task makes for the request end by then.
 
 use std::{
     future::Future,
@@ -12,21 +11,20 @@ tokio::task_local! {
     static DEADLINE: Instant;
 }
 
-/// Runs a future with a deadline that [`remaining`] reads; does not cut it off.
+/// Runs a future with a deadline that [`remaining`] reads. The future is not cut off at the deadline.
 pub async fn scope<F: Future>(deadline: Instant, future: F) -> F::Output {
     DEADLINE.scope(deadline, future).await
 }
 
-/// How long the caller still waits; `None` where nobody does.
+/// The time until the deadline; `None` outside a request.
 pub fn remaining() -> Option<Duration> {
     DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now())).ok()
 }
 
-/// The header in which gRPC carries the time that a caller gives.
-pub const GRPC_TIMEOUT: &str = "grpc-timeout";
+pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// Reads `grpc-timeout`: at most eight digits and a unit, see "PROTOCOL-HTTP2" of gRPC.
-pub fn requested(headers: &HeaderMap) -> Option<Duration> {
+/// The caller's timeout: at most eight digits and a unit. See "PROTOCOL-HTTP2" of gRPC.
+pub(crate) fn timeout_from_headers(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -44,8 +42,8 @@ pub fn requested(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Writes the value of `grpc-timeout`, in milliseconds, at least one and at most what eight digits hold.
-pub fn to_header(timeout: Duration) -> String {
+/// The value of `grpc-timeout` in milliseconds: at least 1, at most eight digits.
+pub(crate) fn timeout_header(timeout: Duration) -> String {
     format!("{}m", timeout.as_millis().clamp(1, 99_999_999))
 }
 
@@ -56,7 +54,10 @@ mod tests {
     #[test]
     fn every_unit_of_grpc_timeout_is_understood_and_nonsense_ignored() {
         let read = |text: &str| {
-            requested(&HeaderMap::from_iter([(http::HeaderName::from_static(GRPC_TIMEOUT), text.parse().ok()?)]))
+            timeout_from_headers(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(GRPC_TIMEOUT),
+                text.parse().ok()?,
+            )]))
         };
         assert_eq!(read("2H"), Some(Duration::from_secs(7200)));
         assert_eq!(read("3M"), Some(Duration::from_secs(180)));
@@ -67,6 +68,6 @@ mod tests {
         for nonsense in ["", "S", "123456789S", "1s", "-1S", "é"] {
             assert_eq!(read(nonsense), None, "{nonsense}");
         }
-        assert_eq!(read(&to_header(Duration::from_secs(5))), Some(Duration::from_secs(5)));
+        assert_eq!(read(&timeout_header(Duration::from_secs(5))), Some(Duration::from_secs(5)));
     }
 }

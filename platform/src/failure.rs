@@ -1,44 +1,42 @@
-//! What no use case foresees: a dependency that does not answer, or a defect. Callers learn which of the two it is,
-//! the log learns the cause.
+//! Failures that no use case foresees: a dependency that does not answer, or a defect. Callers learn the kind of the
+//! failure; the log has its cause.
 
 use std::{any::Any, error::Error as StdError, sync::Arc};
 
-/// The error of a cause, shared so that a failure can be cloned.
+/// Shared, because errors cannot be cloned.
 type Cause = Arc<dyn StdError + Send + Sync>;
 
 /// An error that no rule of the business explains.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
-    /// A dependency is down, or too slow; trying again later may help.
+    /// A dependency is down or too slow. A later retry may succeed.
     #[error("{dependency} is unavailable")]
     Unavailable {
-        /// Its name for users, such as `Postgres`.
+        /// A name that callers understand, such as `Postgres`.
         dependency: &'static str,
         source: Cause,
     },
-    /// The service itself has more to do than it can; trying again later may help.
+    /// The service has more work than it can do. A later retry may succeed.
     #[error("all connections to Postgres are in use")]
     Overloaded,
-    /// Concurrent transactions got in each other's way; trying again at once may help.
+    /// Transactions conflicted with each other. An immediate retry may succeed.
     #[error("concurrent transactions got in each other's way")]
     Contention(#[source] Cause),
-    /// Anything else; trying again is of no use.
+    /// A defect, or an answer that breaks a dependency's promise. A retry does not help.
     #[error("unforeseen failure")]
     Unforeseen(#[source] Cause),
 }
 
 impl Failure {
-    /// A dependency that is down or too slow.
     pub fn unavailable(dependency: &'static str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unavailable { dependency, source: source.into().into() }
     }
 
-    /// A defect, or an answer that breaks a dependency's promise.
     pub fn unforeseen(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unforeseen(source.into().into())
     }
 
-    /// Its kind, for traces.
+    /// The value of `error.type` in traces.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "unavailable",
@@ -49,19 +47,18 @@ impl Failure {
     }
 }
 
-/// How a use case ends that does not succeed.
+/// Why a use case did not succeed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error<R> {
-    /// A rule of the business is against it.
+    /// A rule of the business forbids it.
     #[error("refused: {0:?}")]
     Refused(R),
-    /// Nothing that the use case foresees.
     #[error(transparent)]
     Failure(#[from] Failure),
 }
 
 impl<R> Error<R> {
-    /// Says the refusal in other words, such as those of the use case around.
+    /// Turns the refusal into the refusal of another use case.
     pub fn map<S>(self, refusal: impl FnOnce(R) -> S) -> Error<S> {
         match self {
             Self::Refused(refused) => Error::Refused(refusal(refused)),
@@ -70,9 +67,8 @@ impl<R> Error<R> {
     }
 }
 
-/// An error after which the same transaction may succeed when it runs again at once.
+/// An error that can tell whether an immediate retry of the transaction may succeed.
 pub trait Transient {
-    /// Whether it is one.
     fn is_contention(&self) -> bool;
 }
 
@@ -88,7 +84,7 @@ impl<R> Transient for Error<R> {
     }
 }
 
-/// An error and all its causes in one line, outermost first.
+/// An error and all its causes in one line, the outermost first.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
@@ -104,7 +100,6 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     line
 }
 
-/// What a panic says.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

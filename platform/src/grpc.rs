@@ -1,7 +1,7 @@
-//! gRPC for both ends: what happens around every call a service answers, and around every call it makes.
+//! gRPC at both ends: calls that a service answers, and calls that it makes.
 
+mod call_guard;
 pub mod client;
-mod running;
 pub mod server;
 pub mod status;
 
@@ -11,12 +11,10 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 
-/// A method as a path names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Method {
     /// `package.Service`
     pub service: String,
-    /// The name of the RPC.
     pub name: String,
 }
 
@@ -28,13 +26,13 @@ impl fmt::Display for Method {
 
 impl Method {
     /// Reads `/package.Service/Method`.
-    pub fn of_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         let (service, name) = path.strip_prefix('/')?.split_once('/')?;
         Some(Self { service: service.to_owned(), name: name.to_owned() })
     }
 }
 
-/// The methods of a service (`package.Service`), from encoded file descriptors.
+/// The methods of a service, `package.Service`, from encoded file descriptors.
 pub fn methods(descriptors: &[u8], service: &str) -> Result<Vec<Method>, prost::DecodeError> {
     let files = FileDescriptorSet::decode(descriptors)?.file;
     Ok(files
@@ -46,18 +44,18 @@ pub fn methods(descriptors: &[u8], service: &str) -> Result<Vec<Method>, prost::
         .collect())
 }
 
-/// The name of a code in metrics, as grpc-go writes it.
-pub(crate) fn code_name(code: Code) -> &'static str {
-    CODES[code as usize].0
+/// The name of a code in metrics, as grpc-go spells it.
+pub(crate) fn go_code_name(code: Code) -> &'static str {
+    CODE_NAMES[code as usize].0
 }
 
-/// The name of a code in traces and logs, as the gRPC specification writes it.
-fn code_text(code: Code) -> &'static str {
-    CODES[code as usize].1
+/// The name of a code in traces and logs, as the gRPC specification spells it.
+fn code_name(code: Code) -> &'static str {
+    CODE_NAMES[code as usize].1
 }
 
-/// Both names of every code, in the order of its number.
-const CODES: [(&str, &str); 17] = [
+/// Both spellings of every code, in the order of the codes' numbers.
+const CODE_NAMES: [(&str, &str); 17] = [
     ("OK", "OK"),
     ("Canceled", "CANCELLED"),
     ("Unknown", "UNKNOWN"),

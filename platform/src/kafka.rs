@@ -1,11 +1,11 @@
-//! The Kafka-protocol broker: reading a topic as a member of a consumer group without losing or doubling anything, dead
-//! letters, and writing records with their traces.
+//! The Kafka-protocol broker. A consumer reads a topic as a member of a consumer group and loses no record; records
+//! that it cannot read become dead letters. A producer writes records with their traces.
 
+mod backlog;
 mod batch;
 mod consume;
 mod consumer;
 mod dead_letters;
-mod debts;
 mod group;
 mod lag;
 mod member;
@@ -26,24 +26,22 @@ pub use pause::Pause;
 pub use producer::{Producer, producer, send, with_header};
 pub use spans::send as send_span;
 
-/// The name of the dependency in failures and logs.
 const KAFKA: &str = "Kafka";
 
-/// A client of the brokers, each `host:port`, that names itself `client`.
-pub fn client(client: &str, brokers: &[impl AsRef<str>]) -> ClientConfig {
+/// The configuration of a client. Each broker is `host:port`; `id` is the name of the client for the brokers.
+pub fn client(id: &str, brokers: &[impl AsRef<str>]) -> ClientConfig {
     let brokers: Vec<_> = brokers.iter().map(AsRef::as_ref).collect();
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers.join(","))
-        .set("client.id", client)
+        .set("client.id", id)
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.max.ms", "2000");
     config
 }
 
-/// Lets librdkafka speak at debug level only. What matters to the code that uses a client reaches it as an error, and is
-/// logged there, once.
+/// Lets librdkafka log at debug level only. Code that uses a client also gets its errors, and logs them once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quiet;
 

@@ -1,6 +1,6 @@
-//! What any service of the fleet needs and no service is about.
+//! What every service of the fleet needs. Nothing here belongs to one service.
 
-pub mod admin;
+mod admin;
 pub mod cli;
 pub mod config;
 pub mod deadline;

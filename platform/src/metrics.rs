@@ -1,5 +1,5 @@
-//! Metrics of the process, in the default registry of the `prometheus` crate. What every service has is declared in the
-//! modules below; `docs/metrics.md` lists all.
+//! Metrics of the process, in the default registry of the `prometheus` crate. The modules below declare the metrics
+//! that every service has; `docs/metrics.md` lists all metrics.
 
 pub(crate) mod postgres;
 pub(crate) mod rpc;
@@ -16,14 +16,14 @@ use prometheus::{
     Opts, TextEncoder, core::Collector,
 };
 
-/// Bounds of latency histograms in seconds: they can show half a millisecond and ten seconds.
+/// Upper bounds of latency buckets, in seconds.
 pub const LATENCY_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// The name of the service, with which the names of some metrics begin.
+/// The names of some metrics begin with this name.
 static SERVICE: OnceLock<&'static str> = OnceLock::new();
 
-/// Declares metrics. The doc comment of each is its help text; a constructor of this module makes it:
+/// Declares metrics. The doc comment of a metric is its help text; after `=` comes a constructor from this module:
 ///
 /// ```
 /// # use platform::metrics::Counters;
@@ -35,7 +35,7 @@ static SERVICE: OnceLock<&'static str> = OnceLock::new();
 /// CART_CHANGES.with(["add"]).inc();
 /// ```
 ///
-/// The block makes a function `declare`, which shows all of them, with the label values that are known, at zero.
+/// The macro also defines `declare`, a function that shows all these metrics at zero, with their known label values.
 #[macro_export]
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $vis:vis $name:ident: $type:ty = $make:ident($($argument:expr),+);)+) => {
@@ -43,7 +43,6 @@ macro_rules! metrics {
             $crate::metrics::$make(concat!($($help),+).trim(), $($argument),+)
         });)+
 
-        /// Shows every metric of the block above.
         pub fn declare() {
             $(std::sync::LazyLock::force(&$name);)+
         }
@@ -54,12 +53,12 @@ metrics! {
     /// Steps of background work by outcome: worked, idle or failed.
     pub(crate) WORKER_STEPS: Counters<2> = counters_of_any("worker_steps_total", ["worker", "outcome"]);
     /// Calls refused for a reason of the business, by reason.
-    pub(crate) REFUSALS: Counters<1> = counters_of_any(&own("refusals_total"), ["reason"]);
+    pub(crate) REFUSALS: Counters<1> = counters_of_any(&prefixed("refusals_total"), ["reason"]);
 }
 
-/// Shows at zero what every service has, and which build this is. To be called before any metric is used.
+/// Shows the metrics that every service has, at zero. Must be called before a metric is used.
 pub(crate) fn declare_for(service: &'static str, transactions: &[&str], reasons: &[&str]) {
-    // Tests run more than one service in a process; the first gives the name.
+    // In tests, several services share a process. The first one names the metrics.
     let _ = SERVICE.set(service);
     declare();
     runtime::declare_for(service);
@@ -69,98 +68,95 @@ pub(crate) fn declare_for(service: &'static str, transactions: &[&str], reasons:
     REFUSALS.declare(reasons.iter().map(|reason| [*reason]));
 }
 
-/// A metric's name, begun with that of the service.
-pub(crate) fn own(name: &str) -> String {
+/// The name of a metric, with the name of the service before it.
+pub(crate) fn prefixed(name: &str) -> String {
     format!("{}_{name}", SERVICE.get().unwrap_or(&"service"))
 }
 
-/// Counters by label.
 pub struct Counters<const LABELS: usize> {
     family: IntCounterVec,
-    /// The values that labels may have, where they are known beforehand.
-    known: RwLock<Option<HashSet<[String; LABELS]>>>,
+    /// The only label values that may occur; `None` if any value may.
+    declared: RwLock<Option<HashSet<[String; LABELS]>>>,
 }
 
 impl<const LABELS: usize> Counters<LABELS> {
-    /// Shows these label values at zero. From now on none but declared ones may occur.
+    /// Shows these label values at zero. From now on, only declared values may occur.
     pub(crate) fn declare<'a>(&self, values: impl IntoIterator<Item = [&'a str; LABELS]>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get_or_insert_default();
+        let mut declared = self.declared.write().unwrap_or_else(PoisonError::into_inner);
+        let declared = declared.get_or_insert_default();
         for values in values {
             self.family.with_label_values(&values);
-            known.insert(values.map(str::to_owned));
+            declared.insert(values.map(str::to_owned));
         }
     }
 
-    /// The counter with these label values. In builds for development, values that were not declared are a panic, so that
-    /// a test notices that they are not there from the start.
+    /// The counter with these label values. Development builds panic at undeclared values, so that a test finds a value
+    /// that metrics do not show from the start.
     pub fn with(&self, values: [&str; LABELS]) -> IntCounter {
         if cfg!(debug_assertions)
-            && let Some(known) = &*self.known.read().unwrap_or_else(PoisonError::into_inner)
+            && let Some(declared) = &*self.declared.read().unwrap_or_else(PoisonError::into_inner)
         {
-            assert!(known.contains(&values.map(str::to_owned)), "{values:?} are not among the declared {known:?}");
+            assert!(
+                declared.contains(&values.map(str::to_owned)),
+                "{values:?} are not among the declared {declared:?}"
+            );
         }
         self.family.with_label_values(&values)
     }
 }
 
-/// A counter.
 pub fn counter(help: &str, name: &str) -> IntCounter {
-    registered(IntCounter::new(name, help))
+    register(IntCounter::new(name, help))
 }
 
-/// A counter of what is no whole number.
 fn float_counter(help: &str, name: &str) -> Counter {
-    registered(Counter::new(name, help))
+    register(Counter::new(name, help))
 }
 
-/// Counters by label, of which these values occur.
+/// Counters with these label values and no others.
 pub fn counters<const LABELS: usize>(
     help: &str,
     name: &str,
     labels: [&str; LABELS],
-    known: impl IntoIterator<Item = [&'static str; LABELS]>,
+    values: impl IntoIterator<Item = [&'static str; LABELS]>,
 ) -> Counters<LABELS> {
     let counters = counters_of_any(help, name, labels);
-    counters.declare(known);
+    counters.declare(values);
     counters
 }
 
-/// Counters by label whose values are not known beforehand.
-pub fn counters_of_any<const LABELS: usize>(help: &str, name: &str, labels: [&str; LABELS]) -> Counters<LABELS> {
-    Counters { family: registered(IntCounterVec::new(Opts::new(name, help), &labels)), known: RwLock::new(None) }
+/// Counters with any label values, until [`Counters::declare`] is called.
+pub(crate) fn counters_of_any<const LABELS: usize>(help: &str, name: &str, labels: [&str; LABELS]) -> Counters<LABELS> {
+    Counters { family: register(IntCounterVec::new(Opts::new(name, help), &labels)), declared: RwLock::new(None) }
 }
 
-/// A gauge.
 pub fn gauge(help: &str, name: &str) -> IntGauge {
-    registered(IntGauge::new(name, help))
+    register(IntGauge::new(name, help))
 }
 
-/// Gauges by label.
-pub fn gauges(help: &str, name: &str, labels: &[&str]) -> IntGaugeVec {
-    registered(IntGaugeVec::new(Opts::new(name, help), labels))
+pub(crate) fn gauges(help: &str, name: &str, labels: &[&str]) -> IntGaugeVec {
+    register(IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
-/// A histogram with these bounds.
 pub fn histogram(help: &str, name: &str, buckets: &[f64]) -> Histogram {
-    registered(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
+    register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
 }
 
-/// Histograms of latencies in seconds, by label.
-pub fn latencies(help: &str, name: &str, labels: &[&str]) -> HistogramVec {
-    registered(HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.into()), labels))
+/// Histograms of seconds.
+pub(crate) fn latencies(help: &str, name: &str, labels: &[&str]) -> HistogramVec {
+    register(HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.into()), labels))
 }
 
-#[allow(clippy::expect_used, reason = "names are constants: a bad or doubled one shows in the first test")]
-fn registered<C: Collector + Clone + 'static>(metric: prometheus::Result<C>) -> C {
+#[allow(clippy::expect_used, reason = "names are constants: the first test finds an invalid or repeated name")]
+fn register<C: Collector + Clone + 'static>(metric: prometheus::Result<C>) -> C {
     let metric = metric.expect("a metric's name is valid");
     prometheus::register(Box::new(metric.clone())).expect("a metric is declared once");
     metric
 }
 
-/// Everything that is registered, in the text format of Prometheus.
+/// All metrics in the text format of Prometheus.
 pub fn render() -> Result<Vec<u8>, prometheus::Error> {
-    runtime::measure();
+    runtime::update();
     let mut text = Vec::new();
     TextEncoder::new().encode(&prometheus::gather(), &mut text)?;
     Ok(text)

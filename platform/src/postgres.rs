@@ -1,8 +1,7 @@
-//! The service's database: a pool, transactions with names, migrations, and which errors mean what.
+//! The service's database: a pool, named transactions, migrations, and the meaning of errors.
 //!
-//! Statements are made on a [`Transaction`], or on a `&Database` where one stands alone; both take sqlx's queries. By the
-//! rule of the house the text of a statement begins with a comment that names it. That is its name in traces, and in
-//! metrics too where it stands alone.
+//! A [`Transaction`] executes sqlx's queries. A `&Database` does too, for a single statement. The text of every
+//! statement begins with a comment, which is its name in traces. A single statement has this name in metrics as well.
 
 mod errors;
 mod migrations;
@@ -23,7 +22,7 @@ use sqlx::{
 use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
 pub use migrations::migrate;
-use observe::{Observed, Place, Waiting};
+use observe::{Instrumentation, TransactionGuard, WaitGuard};
 pub use rows::{expect_rows, read};
 pub use transaction::Transaction;
 
@@ -34,49 +33,43 @@ use crate::{
     telemetry::trace,
 };
 
-/// What the server does by itself, so that a caller or a machine that is lost does not hold locks and connections for
-/// long: it cancels a statement, a wait for a lock, and a transaction in which nothing happens (the longest pause is
-/// the relay's, which waits for Kafka for five seconds), and notices a peer that is gone.
-const SESSION: [(&str, &str); 6] = [
+/// With these settings, a client that hangs or vanishes does not hold locks and connections for long.
+const SESSION_SETTINGS: [(&str, &str); 6] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
+    // The longest pause is in the transaction of LOMS's relay, which waits up to five seconds for Kafka.
     ("idle_in_transaction_session_timeout", "15s"),
+    // The server closes a connection to a lost machine after 25 seconds.
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
 ];
-/// How many connections are kept open when there is little to do, so that the first burst of calls finds some.
-const WARM_CONNECTIONS: u32 = 5;
-/// How long the database may take to answer whether it is there.
+/// These connections stay open when there is little to do, so that the first burst of calls need not wait for new ones.
+const MIN_CONNECTIONS: u32 = 5;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a transaction runs again that others got in the way of, and how long it waits before that.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+/// For transactions that conflicted with others.
+const RETRY_POLICY: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(5))
     .with_max_delay(Duration::from_millis(100))
     .with_max_times(5)
     .with_jitter();
-/// How often a database that is down is tried again at start.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The name of the dependency in failures.
 const POSTGRES: &str = "Postgres";
 
-/// A pool of connections to the service's database.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
-    place: Place,
+    instrumentation: Instrumentation,
 }
 
 impl Database {
-    /// Connects, waiting for a database that is down, and makes sure that its migrations are current.
-    ///
-    /// Fails for a connection string that cannot be used, and for a database that lacks migrations.
+    /// Waits for a database that is down. Fails if the connection string is unusable or the database lacks migrations.
     pub async fn connect(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<Self> {
         let options = connect_options(config)?.application_name(service);
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .min_connections(config.max_connections.min(WARM_CONNECTIONS))
+            .min_connections(config.max_connections.min(MIN_CONNECTIONS))
             .acquire_timeout(config.acquire_timeout)
             .connect_lazy_with(options.clone());
         while let Err(error) = probe(&options).await {
@@ -87,72 +80,68 @@ impl Database {
         Ok(Self::from_pool(pool))
     }
 
-    /// A database over a pool that exists.
     pub fn from_pool(pool: PgPool) -> Self {
-        let place = Place::of(&pool.connect_options());
-        Self { pool, place }
+        let instrumentation = Instrumentation::new(&pool.connect_options());
+        Self { pool, instrumentation }
     }
 
-    /// Runs a transaction, which `work` commits; one that it drops is rolled back. `name` is its name in metrics and
-    /// traces. When others got in its way it runs again, a few times and with jitter.
+    /// Runs a transaction. `work` must commit it; a transaction that `work` drops is rolled back. `work` runs again, a
+    /// few times, if the transaction conflicted with others. `name` is for metrics and traces.
     pub async fn transact<T, E, F>(&self, name: &'static str, work: impl Fn(Transaction) -> F) -> Result<T, E>
     where
         E: From<Failure> + Transient,
         F: Future<Output = Result<T, E>>,
     {
         let attempt = || async { work(self.begin(name).await?).await };
-        attempt.retry(RETRY).when(Transient::is_contention).notify(|_, _| metrics::retried(name)).await
+        attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
     }
 
-    /// Begins a transaction that is rolled back unless it is committed.
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
-        let span = self.place.transaction(name);
-        let begun = self.waiting(self.pool.begin()).instrument(span.clone()).await.map_err(Failure::from);
+        let span = self.instrumentation.transaction_span(name);
+        let begun = self.acquire(self.pool.begin()).instrument(span.clone()).await.map_err(Failure::from);
         let inner = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
-        Ok(Transaction::new(inner, Observed::transaction(name, span, self.place.clone())))
+        Ok(Transaction::new(inner, TransactionGuard::new(name.into(), Some(span), self.instrumentation.clone())))
     }
 
-    /// Waits for a connection. That shows in the trace where none was idle; looking whether an idle one is alive, and the
-    /// begin of a transaction, are a round trip each.
-    async fn waiting<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    /// Waits for a connection; `connection` may also begin a transaction on it. If no connection is idle, the wait is a
+    /// span. Otherwise it takes only the round trips that check the connection and begin the transaction.
+    async fn acquire<T>(&self, connection: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
         let was_full = self.is_full();
         let span = if self.pool.num_idle() == 0 {
             info_span!("wait for connection", otel.status_code = Empty, "error.type" = Empty)
         } else {
             Span::none()
         };
-        let waiting = Waiting::begin();
+        let wait = WaitGuard::start();
         let connection = connection.instrument(span.clone()).await;
-        drop(waiting);
+        drop(wait);
         let connection = connection.map_err(|error| {
             if !matches!(error, sqlx::Error::PoolTimedOut) {
                 return error;
             }
             metrics::TIMEOUTS.inc();
-            // The pool says the same when others have all connections and when the database gives it none.
+            // The pool reports this error also if the database gives it no connection. Only a full pool means overload.
             if was_full || self.is_full() { error } else { std::io::Error::from(TimedOut).into() }
         });
         connection.inspect_err(|error| trace::fail(&span, &errors::kind(error)))
     }
 
-    /// Whether others work with all connections that there may be.
     fn is_full(&self) -> bool {
-        self.place.lent() >= self.pool.options().get_max_connections()
+        self.instrumentation.connections_in_use() >= self.pool.options().get_max_connections()
     }
 
-    /// Brings the metrics of the pool up to date.
-    pub(crate) fn measure_pool(&self) {
+    pub(crate) fn update_pool_metrics(&self) {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
         metrics::set_pool(idle, self.pool.size(), self.pool.options().get_max_connections());
     }
 
-    /// Whether the database answers. Asks over a connection of its own: a pool that is busy is no reason to say no.
-    pub async fn is_ready(&self) -> bool {
+    /// Whether the database answers. The check uses its own connection: a service with a busy pool is still ready.
+    pub(crate) async fn is_ready(&self) -> bool {
         probe(&self.pool.connect_options()).await.is_ok()
     }
 }
 
-/// Asks the database whether it is there. Unlike a pool, which tries again until its time is up, it says what is wrong.
+/// Checks if the database answers. A pool would retry until its timeout and hide the error.
 async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
     let ask = async {
         let mut connection = PgConnection::connect_with(options).await?;
@@ -164,7 +153,7 @@ async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
 
 fn connect_options(config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
     PgConnectOptions::from_str(config.connection_string.expose_secret())
-        .map(|options| options.options(SESSION))
+        .map(|options| options.options(SESSION_SETTINGS))
         // The error may quote the connection string, which holds a password.
         .map_err(|_| {
             anyhow::anyhow!("postgres.connection_string must look like postgres://user:password@host:port/database")

@@ -1,5 +1,5 @@
-//! The life of a service's process: its admin port opens first, then it serves and does its background work, and on
-//! SIGTERM or SIGINT it stops being ready, takes no more work, finishes what runs and ends.
+//! The life of a service's process. The admin port opens first. Then the process answers calls and does background
+//! work. After SIGTERM or SIGINT it is no longer ready, takes no new work, finishes running calls and steps, and ends.
 
 use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
 
@@ -23,15 +23,14 @@ use crate::{
     worker::{self, Step, Wake},
 };
 
-/// A service's process while it runs.
 pub struct Process {
     service: &'static str,
     readiness: Readiness,
-    reporter: HealthReporter,
+    health_reporter: HealthReporter,
     health: HealthServer<HealthService>,
     stop: CancellationToken,
     panicked: CancellationToken,
-    work: TaskTracker,
+    tasks: TaskTracker,
     grace_period: Duration,
     admin: JoinHandle<()>,
     admin_address: SocketAddr,
@@ -39,7 +38,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the admin port and listens to signals; `service` is the full name of what is served, `package.Service`.
+    /// Opens the admin port and listens to signals. `service` is the full name of the gRPC service, `package.Service`.
     pub async fn start(service: &'static str, config: &ServiceConfig) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
@@ -49,34 +48,29 @@ impl Process {
         info!(address = %admin_address, "admin port is open");
         let admin_stop = CancellationToken::new();
         let admin = tokio::spawn(admin_port.serve(admin::router(readiness.clone()), admin_stop.clone()));
-        let reporter = HealthReporter::new();
-        for name in ["", service] {
-            reporter.set_service_status(name, ServingStatus::NotServing).await;
-        }
-        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        let grace_period = config.shutdown.grace_period;
-        let work = TaskTracker::new();
-        Ok(Self {
+        let health_reporter = HealthReporter::new();
+        let health = HealthServer::new(HealthService::from_health_reporter(health_reporter.clone()));
+        let process = Self {
             service,
             readiness,
-            reporter,
+            health_reporter,
             health,
             stop,
             panicked: CancellationToken::new(),
-            work,
-            grace_period,
+            tasks: TaskTracker::new(),
+            grace_period: config.shutdown.grace_period,
             admin,
             admin_address,
             admin_stop,
-        })
+        };
+        process.set_health(ServingStatus::NotServing).await;
+        Ok(process)
     }
 
-    /// The health service that this process keeps up to date.
     pub(crate) fn health(&self) -> HealthServer<HealthService> {
         self.health.clone()
     }
 
-    /// Where operators reach it; the port number is the real one also if 0 was asked for.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
@@ -86,18 +80,18 @@ impl Process {
         self.stop.clone()
     }
 
-    /// Waits for something that the start needs; `None` when the process is told to stop before that.
+    /// Waits for a future; `None` if the process is told to stop first.
     pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         self.stop.run_until_cancelled(future).await
     }
 
-    /// Drives a step in the background until the process is told to stop.
+    /// Runs a step in the background, again and again, until the process is told to stop.
     ///
-    /// A step that panics ends the process: nobody knows what it left half done, and a service without it would look
-    /// well and do half its work.
+    /// A step that panics ends the process. Nobody knows what it left half done, and without the step the service would
+    /// look healthy but not do all its work.
     pub fn work<S: Step>(&self, step: S, wake: Wake) {
         let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
-        self.work.spawn(async move {
+        self.tasks.spawn(async move {
             let work = AssertUnwindSafe(worker::run(step, wake, stop.clone()));
             if let Err(panic) = work.catch_unwind().await {
                 error!(worker = S::NAME, error = panic_text(&*panic), "panicked; the service stops");
@@ -107,35 +101,37 @@ impl Process {
         });
     }
 
-    /// Answers calls until the process is told to stop, then drains. Fails if background work panicked.
+    /// Answers calls until the process is told to stop, then finishes the running ones. Fails if a step panicked.
     pub(crate) async fn serve(self, port: Port, router: Router, database: Database) -> anyhow::Result<()> {
         info!(address = %port.address(), "serving");
-        self.work.spawn(port.serve(router, self.stop.clone()));
-        self.readiness.serve(database);
-        self.report(ServingStatus::Serving).await;
+        self.tasks.spawn(port.serve(router, self.stop.clone()));
+        self.readiness.set_serving(database);
+        self.set_health(ServingStatus::Serving).await;
         self.stop.cancelled().await;
 
         info!("stopping: running calls and steps are finished first");
-        self.readiness.drain();
-        self.report(ServingStatus::NotServing).await;
-        self.work.close();
-        if tokio::time::timeout(self.grace_period, self.work.wait()).await.is_err() {
+        self.readiness.set_draining();
+        self.set_health(ServingStatus::NotServing).await;
+        self.tasks.close();
+        if tokio::time::timeout(self.grace_period, self.tasks.wait()).await.is_err() {
             warn!(
                 grace_period_s = self.grace_period.as_secs_f64(),
                 "calls or steps still ran at the end of the grace period and are cut off"
             );
         }
+        // The admin port closes last, so that operators see metrics and readiness until the end.
         self.admin_stop.cancel();
-        // An operator's connection that stays open must not hold up the end.
+        // An operator's connection that stays open must not delay the end of the process.
         let _ = tokio::time::timeout(Duration::from_secs(1), self.admin).await;
         info!("stopped");
         ensure!(!self.panicked.is_cancelled(), "background work panicked");
         Ok(())
     }
 
-    async fn report(&self, status: ServingStatus) {
+    async fn set_health(&self, status: ServingStatus) {
+        // The empty name stands for the whole server.
         for name in ["", self.service] {
-            self.reporter.set_service_status(name, status).await;
+            self.health_reporter.set_service_status(name, status).await;
         }
     }
 }

@@ -1,5 +1,4 @@
-//! What a service of the fleet is to the platform, and the frame that it runs in: ports, database, background work, calls,
-//! and an end in good order.
+//! A service of the fleet, and the frame that runs it: ports, database, background work, calls and an orderly stop.
 
 use std::net::SocketAddr;
 
@@ -17,39 +16,37 @@ use crate::{
     process::Process,
 };
 
-/// A service.
+/// One service of the fleet; [`App`] runs it.
 pub trait Service: Sized + Send + Sync + 'static {
-    /// Its program, its crate and its folder, and its name in logs, traces and metrics.
+    /// The name of the program, the crate and its folder, also in logs, traces and metrics.
     const NAME: &'static str;
-    /// The full name of what it serves, `package.Service`.
+    /// The full name of the gRPC service, `package.Service`.
     const RPC: &'static str;
-    /// Encoded descriptors in which [`RPC`](Self::RPC) is found.
+    /// Encoded file descriptors that contain [`RPC`](Self::RPC).
     const DESCRIPTORS: &'static [u8];
-    /// The names of its transactions, and of statements that stand alone: metrics show them from the start.
+    /// The names of transactions and of single statements. Metrics show them from the start.
     const TRANSACTIONS: &'static [&'static str];
-    /// The reasons for which it refuses calls.
+    /// The reasons for refused calls. Metrics show them from the start.
     const REASONS: &'static [&'static str];
-    /// Shows its metrics: the `declare` of its [`metrics!`](crate::metrics!) block.
+    /// The function `declare` of the service's [`metrics!`](crate::metrics!) block.
     const DECLARE_METRICS: fn();
 
     type Config: FromSection + AsRef<ServiceConfig>;
-    /// The commands that only this service has; [`NoCommands`](crate::cli::NoCommands) for none.
+    /// Commands that only this service has; [`NoCommands`](crate::cli::NoCommands) for none.
     type Commands: Subcommand;
 
-    /// The migrations of its database.
     fn migrations() -> Migrator;
 
-    /// Prepares what needs neither ports nor a database, so that a fault there is noticed before anything else starts.
+    /// Prepares what needs neither ports nor a database. A fault here shows before anything else starts.
     fn open(config: Self::Config) -> anyhow::Result<Self>;
 
-    /// Begins the background work, and answers the calls that are served.
+    /// Starts the background work and returns the routes to serve.
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes>;
 
-    /// Runs a command of its own.
     fn run(command: Self::Commands, config: Self::Config) -> impl Future<Output = anyhow::Result<()>>;
 }
 
-/// A service with its ports open, so that a taken one is noticed before anything else starts.
+/// A service whose ports are open. A port that is taken shows before anything else starts.
 pub struct App<S> {
     service: S,
     config: ServiceConfig,
@@ -72,22 +69,20 @@ impl<S: Service> App<S> {
         &self.service
     }
 
-    /// Where callers reach it.
     pub fn address(&self) -> SocketAddr {
         self.port.address()
     }
 
-    /// Where operators reach it.
     pub fn admin_address(&self) -> SocketAddr {
         self.process.admin_address()
     }
 
-    /// Stops it when cancelled, as SIGTERM does.
+    /// Cancelling this token stops the service, as SIGTERM does.
     pub fn stop(&self) -> CancellationToken {
         self.process.stop()
     }
 
-    /// Answers calls and does the background work until it is told to stop.
+    /// Answers calls and does background work until the service is told to stop.
     pub async fn serve(self) -> anyhow::Result<()> {
         let Self { service, config, port, process } = self;
         let migrations = S::migrations();

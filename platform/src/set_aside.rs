@@ -1,5 +1,5 @@
-//! A step that works in batches must not stop because of one item that it can never do. Here the batch is halved until that
-//! item stands alone. It is set aside for a while, under its own number, and the others go on.
+//! One impossible item must not stop a step that works in batches. The batch is halved until the impossible item is
+//! alone. That item is set aside for a while, and the other items go on.
 
 use std::{
     collections::HashMap,
@@ -10,50 +10,50 @@ use prometheus::IntGaugeVec;
 
 use crate::{failure::Failure, metrics};
 
-/// How long an item is set aside before it is tried again: somebody may have repaired it.
-const PAUSE: Duration = Duration::from_secs(60);
+/// The step tries an item again after this time, because somebody may have repaired it.
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 metrics! {
     /// Items that a step of background work cannot do and has set aside, by worker.
     SET_ASIDE: IntGaugeVec = gauges("worker_set_aside_items", &["worker"]);
 }
 
-/// The items that a worker has set aside, each until when.
+/// The items that a worker has set aside, each with the time of its retry.
 #[derive(Debug)]
 pub struct SetAside {
     worker: &'static str,
-    until: HashMap<i64, Instant>,
+    retry_at: HashMap<i64, Instant>,
 }
 
 impl SetAside {
     pub fn new(worker: &'static str) -> Self {
         SET_ASIDE.with_label_values(&[worker]);
-        Self { worker, until: HashMap::new() }
+        Self { worker, retry_at: HashMap::new() }
     }
 
-    /// The items to pass over now.
+    /// The items that the worker must leave out now.
     pub fn items(&mut self) -> Vec<i64> {
         let now = Instant::now();
-        self.until.retain(|_, until| *until > now);
-        self.measure();
-        self.until.keys().copied().collect()
+        self.retry_at.retain(|_, retry_at| *retry_at > now);
+        self.update_metric();
+        self.retry_at.keys().copied().collect()
     }
 
     pub fn add(&mut self, item: i64) {
-        self.until.insert(item, Instant::now() + PAUSE);
-        self.measure();
+        self.retry_at.insert(item, Instant::now() + RETRY_DELAY);
+        self.update_metric();
     }
 
-    fn measure(&self) {
-        SET_ASIDE.with_label_values(&[self.worker]).set(self.until.len().try_into().unwrap_or(i64::MAX));
+    fn update_metric(&self) {
+        SET_ASIDE.with_label_values(&[self.worker]).set(self.retry_at.len().try_into().unwrap_or(i64::MAX));
     }
 }
 
-/// How many items were done, and those that fail alone, each with the reason.
+/// The number of items that were done, and the items that fail alone, each with its failure.
 pub type Halved<'a, T> = (usize, Vec<(&'a T, Failure)>);
 
-/// Does `work`, which answers how much it did, on all items, and on halves of them where it fails for a reason that lies in
-/// the items. Fails itself for other reasons, such as a database that is away.
+/// Runs `work` on all items; `work` returns how many items it did. If an item is the reason of a failure, `work` runs
+/// again on both halves. Any other failure, such as an outage of the database, ends the run.
 pub async fn halve<'a, T, F>(items: &'a [T], work: impl Fn(&'a [T]) -> F) -> Result<Halved<'a, T>, Failure>
 where
     F: Future<Output = Result<usize, Failure>>,
@@ -67,7 +67,7 @@ where
             (Err(failure @ Failure::Unforeseen(_)), [item]) => failed.push((item, failure)),
             (Err(Failure::Unforeseen(_)), _) => {
                 let (first, second) = batch.split_at(batch.len() / 2);
-                // The last one in is the next one out: the items keep their order.
+                // `pop` takes the last batch first, so the first half comes last. The items keep their order.
                 batches.extend([second, first]);
             }
             (Err(failure), _) => return Err(failure),

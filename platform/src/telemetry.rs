@@ -1,5 +1,5 @@
-//! Logs and traces of the process: spans carry a trace id that travels between services as W3C `traceparent`, log
-//! lines show it, and both leave the process where that is configured: spans by OTLP, lines as GELF.
+//! Logs and traces of the process. All spans and log lines of a request have its trace id, which travels between
+//! services as W3C `traceparent`. If so configured, spans also go to an OTLP collector and log lines to Graylog.
 
 use std::time::{Duration, Instant};
 
@@ -21,27 +21,25 @@ mod lines;
 pub(crate) mod steps;
 pub mod trace;
 
-use levels::Ours;
-use lines::Lines;
+use levels::OwnCrates;
+use lines::LineLayer;
 
-/// How long the last spans and log messages may take to leave when the process ends.
+/// For the last spans and log messages, when the process ends.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long log messages may take when the spans are gone, at the least.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+/// The last log messages get at least this time, also if the spans used up [`FLUSH_TIMEOUT`].
+const MIN_GRAYLOG_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What must be flushed at the end of the process.
-#[must_use = "spans and log messages are lost unless it is shut down at the end"]
+#[must_use = "the last spans and log messages are lost without `shut_down`"]
 pub struct Telemetry {
     provider: SdkTracerProvider,
-    graylog: Option<gelf::Sending>,
+    graylog: Option<gelf::DeliveryTask>,
 }
 
 impl Telemetry {
-    /// Sets up logging and tracing; once in a process, inside a Tokio runtime.
+    /// Must be called inside a Tokio runtime, once in a process.
     ///
-    /// Log lines are JSON, or text for people where standard output is a terminal. `RUST_LOG` overrides the
-    /// configured level.
+    /// Log lines are JSON, or text if standard output is a terminal. `RUST_LOG` overrides the configured level.
     pub fn install(
         service: &'static str,
         log: &LogConfig,
@@ -49,7 +47,7 @@ impl Telemetry {
         graylog: Option<&GraylogConfig>,
     ) -> anyhow::Result<Self> {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
-        let ours = Ours::of(service);
+        let own_crates = OwnCrates::new(service);
         let provider = export::provider(service, jaeger)?;
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("fleet"))
@@ -57,31 +55,32 @@ impl Telemetry {
             .with_threads(false)
             .with_tracked_inactivity(false)
             .with_target(false)
-            .with_filter(filter_fn(move |metadata| is_traced(metadata, ours)).with_max_level_hint(LevelFilter::INFO));
-        let (gelf, delivery) = graylog.map(gelf::Gelf::new).unzip();
-        let for_people = console::for_people();
-        let is_for_programs = for_people.is_none();
-        let lines = Lines::new(service, move |line| {
-            if is_for_programs {
-                console::write(line);
+            .with_filter(
+                filter_fn(move |metadata| is_traced(metadata, own_crates)).with_max_level_hint(LevelFilter::INFO),
+            );
+        let (queue, delivery) = graylog.map(gelf::GelfQueue::new).unzip();
+        let terminal_layer = console::terminal_layer();
+        let is_json = terminal_layer.is_none();
+        let lines = LineLayer::new(service, move |line| {
+            if is_json {
+                console::write_json(line);
             }
-            if let Some(gelf) = &gelf {
-                gelf.send(line);
+            if let Some(queue) = &queue {
+                queue.push(line);
             }
         });
-        // Not `try_init`: it takes in the records of the crate `log` too, and whoever asks there whether a level is enabled
-        // leaves the answer behind for the next span of the thread, which is lost then.
+        // `try_init` would also take the records of the crate `log`. When a library asks there if a level is enabled,
+        // the filters keep the answer, and wrongly use it for the next span of the thread. That span would be lost.
         tracing::subscriber::set_global_default(
             tracing_subscriber::registry()
                 .with(spans)
-                .with(lines.with_filter(levels::filter(log, ours)?))
-                .with(for_people.with_filter(levels::filter(log, ours)?)),
+                .with(lines.with_filter(levels::filter(log, own_crates)?))
+                .with(terminal_layer.with_filter(levels::filter(log, own_crates)?)),
         )
         .context("logging is set up once in a process")?;
-        Ok(Self { provider, graylog: delivery.map(gelf::Sending::begin) })
+        Ok(Self { provider, graylog: delivery.map(gelf::DeliveryTask::start) })
     }
 
-    /// Sends what is still to be sent.
     pub async fn shut_down(self) {
         let Self { provider, graylog } = self;
         let deadline = Instant::now() + FLUSH_TIMEOUT;
@@ -90,14 +89,14 @@ impl Telemetry {
             tracing::warn!(%error, "the last spans could not be sent");
         }
         if let Some(graylog) = graylog {
-            // It has gone on all the while, so little is left.
-            graylog.finish(deadline.max(Instant::now() + LAST_WORDS)).await;
+            // Graylog got messages while the spans were sent, so few are left.
+            graylog.finish(deadline.max(Instant::now() + MIN_GRAYLOG_TIMEOUT)).await;
         }
     }
 }
 
-/// Spans of our own, and the warnings within them; libraries have spans too, which say nothing to a reader.
-fn is_traced(metadata: &Metadata<'_>, ours: Ours) -> bool {
+/// Traces have the spans of our own crates, and the warnings in these spans.
+fn is_traced(metadata: &Metadata<'_>, own_crates: OwnCrates) -> bool {
     let level = if metadata.is_span() { Level::INFO } else { Level::WARN };
-    *metadata.level() <= level && ours.has(metadata)
+    *metadata.level() <= level && own_crates.contain(metadata)
 }

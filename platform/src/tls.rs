@@ -1,5 +1,5 @@
-//! TLS for both ends of a connection, with rustls. Certificates, keys and CAs are PEM files that are read again when
-//! they change on disk; files that cannot be used leave the ones before them in place.
+//! TLS for both ends of a connection, with rustls. Certificates, keys and CAs are PEM files. When the files change,
+//! they are read again; if the new files cannot be used, the previous ones stay in use.
 
 use std::{
     fs,
@@ -17,19 +17,17 @@ use rustls::{
 
 use crate::config::service::{ClientTlsConfig, ServerTlsConfig};
 
-/// HTTP/2 first, for gRPC; HTTP/1.1 for clients that speak nothing else.
+/// gRPC needs HTTP/2. HTTP/1.1 is for clients that speak nothing else.
 const SERVER_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// The TLS of a port.
 #[derive(Clone)]
-pub struct ServerTls(Arc<Files<ServerConfig>>);
+pub struct ServerTls(Arc<Reloading<ServerConfig>>);
 
 impl ServerTls {
-    /// Reads the files; fails when they cannot be used.
     pub fn load(config: &ServerTlsConfig) -> anyhow::Result<Self> {
         let paths = [Some(&config.certificate), Some(&config.key), config.client_ca.as_ref()];
         let config = config.clone();
-        Files::load(paths, move || {
+        Reloading::load(paths, move || {
             let builder = ServerConfig::builder();
             let builder = match &config.client_ca {
                 Some(ca) => {
@@ -46,23 +44,20 @@ impl ServerTls {
         .map(Self)
     }
 
-    /// What the next handshake uses.
-    pub fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
         self.0.current()
     }
 }
 
-/// The TLS of calls to other services.
 #[derive(Clone)]
-pub struct ClientTls(Arc<Files<ClientConfig>>);
+pub struct ClientTls(Arc<Reloading<ClientConfig>>);
 
 impl ClientTls {
-    /// Reads the files; fails when they cannot be used.
     pub fn load(config: &ClientTlsConfig) -> anyhow::Result<Self> {
         let identity = config.identity.as_ref();
         let paths = [Some(&config.ca), identity.map(|(certificate, _)| certificate), identity.map(|(_, key)| key)];
         let config = config.clone();
-        Files::load(paths, move || {
+        Reloading::load(paths, move || {
             let builder = ClientConfig::builder().with_root_certificates(roots(&config.ca)?);
             let mut client = match &config.identity {
                 Some((certificate, key)) => builder
@@ -76,15 +71,14 @@ impl ClientTls {
         .map(Self)
     }
 
-    /// What the next handshake uses.
-    pub fn current(&self) -> Arc<ClientConfig> {
+    pub(crate) fn current(&self) -> Arc<ClientConfig> {
         self.0.current()
     }
 }
 
-/// Chooses the process's cryptography; to be called once, before any TLS is set up.
+/// Chooses the cryptography of the process. Must be called before TLS is set up.
 pub fn install_crypto_provider() {
-    // Fails only if one is installed already, which is as good.
+    // Installing fails only if a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
@@ -113,37 +107,41 @@ fn mismatch(certificate: &Path, key: &Path) -> String {
     format!("{} and {} do not belong together", certificate.display(), key.display())
 }
 
-/// Something built from files, and built again when one of them changes.
-struct Files<T> {
+/// A value that is built from files, and built again when one of them changes.
+struct Reloading<T> {
     paths: Vec<PathBuf>,
     build: Box<dyn Fn() -> anyhow::Result<T> + Send + Sync>,
-    latest: Mutex<Latest<T>>,
+    current: Mutex<Loaded<T>>,
 }
 
-struct Latest<T> {
-    seen: Vec<Option<(SystemTime, u64)>>,
-    built: Arc<T>,
+struct Loaded<T> {
+    stamps: Vec<Option<Stamp>>,
+    value: Arc<T>,
 }
 
-impl<T> Files<T> {
+/// The modification time and the size of a file.
+type Stamp = (SystemTime, u64);
+
+impl<T> Reloading<T> {
     fn load<const N: usize>(
         paths: [Option<&PathBuf>; N],
         build: impl Fn() -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<Arc<Self>> {
         let paths: Vec<PathBuf> = paths.into_iter().flatten().cloned().collect();
-        let latest = Latest { seen: look_at(&paths), built: Arc::new(build()?) };
-        Ok(Arc::new(Self { paths, build: Box::new(build), latest: Mutex::new(latest) }))
+        let loaded = Loaded { stamps: stamps(&paths), value: Arc::new(build()?) };
+        Ok(Arc::new(Self { paths, build: Box::new(build), current: Mutex::new(loaded) }))
     }
 
+    /// The value for the next handshake.
     fn current(&self) -> Arc<T> {
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = look_at(&self.paths);
-        if seen != latest.seen {
-            // Looked at before reading: a change during the reading shows at the next handshake.
-            latest.seen = seen;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        // The stamps are taken before the files are read. A change in between shows at the next handshake.
+        let stamps = stamps(&self.paths);
+        if stamps != current.stamps {
+            current.stamps = stamps;
             match (self.build)() {
-                Ok(built) => {
-                    latest.built = Arc::new(built);
+                Ok(value) => {
+                    current.value = Arc::new(value);
                     tracing::info!(files = ?self.paths, "certificates changed on disk and are in use");
                 }
                 Err(error) => {
@@ -154,10 +152,10 @@ impl<T> Files<T> {
                 }
             }
         }
-        Arc::clone(&latest.built)
+        Arc::clone(&current.value)
     }
 }
 
-fn look_at(paths: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
     paths.iter().map(|path| fs::metadata(path).and_then(|file| Ok((file.modified()?, file.len()))).ok()).collect()
 }

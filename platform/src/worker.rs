@@ -1,5 +1,5 @@
-//! Background work: one loop that drives a step again and again, sleeps when there is nothing to do, backs off when it
-//! fails, and stops between two steps.
+//! Background work. One loop runs a step again and again. The loop sleeps when there is no work, backs off after a
+//! failure, and stops only between two steps.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -17,45 +17,43 @@ use crate::{
     },
 };
 
-/// How long the loop waits after a failure, doubling with each that follows.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(50))
-    // Doubled by jitter at the most: work that is due within a second still is when a dependency comes back.
+    // Jitter at most doubles it. After an outage, work still begins within a second.
     .with_max_delay(Duration::from_millis(400))
     .without_max_times()
     .with_jitter();
 
-/// What a step found.
+/// What a step found, and when to run it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// There was work, and there may be more.
     Worked,
-    /// There was none; look again after this time, or when woken.
+    /// There was no work. The next step runs after this time, or when the loop is woken.
     Idle(Duration),
 }
 
-/// One kind of background work.
 pub trait Step: Send + 'static {
-    /// Its name in logs, metrics and traces.
+    /// The name in logs, metrics and traces.
     const NAME: &'static str;
 
-    /// Does a small piece of it. A failure is retried by calling it again.
+    /// Does a small piece of the work. After a failure, the loop calls this method again.
     fn step(&mut self) -> impl Future<Output = Result<Next, Failure>> + Send;
 }
 
-/// Wakes a loop before its time; clones wake the same loop.
+/// Ends the sleep of a loop. Clones wake the same loop.
 #[derive(Debug, Clone, Default)]
 pub struct Wake(Arc<Notify>);
 
 impl Wake {
-    /// Says that there is work.
+    /// To be called when there is work. A call before the loop sleeps is not lost.
     pub fn wake(&self) {
         self.0.notify_one();
     }
 }
 
-/// Drives a step until `stop`; a step that runs then is finished first.
-pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
+/// Runs a step again and again until `stop` is cancelled. A running step is finished first.
+pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
     let count = |outcome: &str| metrics::WORKER_STEPS.with([S::NAME, outcome]);
     let (worked, idle, failed) = (count("worked"), count("idle"), count("failed"));
     let mut backoff = None;
@@ -89,7 +87,7 @@ pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
                 trace::fail(&span, failure.kind());
                 failed.inc();
                 let error = chain(&failure);
-                // The first failure of a row is news, the next ones are not.
+                // Only the first failure in a row is news.
                 match backoff {
                     None => span.in_scope(|| warn!(worker = S::NAME, error, "failed and is tried again")),
                     Some(_) => span.in_scope(|| debug!(worker = S::NAME, error, "failed again")),
@@ -99,7 +97,7 @@ pub async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
         };
         tokio::select! {
             () = stop.cancelled() => break,
-            // After a failure, work that arrives is no reason to hurry.
+            // New work must not shorten the pause after a failure.
             () = wake.0.notified(), if backoff.is_none() => {}
             () = tokio::time::sleep(pause) => {}
         }

@@ -1,4 +1,4 @@
-//! What `health` does: it asks the service that runs on this machine with the same configuration whether it is ready.
+//! The command `health`: it asks the service that runs on this machine with the same configuration if it is ready.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -9,12 +9,12 @@ use anyhow::{Context as _, ensure};
 
 use crate::config::service::AdminConfig;
 
-/// Longer than a service takes to find its database away.
+/// A service needs up to two seconds to notice that its database is gone.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Fails with the reason unless the service is ready.
-pub(super) async fn ask(admin: &AdminConfig) -> anyhow::Result<()> {
-    let url = format!("http://{}/readyz", from_here(admin.listen));
+/// Fails with the reason if the service is not ready.
+pub(super) async fn check(admin: &AdminConfig) -> anyhow::Result<()> {
+    let url = format!("http://{}/readyz", connect_address(admin.listen));
     let answer = async {
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let answer = client.get(&url).send().await?;
@@ -27,8 +27,8 @@ pub(super) async fn ask(admin: &AdminConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where a port can be reached from its own machine: one that listens on every address, by loopback.
-fn from_here(listen: SocketAddr) -> SocketAddr {
+/// The address under which this machine reaches the port. A port that listens on every address is reached by loopback.
+fn connect_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_port_that_listens_everywhere_is_asked_by_loopback() {
-        let asked = |listen: &str| from_here(listen.parse().unwrap()).to_string();
+        let asked = |listen: &str| connect_address(listen.parse().unwrap()).to_string();
         assert_eq!(asked("0.0.0.0:8181"), "127.0.0.1:8181");
         assert_eq!(asked("[::]:8181"), "[::1]:8181");
         assert_eq!(asked("127.0.0.2:8181"), "127.0.0.2:8181");

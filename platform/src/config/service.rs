@@ -1,4 +1,4 @@
-//! The sections that every service's file has.
+//! The sections that the configuration file of every service has.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -6,13 +6,13 @@ use super::{FromSection, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
 use crate::section;
 
 section! {
-    /// What the platform needs to run a service.
+    /// The part of a configuration file that the platform needs.
     pub struct ServiceConfig {
         pub grpc: GrpcConfig = section(),
         pub admin: AdminConfig = section(),
         pub postgres: PostgresConfig = section(),
         pub log: LogConfig = section_or_defaults(),
-        /// `None` keeps traces in the process.
+        /// Without this section, spans stay in the process.
         pub jaeger: Option<JaegerConfig> = optional_section(),
         pub graylog: Option<GraylogConfig> = optional_section(),
         pub shutdown: ShutdownConfig = section_or_defaults(),
@@ -23,31 +23,31 @@ section! {
     /// `grpc`: the port that callers use.
     pub struct GrpcConfig {
         pub listen: SocketAddr = required(),
-        /// Without it the port is plaintext.
+        /// Without this section, the port speaks plaintext.
         pub tls: Option<ServerTlsConfig> = optional_section(),
-        /// One more is answered RESOURCE_EXHAUSTED.
+        /// A call above this number is refused with RESOURCE_EXHAUSTED.
         pub max_concurrent_requests: u32 = positive(256),
-        /// For callers that set none.
+        /// The deadline of a call whose caller sets none.
         pub default_deadline: Duration = positive(Duration::from_secs(5)),
     }
 }
 
 section! {
-    /// `grpc.tls`: PEM files, read again when they change.
+    /// `grpc.tls`: PEM files. They are read again when they change.
     pub struct ServerTlsConfig {
         pub certificate: PathBuf = required(),
         pub key: PathBuf = required(),
-        /// Where set, callers must show a certificate of this CA.
+        /// With this key, callers must show a certificate of this CA.
         pub client_ca: Option<PathBuf> = optional(),
     }
 }
 
-/// `client_tls`: PEM files for calls to other services, read again when they change.
+/// `client_tls`: PEM files for calls to other services. They are read again when they change.
 #[derive(Debug, Clone)]
 pub struct ClientTlsConfig {
-    /// `ca`: whom to trust.
+    /// The CA of the servers.
     pub ca: PathBuf,
-    /// `certificate` and `key`: who we are, for servers that ask.
+    /// `certificate` and `key`, for servers that ask for a certificate.
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
@@ -83,9 +83,8 @@ section! {
     /// `postgres`: the service's own database.
     pub struct PostgresConfig {
         pub connection_string: PostgresUrl = required(),
-        /// Of the pool.
         pub max_connections: u32 = positive(Self::MAX_CONNECTIONS),
-        /// How long a request waits for a connection of the pool.
+        /// The longest wait for a connection of the pool.
         pub acquire_timeout: Duration = positive(Self::ACQUIRE_TIMEOUT),
     }
 }
@@ -94,16 +93,14 @@ impl PostgresConfig {
     const MAX_CONNECTIONS: u32 = 20;
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-    /// The defaults of everything but the address.
-    pub fn of_url(connection_string: PostgresUrl) -> Self {
+    pub(crate) fn from_url(connection_string: PostgresUrl) -> Self {
         Self { connection_string, max_connections: Self::MAX_CONNECTIONS, acquire_timeout: Self::ACQUIRE_TIMEOUT }
     }
 }
 
 section! {
-    /// `log`: what goes to standard output.
     pub struct LogConfig {
-        /// `RUST_LOG` overrides it.
+        /// The variable `RUST_LOG` overrides this level.
         pub level: LogLevel = default(LogLevel::default()),
     }
 }
@@ -112,7 +109,7 @@ section! {
     /// `jaeger`: an OTLP/gRPC collector such as Jaeger's.
     pub struct JaegerConfig {
         pub endpoint: ServiceUrl = required(),
-        /// Which part of the traces that begin here is kept. A trace that begins elsewhere is kept if it is there.
+        /// The share of traces that are kept, of those that begin here. For other traces, the caller decides.
         pub sampling_ratio: f64 = within(1.0, 0.0..=1.0, "must be from 0 to 1"),
     }
 }
@@ -125,9 +122,8 @@ section! {
 }
 
 section! {
-    /// `shutdown`: what happens after SIGTERM.
     pub struct ShutdownConfig {
-        /// How long running calls may still take.
+        /// The time that running calls and steps have after SIGTERM.
         pub grace_period: Duration = default(Duration::from_secs(7)),
     }
 }

@@ -48,7 +48,7 @@ fn an_unset_variable_is_named_and_a_value_never_quoted() {
     let faults = read("name: ${NOWHERE}\nports: [1]\ntimeout: hunter2").unwrap_err().to_string();
     assert!(faults.contains("name: the environment variable NOWHERE is not set"), "{faults}");
     assert!(!faults.contains("hunter2"), "{faults}");
-    // A space is missing, and the value with it.
+    // The space before the value is missing.
     let faults = read("name: a\nports: [1]\nstock: {size: 1, password:hunter2}").unwrap_err().to_string();
     assert_eq!(faults, "shop.yaml:\n  stock.password: unknown key");
 }
@@ -72,7 +72,7 @@ fn a_service_is_reached_over_tls_unless_its_address_says_http() {
 #[test]
 fn values_that_only_a_later_step_would_stumble_over_are_refused_at_once() {
     assert!(LogLevel::from_text("info,sqlx=debug,platform::net=off").is_ok());
-    // A slip of the pen would be taken for the name of a module, and nothing would be logged.
+    // The filter would take a typo for the name of a module, and log nothing.
     assert!(LogLevel::from_text("inof").is_err());
     assert!(LogLevel::from_text("info,sqlx=loud").is_err());
 

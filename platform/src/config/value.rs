@@ -1,4 +1,4 @@
-//! Single values of a configuration file: from text, with what would have been right when it is wrong.
+//! Single values of a configuration file. The fault of a wrong value says what would be right.
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
@@ -9,13 +9,11 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::Variables;
 
-/// A type that is read from one value of the file.
 pub trait FromText: Sized {
-    /// Reads the value, or says what it must be without quoting it.
+    /// Reads the value. The error says what the value must be, and does not quote it.
     fn from_text(text: &str) -> Result<Self, String>;
 }
 
-/// Replaces every `${NAME}`.
 pub(super) fn substitute(text: &str, variables: Variables<'_>) -> Result<String, String> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
@@ -85,19 +83,18 @@ macro_rules! numbers {
 
 numbers!(u16, u32, i64);
 
-/// Where a gRPC service answers: `https://host:port`, or `http://host:port` for a peer behind a proxy that speaks
-/// plaintext. Without a scheme, `host:port` means `https`.
+/// The address of a gRPC service: `https://host:port`, or `http://host:port` for a service behind a proxy that speaks
+/// plaintext. `host:port` alone means `https`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceUrl(Uri);
 
 impl ServiceUrl {
-    /// The address with scheme, host and port.
+    /// Always has a scheme, a host and a port.
     pub fn uri(&self) -> &Uri {
         &self.0
     }
 
-    /// Whether the connection is encrypted.
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
 }
@@ -116,7 +113,7 @@ impl FromText for ServiceUrl {
     }
 }
 
-/// Where a Kafka-protocol broker answers: `host:port`.
+/// The address of a server: `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort(String);
 
@@ -137,13 +134,12 @@ impl AsRef<str> for HostPort {
     }
 }
 
-/// A connection string of a Postgres database.
 #[derive(Debug, Clone)]
 pub struct PostgresUrl(SecretString);
 
 impl FromText for PostgresUrl {
     fn from_text(text: &str) -> Result<Self, String> {
-        // What is wrong with it is not told: the text holds a password.
+        // The fault does not say what is wrong: the text holds a password.
         let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
         if !is_postgres || PgConnectOptions::from_str(text).is_err() {
             return Err("must look like postgres://user:password@host:port/database".into());
@@ -158,14 +154,14 @@ impl ExposeSecret<str> for PostgresUrl {
     }
 }
 
-/// What is logged: a level, or directives as in `RUST_LOG`.
+/// A level, or directives as in `RUST_LOG`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLevel(String);
 
 impl FromText for LogLevel {
     fn from_text(text: &str) -> Result<Self, String> {
         let known = |level: &str| level.parse::<LevelFilter>().is_ok();
-        // A word alone would be taken for the name of a module, and a slip of the pen for silence.
+        // `EnvFilter` takes a single unknown word for the name of a module: a typo would turn all logging off.
         let is_valid = |directive: &str| match directive.rsplit_once('=') {
             Some((target, level)) => !target.is_empty() && known(level),
             None => known(directive),

@@ -1,9 +1,7 @@
-//! What happens around every call that a service answers, outermost first: it is traced, counted and logged; load
-//! beyond the limit is refused at once; the caller's deadline, or the default one, cuts it off; a panic becomes
-//! INTERNAL.
+//! The layers around every call that a service answers. The outer layer traces, counts and logs the call. The inner
+//! layer refuses calls above the limit, ends a call at its deadline and turns a panic into INTERNAL.
 
 use std::{
-    any::Any,
     collections::HashSet,
     net::SocketAddr,
     panic::AssertUnwindSafe,
@@ -25,7 +23,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, code_text, methods, running::Running};
+use super::{Method, call_guard::CallGuard, code_name, methods};
 use crate::{
     config::service::GrpcConfig,
     deadline,
@@ -35,14 +33,13 @@ use crate::{
     telemetry::trace,
 };
 
-/// Larger requests are refused; the largest sensible one, an order of 100 lines, stays below 4 KiB.
+/// Larger requests are refused. The largest reasonable request, an order of 100 lines, has less than 4 KiB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
-/// The response header that names the call's trace.
 pub const TRACE_ID_HEADER: &str = "x-trace-id";
 
-/// The methods that every server has beside those of its service.
-const TOOLS: [(&str, &str); 5] = [
+/// The methods that every server has in addition to those of its service.
+const BUILT_IN_METHODS: [(&str, &str); 5] = [
     ("grpc.health.v1.Health", "Check"),
     ("grpc.health.v1.Health", "List"),
     ("grpc.health.v1.Health", "Watch"),
@@ -52,9 +49,9 @@ const TOOLS: [(&str, &str); 5] = [
 
 type Body = axum::body::Body;
 
-/// The router of a service: its RPCs with everything around them, health and reflection.
+/// The router of a service with its layers, health and reflection.
 ///
-/// `service` is the service's full name, `package.Service`, and `routes` holds nothing else.
+/// `service` is the full name of the service, `package.Service`; `routes` must contain this service only.
 pub fn router(
     config: &GrpcConfig,
     service: &str,
@@ -66,73 +63,70 @@ pub fn router(
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(descriptors)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The details of errors, so that tools can show them.
+            // Tools need it to show the details of errors.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .with_service_name(service)
             .with_service_name("grpc.health.v1.Health")
     };
     let invalid = "the descriptors of the service are valid";
     let reflection_v1 = reflection().build_v1().context(invalid)?;
-    // Many clients know nothing newer.
+    // Many clients know only this version.
     let reflection_v1alpha = reflection().build_v1alpha().context(invalid)?;
-    let around = Arc::new(Around::new(config, service, descriptors)?);
-    let bounded = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&around), bound));
-    // Added after that layer: probes and tools must get an answer also when the service is at its limit.
-    let tools = Routes::from(bounded).add_service(health).add_service(reflection_v1).add_service(reflection_v1alpha);
-    Ok(tools.into_axum_router().layer(from_fn_with_state(around, observe)))
+    let state = Arc::new(ServerState::new(config, service, descriptors)?);
+    let limited = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&state), limit));
+    // These services come after the layer: probes and tools must get an answer also when the service is at its limit.
+    let all = Routes::from(limited).add_service(health).add_service(reflection_v1).add_service(reflection_v1alpha);
+    Ok(all.into_axum_router().layer(from_fn_with_state(state, observe)))
 }
 
-struct Around {
+struct ServerState {
+    /// The methods of the service itself.
     methods: HashSet<Method>,
-    slots: Semaphore,
+    free_slots: Semaphore,
     default_deadline: Duration,
 }
 
-impl Around {
+impl ServerState {
     fn new(config: &GrpcConfig, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
             rpc::server().declare(method);
         }
-        let slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
-        Ok(Self { methods, slots, default_deadline: config.default_deadline })
+        let free_slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
+        Ok(Self { methods, free_slots, default_deadline: config.default_deadline })
     }
 
-    /// Whether a method is of this service, or of the tools beside it: health and reflection.
     fn knows(&self, method: &Method) -> bool {
-        self.methods.contains(method) || TOOLS.contains(&(&method.service, &method.name))
+        self.methods.contains(method) || BUILT_IN_METHODS.contains(&(&method.service, &method.name))
     }
 
-    /// How long a call may take.
     fn timeout(&self, request: &Request) -> Duration {
-        deadline::requested(request.headers()).unwrap_or(self.default_deadline)
+        deadline::timeout_from_headers(request.headers()).unwrap_or(self.default_deadline)
     }
 }
 
-/// Traces a call; counts and logs it if it is one of the service's own.
-async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next) -> Response<Body> {
-    let called = Method::of_path(request.uri().path());
+/// Traces a call. Calls of the service itself are also counted and logged; health and reflection are not.
+async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
+    let called = Method::from_path(request.uri().path());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let span = span(called.as_ref().filter(|method| around.knows(method)), peer);
-    let method = called.filter(|method| around.methods.contains(method));
-    trace::set_parent(&span, trace::of_headers(request.headers()));
+    let span = server_span(called.as_ref().filter(|method| state.knows(method)), peer);
+    let method = called.filter(|method| state.methods.contains(method));
+    trace::set_parent(&span, trace::traceparent_from_headers(request.headers()));
     let trace_id = trace::trace_id(&span);
 
     if let Some(method) = &method {
         rpc::server().started(method);
     }
-    let timeout = around.timeout(&request);
-    let running = Running::begin(timeout, {
+    let guard = CallGuard::start(state.timeout(&request), {
         let (span, trace_id) = (span.clone(), trace_id.clone());
-        move |code, status, took| {
-            span.record("rpc.response.status_code", code_text(code));
-            if is_fault(code) {
-                trace::fail(&span, code_text(code));
+        move |code, status, duration| {
+            span.record("rpc.response.status_code", code_name(code));
+            if is_server_error(code) {
+                trace::fail(&span, code_name(code));
             }
-            // A tool's call is traced and no more.
             if let Some(method) = &method {
-                rpc::server().handled(method, code, took);
-                span.in_scope(|| log(status, code, took, peer, trace_id.as_deref()));
+                rpc::server().handled(method, code, duration);
+                span.in_scope(|| log_call(status, code, duration, peer, trace_id.as_deref()));
             }
         }
     });
@@ -141,15 +135,15 @@ async fn observe(State(around): State<Arc<Around>>, request: Request, next: Next
     if let Some(refusal) = status.and_then(|status| status.get_details_error_info()) {
         REFUSALS.with([&refusal.reason]).inc();
     }
-    running.end(status.map_or(Code::Ok, Status::code), status);
+    guard.finish(status.map_or(Code::Ok, Status::code), status);
     if let Some(value) = trace_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         response.headers_mut().insert(TRACE_ID_HEADER, value);
     }
     response
 }
 
-/// The span of a call. A method that nobody here knows is not named: callers could fill the traces with names.
-fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
+/// `method` is `None` for an unknown method: callers could fill the traces with invented names.
+fn server_span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
     let method = method.map_or_else(|| "_OTHER".to_owned(), Method::to_string);
     info_span!(
         "rpc",
@@ -165,12 +159,12 @@ fn span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
     )
 }
 
-/// The line of a call; the method and the code are fields of its span.
-fn log(status: Option<&Status>, code: Code, took: Duration, peer: Option<SocketAddr>, trace_id: Option<&str>) {
-    let duration_ms = rounded_ms(took);
+/// The span of the call adds the method and the code to the line.
+fn log_call(status: Option<&Status>, code: Code, duration: Duration, peer: Option<SocketAddr>, trace_id: Option<&str>) {
+    let duration_ms = rounded_ms(duration);
     let peer = peer.map(tracing::field::display);
     let message = status.map(Status::message);
-    if is_fault(code) {
+    if is_server_error(code) {
         let error = status.and_then(std::error::Error::source).map(chain);
         warn!(duration_ms, peer, rpc.message = message, error, trace_id, "call failed");
     } else {
@@ -178,32 +172,30 @@ fn log(status: Option<&Status>, code: Code, took: Duration, peer: Option<SocketA
     }
 }
 
-/// Milliseconds, to the microsecond.
-fn rounded_ms(took: Duration) -> f64 {
-    (took.as_secs_f64() * 1e6).round() / 1e3
+/// Milliseconds, rounded to microseconds.
+fn rounded_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Whether a code speaks of a fault on our side, as OpenTelemetry's conventions for RPC servers have it.
-fn is_fault(code: Code) -> bool {
+/// The codes that are errors of the server in OpenTelemetry's conventions for RPCs.
+fn is_server_error(code: Code) -> bool {
     [Code::Unknown, Code::DeadlineExceeded, Code::Unimplemented, Code::Internal, Code::Unavailable, Code::DataLoss]
         .contains(&code)
 }
 
-/// Refuses a call above the limit, and cuts it off at its deadline.
-async fn bound(State(around): State<Arc<Around>>, request: Request, next: Next) -> Response<Body> {
-    let Ok(_slot) = around.slots.try_acquire() else {
+async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
+    let Ok(_slot) = state.free_slots.try_acquire() else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };
-    let timeout = around.timeout(&request);
+    let timeout = state.timeout(&request);
     let answer = deadline::scope(Instant::now() + timeout, AssertUnwindSafe(next.run(request)).catch_unwind());
     match tokio::time::timeout(timeout, answer).await {
         Ok(Ok(response)) => response,
-        Ok(Err(panic)) => Status::from(panicked(&*panic)).into_http(),
+        Ok(Err(panic)) => {
+            let failure = Failure::unforeseen(format!("a handler panicked: {}", panic_text(&*panic)));
+            Status::from(failure).into_http()
+        }
         Err(_) => Status::deadline_exceeded("the call's deadline passed before it was answered").into_http(),
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    Failure::unforeseen(format!("a handler panicked: {}", panic_text(panic)))
 }

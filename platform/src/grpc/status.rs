@@ -1,5 +1,5 @@
-//! What callers read when a call does not succeed: the violations of a bad request all at once, or what kind of failure
-//! it was. Refusals bring their own words.
+//! The status of a call that does not succeed: all violations of a bad request at once, or the kind of a failure. The
+//! statuses of refusals come from the services.
 
 use std::fmt::Display;
 
@@ -8,8 +8,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::failure::{Error, Failure};
 
-/// What every caller reads of an unforeseen failure; the cause goes to the log.
+/// The message of an unforeseen failure; its cause goes to the log.
 pub const INTERNAL_TEXT: &str = "internal error; the service's log has the cause under this call's x-trace-id";
+
+/// The message of a status lists this many violations, its details list all. Many clients accept at most 16 KiB of
+/// headers for both together.
+const MAX_VIOLATIONS_IN_MESSAGE: usize = 5;
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
@@ -19,7 +23,7 @@ impl From<Failure> for Status {
             Failure::Contention(_) => Status::unavailable("too many callers change the same thing; try again"),
             Failure::Unforeseen(_) => Status::internal(INTERNAL_TEXT),
         };
-        // Not sent; the server's log layer writes it down.
+        // The source is not sent to the caller. The server logs it.
         status.set_source(std::sync::Arc::new(failure));
         status
     }
@@ -33,10 +37,6 @@ impl<R: Into<Status>> From<Error<R>> for Status {
         }
     }
 }
-
-/// How many violations the text of a status repeats. The details hold all of them, and both together must fit into the
-/// 16 KiB of headers that many clients take at most.
-const IN_MESSAGE: usize = 5;
 
 /// Collects what is wrong with a request while it is turned into a command.
 ///
@@ -58,17 +58,16 @@ const IN_MESSAGE: usize = 5;
 pub struct Violations(Vec<FieldViolation>);
 
 impl Violations {
-    /// Keeps the value, or notes why there is none.
+    /// Returns the value, or records why there is none.
     pub fn check<T, E: Display>(&mut self, field: impl Into<String>, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.add(field, error)).ok()
     }
 
-    /// Notes a violation that no single value shows.
+    /// Records a violation that does not come from the type of a single value.
     pub fn add(&mut self, field: impl Into<String>, description: impl Display) {
         self.0.push(FieldViolation::new(field.into(), description.to_string()));
     }
 
-    /// Whether nothing was noted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -79,11 +78,11 @@ impl From<Violations> for Status {
         let mut lines: Vec<_> = violations
             .0
             .iter()
-            .take(IN_MESSAGE)
+            .take(MAX_VIOLATIONS_IN_MESSAGE)
             .map(|violation| format!("{}: {}", violation.field, violation.description))
             .collect();
-        if violations.0.len() > IN_MESSAGE {
-            lines.push(format!("and {} more", violations.0.len() - IN_MESSAGE));
+        if violations.0.len() > MAX_VIOLATIONS_IN_MESSAGE {
+            lines.push(format!("and {} more", violations.0.len() - MAX_VIOLATIONS_IN_MESSAGE));
         }
         let details = ErrorDetails::with_bad_request(violations.0);
         Status::with_error_details(Code::InvalidArgument, lines.join("; "), details)

@@ -1,4 +1,4 @@
-//! A batch of records: those that their reader understands, and the rest.
+//! A batch of records, divided into events and unreadable records.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,30 @@ use tracing::{Span, warn};
 use super::{Reader, dead_letters::DeadLetter, record, spans};
 use crate::telemetry::trace;
 
-/// Something that a record told, to be kept.
+/// An event to be stored, from one record.
 #[derive(Debug, Clone)]
 pub struct Arrival<E> {
     pub event: E,
-    /// W3C trace context, for what follows from it later.
+    /// The W3C trace context for later work on the event.
     pub traceparent: Option<String>,
-    /// The span in which the record is worked on.
+    /// The span `process` of the record.
     pub span: Span,
 }
 
-/// Records that were read together.
 #[derive(Debug)]
 pub(super) struct Batch<E> {
     /// In the order of the records.
     pub arrivals: Vec<Arrival<E>>,
     pub unreadable: Vec<DeadLetter>,
     /// By partition, the offset after the last record of the batch.
-    pub done: BTreeMap<i32, i64>,
+    pub next_offsets: BTreeMap<i32, i64>,
 }
 
 impl<E> Batch<E> {
     pub fn read(records: Vec<OwnedMessage>, group: &str, reader: &impl Reader<Event = E>) -> Self {
-        let mut batch = Self { arrivals: Vec::new(), unreadable: Vec::new(), done: BTreeMap::new() };
+        let mut batch = Self { arrivals: Vec::new(), unreadable: Vec::new(), next_offsets: BTreeMap::new() };
         for record in records {
-            let next = batch.done.entry(record.partition()).or_default();
+            let next = batch.next_offsets.entry(record.partition()).or_default();
             *next = (*next).max(record.offset() + 1);
             let parent = record::traceparent(&record);
             let span = spans::process(&record, group, parent.as_deref());
@@ -52,6 +51,6 @@ impl<E> Batch<E> {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.done.is_empty()
+        self.next_offsets.is_empty()
     }
 }

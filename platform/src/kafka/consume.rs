@@ -1,5 +1,5 @@
-//! The step that consumes a topic. The events of a batch are kept, what is unreadable becomes dead letters, and only then
-//! are its offsets committed. A batch that cannot be kept stays in memory and is tried again.
+//! The step that consumes a topic. It stores the events of a batch, writes unreadable records as dead letters, and
+//! commits the offsets last. A batch that cannot be stored stays in memory, and the next step tries again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,11 +11,11 @@ use tracing::{Span, debug, warn};
 
 use super::{
     Lag, Pause,
+    backlog::{Backlog, Progress},
     batch::{Arrival, Batch},
     client,
     consumer::Consumer,
-    dead_letters::{DeadLetter, DeadLetters},
-    debts::{Debts, Settled},
+    dead_letters::{DeadLetter, DeadLetterWriter},
     metrics,
 };
 use crate::{
@@ -24,62 +24,58 @@ use crate::{
     worker::{Next, Step},
 };
 
-/// How long a step waits for events before it says that there is nothing to do.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A step that gets no record within this time is idle.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a service makes of the records of a topic.
+/// Reads and stores the records of a topic; each service has its own.
 pub trait Reader: Send + Sync + 'static {
     type Event: Send + Sync;
 
-    /// Reads a record, and notes in its span what it is about. The error says for people why it is unreadable.
+    /// Reads a record and sets the fields of its span. The error says in words why the record is unreadable.
     fn read(&self, record: &OwnedMessage, span: &Span) -> Result<Self::Event, String>;
 
-    /// Keeps all events or, when it fails, none; answers how many of them were not kept before. A record may arrive again
-    /// at any time, and then must change nothing.
+    /// Stores all events, or none if it fails. Returns the number of new events. An event that arrives again must
+    /// change nothing.
     fn keep(&self, arrivals: &[Arrival<Self::Event>]) -> impl Future<Output = Result<usize, Failure>> + Send;
 }
 
-/// What is read, and on whose behalf.
 #[derive(Debug, Clone)]
 pub struct Subscription {
-    /// Names the client towards the broker.
+    /// The name of the client for the brokers.
     pub client: &'static str,
     pub brokers: Vec<HostPort>,
     pub topic: String,
-    /// Where unreadable records go.
     pub dead_letter_topic: String,
     pub group: String,
 }
 
-/// Consumes a topic.
 pub struct Consume<R: Reader> {
     reader: R,
     consumer: Consumer,
-    dead_letters: DeadLetters,
-    /// What was read and is not kept yet.
+    dead_letters: DeadLetterWriter,
+    /// A batch that could not be stored yet.
     batch: Option<Batch<R::Event>>,
-    debts: Debts,
+    backlog: Backlog,
 }
 
 impl<R: Reader> Consume<R> {
-    /// Joins the consumer group as soon as both the broker and the topic are there. Waiting for records ends at `stop`.
+    /// The broker and the topic need not exist yet. Waiting for records ends when `stop` is cancelled.
     pub fn new(subscription: &Subscription, pause: Pause, stop: CancellationToken, reader: R) -> anyhow::Result<Self> {
         metrics::declare();
         let Subscription { client: name, brokers, topic, dead_letter_topic, group } = subscription;
         let client = client(name, brokers);
         let consumer = Consumer::join(client.clone(), topic, group, pause, stop).context("brokers")?;
-        let dead_letters = DeadLetters::new(&client, dead_letter_topic).context("brokers")?;
-        let debts = Debts::new(consumer.generation());
-        Ok(Self { reader, consumer, dead_letters, batch: None, debts })
+        let dead_letters = DeadLetterWriter::new(&client, dead_letter_topic).context("brokers")?;
+        let backlog = Backlog::new(consumer.generation());
+        Ok(Self { reader, consumer, dead_letters, batch: None, backlog })
     }
 
-    /// Measures how far this consumer is behind.
     pub fn lag(&self) -> anyhow::Result<Lag> {
         self.consumer.lag().context("brokers")
     }
 
-    /// Writes dead letters; answers those that could not be written.
-    async fn write(&self, letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
+    /// Returns the letters that could not be written.
+    async fn write_letters(&self, letters: Vec<DeadLetter>) -> Vec<DeadLetter> {
         let writes = letters.into_iter().map(async |letter| match self.dead_letters.write(&letter).await {
             Ok(()) => {
                 metrics::EVENTS.with(["dead_lettered"]).inc();
@@ -93,7 +89,7 @@ impl<R: Reader> Consume<R> {
         let failed: Vec<_> = join_all(writes).await.into_iter().flatten().collect();
         if let Some((failure, _)) = failed.first() {
             let (error, letters) = (chain(failure), failed.len());
-            if self.debts.are_new() {
+            if self.backlog.is_empty() {
                 warn!(error, letters, "dead letters cannot be written; their partitions wait");
             } else {
                 debug!(error, letters, "dead letters still cannot be written");
@@ -102,16 +98,16 @@ impl<R: Reader> Consume<R> {
         failed.into_iter().map(|(_, letter)| letter).collect()
     }
 
-    /// Commits what is done with, and lets no partition run ahead of a dead letter that is owed.
-    fn settle(&mut self, done: BTreeMap<i32, i64>, failed: Vec<DeadLetter>) {
-        let Settled { done, owing, paid } = self.debts.settle(done, failed);
-        if !done.is_empty() {
-            self.consumer.commit(&done);
+    /// Commits no offset after an unwritten dead letter. Partitions with unwritten letters are not read further.
+    fn commit(&mut self, next_offsets: BTreeMap<i32, i64>, unwritten: Vec<DeadLetter>) {
+        let Progress { next_offsets, hold, release } = self.backlog.advance(next_offsets, unwritten);
+        if !next_offsets.is_empty() {
+            self.consumer.commit(&next_offsets);
         }
-        for partition in owing {
+        for partition in hold {
             self.consumer.hold(partition);
         }
-        for partition in paid {
+        for partition in release {
             self.consumer.release(partition);
         }
     }
@@ -124,12 +120,13 @@ impl<R: Reader> Step for Consume<R> {
         let batch = match self.batch.take() {
             Some(batch) => batch,
             None => {
-                let records = self.consumer.batch(self.debts.due_in().map_or(PATIENCE, |due| due.min(PATIENCE))).await;
-                self.debts.forget_unless(self.consumer.generation());
+                let timeout = self.backlog.retry_in().map_or(POLL_TIMEOUT, |retry_in| retry_in.min(POLL_TIMEOUT));
+                let records = self.consumer.batch(timeout).await;
+                self.backlog.clear_after_rebalance(self.consumer.generation());
                 Batch::read(records, self.consumer.group_name(), &self.reader)
             }
         };
-        if batch.is_empty() && !self.debts.are_due() {
+        if batch.is_empty() && !self.backlog.is_retry_due() {
             return Ok(Next::Idle(Duration::ZERO));
         }
         if !batch.arrivals.is_empty() {
@@ -144,13 +141,13 @@ impl<R: Reader> Step for Consume<R> {
                 }
             }
         }
-        let Batch { arrivals, unreadable, done } = batch;
-        // Their spans end here: the events are kept.
+        let Batch { arrivals, unreadable, next_offsets } = batch;
+        // This ends the spans of the stored events. Writing dead letters is not part of them.
         drop(arrivals);
-        let mut letters = self.debts.take_due();
+        let mut letters = self.backlog.take_due();
         letters.extend(unreadable);
-        let failed = self.write(letters).await;
-        self.settle(done, failed);
+        let unwritten = self.write_letters(letters).await;
+        self.commit(next_offsets, unwritten);
         Ok(Next::Worked)
     }
 }

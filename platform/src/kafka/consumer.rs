@@ -1,4 +1,4 @@
-//! Reads the topic of order events as a member of the consumer group.
+//! Reads a topic as a member of a consumer group. If the member cannot go on, a new one joins the group.
 
 use std::{
     collections::BTreeMap,
@@ -17,65 +17,60 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, warn};
 
-use super::{KAFKA, Pause, group::Group, lag::Lag, member::Member, spans};
+use super::{KAFKA, Pause, group::GroupContext, lag::Lag, member::Member, spans};
 
-/// The most records of a batch.
-const MAX_BATCH: usize = 500;
-/// A batch ends when its payloads are this large together.
+const MAX_BATCH_RECORDS: usize = 500;
+/// A batch ends when its payloads together reach this size.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// Differs from librdkafka's defaults where the reason says.
 const SETTINGS: [(&str, &str); 8] = [
     ("auto.offset.reset", "earliest"),
-    // Offsets are committed when their events are kept.
+    // Offsets are committed only after their events are stored.
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
-    // A replica that was killed is replaced after this long.
+    // After this time, other replicas get the partitions of a killed one.
     ("session.timeout.ms", "6000"),
-    // At least three times within that, and how soon a member hears that partitions are shared out anew.
+    // At least three heartbeats per session timeout. A member learns of a rebalance by its heartbeat.
     ("heartbeat.interval.ms", "1500"),
-    // Some brokers answer no sooner than that, also when a record arrives.
+    // Some brokers wait this long even if a record arrives earlier.
     ("fetch.wait.max.ms", "100"),
-    // A topic that is created later is found after this long.
+    // The time until the consumer finds a topic that was just created.
     ("topic.metadata.refresh.interval.ms", "2000"),
-    // A batch is far smaller; the rest would only wait in memory.
+    // A batch is much smaller. More records would only fill the memory.
     ("queued.max.messages.kbytes", "32768"),
 ];
 
-/// How long a member may be without partitions before another takes its place. It doubles each time, because there may
-/// be more members than partitions.
-const WITHOUT_PARTITIONS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+/// A member without partitions rejoins after this time. The time doubles up to the maximum, because a group may have
+/// more members than partitions.
+const UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A replica's place in the consumer group, whatever happens to the broker.
 pub(super) struct Consumer {
     member: Member,
     config: ClientConfig,
     topic: String,
-    group: Group,
-    /// The generation before the first partitions of `member`.
-    joined_at: u64,
+    group: GroupContext,
+    /// The generation when `member` joined, before it had partitions.
+    joined_generation: u64,
     pause: Pause,
-    changes: watch::Receiver<bool>,
+    pause_changes: watch::Receiver<bool>,
     stop: CancellationToken,
-    trouble: Option<Trouble>,
-    /// Whether `member` is of no more use, or every broker was gone since it joined.
-    forsaken: bool,
-    /// Since when it has been without partitions, and how long it may be.
-    without: Option<(Instant, Duration)>,
+    /// Already logged, and not over yet.
+    outage: Option<Outage>,
+    /// Set by a fatal error of `member`, and when all brokers were gone.
+    should_rejoin: bool,
+    /// The time since which `member` has no partitions, and the timeout for that.
+    unassigned: Option<(Instant, Duration)>,
 }
 
-/// What was reported and is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// The broker fails or is gone.
+enum Outage {
     Broker,
-    /// The topic does not exist.
-    Topic,
+    TopicMissing,
 }
 
 impl Consumer {
-    /// Joins the group `group` to read `topic`, as soon as both the broker and the topic are there. Waiting ends at
-    /// `stop`.
+    /// The broker and the topic need not exist yet. [`Consumer::batch`] stops waiting when `stop` is cancelled.
     pub fn join(
         mut config: ClientConfig,
         topic: &str,
@@ -87,25 +82,24 @@ impl Consumer {
         for (name, value) in SETTINGS {
             config.set(name, value);
         }
-        let group = Group::new(pause.clone());
+        let group = GroupContext::new(pause.clone());
         let member = Member::join(&config, topic, group.clone())?;
-        let (topic, changes) = (topic.to_owned(), pause.watch());
+        let (topic, pause_changes) = (topic.to_owned(), pause.watch());
         Ok(Self {
             member,
             config,
             topic,
             group,
-            joined_at: 0,
+            joined_generation: 0,
             pause,
-            changes,
+            pause_changes,
             stop,
-            trouble: None,
-            forsaken: false,
-            without: None,
+            outage: None,
+            should_rejoin: false,
+            unassigned: None,
         })
     }
 
-    /// A number that changes whenever partitions come or go.
     pub fn generation(&self) -> u64 {
         self.group.generation()
     }
@@ -118,32 +112,32 @@ impl Consumer {
         Lag::new(&self.config, &self.topic, self.group.clone())
     }
 
-    /// The next records, as many as are there already; none when nothing came within `patience`.
-    pub async fn batch(&mut self, patience: Duration) -> Vec<OwnedMessage> {
+    /// Waits up to `timeout` for the first record, and takes the other records that have arrived by then.
+    pub async fn batch(&mut self, timeout: Duration) -> Vec<OwnedMessage> {
         let span = spans::poll(&self.topic, self.group_name());
-        let batch = self.poll(patience).instrument(span.clone()).await;
+        let batch = self.poll(timeout).instrument(span.clone()).await;
         span.record("messaging.batch.message_count", i64::try_from(batch.len()).unwrap_or(i64::MAX));
         batch
     }
 
-    async fn poll(&mut self, patience: Duration) -> Vec<OwnedMessage> {
-        // A member that never had partitions still waits for its first.
-        let forsaken = mem::take(&mut self.forsaken) && self.generation() != self.joined_at;
-        if forsaken || self.is_left_out() {
+    async fn poll(&mut self, timeout: Duration) -> Vec<OwnedMessage> {
+        // A member that never had partitions has read nothing, so it need not begin again.
+        let should_rejoin = mem::take(&mut self.should_rejoin) && self.generation() != self.joined_generation;
+        if should_rejoin || self.was_unassigned_too_long() {
             self.rejoin().await;
         }
         let mut batch = Vec::new();
-        let first = tokio::select! {
+        let mut next = tokio::select! {
+            // A stop or a pause comes before records.
             biased;
             () = self.stop.cancelled() => None,
-            Ok(()) = self.changes.changed() => {
+            Ok(()) = self.pause_changes.changed() => {
                 self.apply_pause();
                 None
             }
             received = self.member.recv() => Some(received.map(|record| record.detach())),
-            () = tokio::time::sleep(patience) => None,
+            () = tokio::time::sleep(timeout) => None,
         };
-        let mut next = first;
         let mut bytes = 0;
         while let Some(received) = next {
             match received {
@@ -153,113 +147,111 @@ impl Consumer {
                 }
                 Err(error) => {
                     self.report(&error);
-                    self.forsaken |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+                    self.should_rejoin |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
                         || matches!(error, KafkaError::MessageConsumptionFatal(_));
                     break;
                 }
             }
-            if batch.len() >= MAX_BATCH || bytes >= MAX_BATCH_BYTES {
+            if batch.len() >= MAX_BATCH_RECORDS || bytes >= MAX_BATCH_BYTES {
                 break;
             }
             next = self.member.recv().now_or_never().map(|received| received.map(|record| record.detach()));
         }
-        if !batch.is_empty() && self.trouble.take().is_some() {
+        if !batch.is_empty() && self.outage.take().is_some() {
             info!("{KAFKA} answers again");
         }
         batch
     }
 
-    /// Whether the member has been without partitions for too long. A broker that stood still for a while may forget to
-    /// give any to a member that it took for lost.
-    fn is_left_out(&mut self) -> bool {
+    /// A broker that was stuck may take a member for lost, and never give it partitions again.
+    fn was_unassigned_too_long(&mut self) -> bool {
         if self.member.assignment().is_ok_and(|partitions| partitions.count() > 0) {
-            self.without = None;
+            self.unassigned = None;
             return false;
         }
-        let (since, patience) = *self.without.get_or_insert((Instant::now(), WITHOUT_PARTITIONS.0));
-        let is_left_out = since.elapsed() >= patience;
-        if is_left_out {
-            self.without = Some((Instant::now(), (patience * 2).min(WITHOUT_PARTITIONS.1)));
+        let (since, timeout) = *self.unassigned.get_or_insert((Instant::now(), UNASSIGNED_TIMEOUT));
+        let is_too_long = since.elapsed() >= timeout;
+        if is_too_long {
+            self.unassigned = Some((Instant::now(), (timeout * 2).min(MAX_UNASSIGNED_TIMEOUT)));
         }
-        is_left_out
+        is_too_long
     }
 
-    /// Begins anew as a member that has read nothing. A broker that was gone may come back empty, and then an offset of
-    /// before means another record, or none.
+    /// Replaces the member by a new one that has read nothing. A broker may come back without its records, and then old
+    /// offsets mean other records or none.
     async fn rejoin(&mut self) {
         match Member::join(&self.config, &self.topic, self.group.clone()) {
             Ok(new) => {
-                // Otherwise it may be given the partitions that its successor waits for.
+                // Otherwise the old member may get the partitions that the new one waits for.
                 self.member.unsubscribe();
                 let old = mem::replace(&mut self.member, new);
                 if let Err(error) = tokio::task::spawn_blocking(move || drop(old)).await {
                     warn!(%error, "a consumer could not be closed");
                 }
                 self.group.begin_generation();
-                self.joined_at = self.generation();
+                self.joined_generation = self.generation();
             }
             Err(error) => warn!(%error, "a new consumer could not be set up; the old one goes on"),
         }
     }
 
-    /// Says that everything before these offsets is done with, by partition. Not waited for: what is not committed is
-    /// read again, and recognised.
-    pub fn commit(&self, offsets: &BTreeMap<i32, i64>) {
+    /// By partition, the offset of the next record to read.
+    pub fn commit(&self, next_offsets: &BTreeMap<i32, i64>) {
         let mut list = TopicPartitionList::new();
-        let committed = offsets
+        let committed = next_offsets
             .iter()
             .try_for_each(|(partition, offset)| {
                 list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset))
             })
+            // Nobody waits for the commit. If it fails, the events are read again and found to be duplicates.
             .and_then(|()| self.member.commit(&list, CommitMode::Async));
         if let Err(error) = committed {
             debug!(%error, "offsets were not committed");
         }
     }
 
-    /// Makes a partition stand still until [`Consumer::release`] or until partitions come or go.
+    /// Does not read a partition until [`Consumer::release`] or the next rebalance.
     pub fn hold(&self, partition: i32) {
-        self.note(self.member.pause(&self.one(partition)));
+        warn_if_failed(self.member.pause(&self.list_of(partition)));
     }
 
-    /// Ends what [`Consumer::hold`] began.
     pub fn release(&self, partition: i32) {
         if !self.pause.is_on() {
-            self.note(self.member.resume(&self.one(partition)));
+            warn_if_failed(self.member.resume(&self.list_of(partition)));
         }
     }
 
-    fn one(&self, partition: i32) -> TopicPartitionList {
+    fn list_of(&self, partition: i32) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, partition);
         list
     }
 
-    /// The group is kept while nothing is read: the consumer goes on answering to it.
+    /// A paused consumer stays in its group.
     fn apply_pause(&self) {
         let applied = self.member.assignment().and_then(|partitions| {
             if self.pause.is_on() { self.member.pause(&partitions) } else { self.member.resume(&partitions) }
         });
-        self.note(applied);
+        warn_if_failed(applied);
     }
 
-    fn note(&self, result: KafkaResult<()>) {
-        if let Err(error) = result {
-            warn!(%error, "partitions could not be paused or resumed");
-        }
-    }
-
-    /// librdkafka goes on by itself after an error, so all there is to do is to say it, once.
+    /// Only logs: librdkafka goes on by itself after an error.
     fn report(&mut self, error: &KafkaError) {
-        let is_topic = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
-        let trouble = if is_topic { Trouble::Topic } else { Trouble::Broker };
-        if self.trouble.replace(trouble) == Some(trouble) {
+        let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
+        let outage = if is_missing { Outage::TopicMissing } else { Outage::Broker };
+        if self.outage.replace(outage) == Some(outage) {
             debug!(%error, "{KAFKA} still fails");
         } else {
-            match trouble {
-                Trouble::Topic => warn!("waiting for the topic, which LOMS creates"),
-                Trouble::Broker => warn!(%error, "{KAFKA} fails; reading goes on when it is back"),
+            match outage {
+                Outage::TopicMissing => warn!("waiting for the topic, which LOMS creates"),
+                Outage::Broker => warn!(%error, "{KAFKA} fails; reading goes on when it is back"),
             }
         }
+    }
+}
+
+fn warn_if_failed(paused_or_resumed: KafkaResult<()>) {
+    if let Err(error) = paused_or_resumed {
+        warn!(%error, "partitions could not be paused or resumed");
     }
 }

@@ -1,4 +1,4 @@
-//! Where unreadable records go: as they came, with the reason and their origin in headers.
+//! Writes unreadable records to the dead-letter topic, unchanged, with the reason and the origin in headers.
 
 use rdkafka::{
     ClientConfig,
@@ -11,41 +11,38 @@ use tracing::{Instrument as _, Span};
 use super::{Producer, producer, record, send, send_span, with_header};
 use crate::{failure::Failure, telemetry::trace};
 
-/// Differs from librdkafka's defaults where the reason says.
 const SETTINGS: [(&str, &str); 4] = [
-    // What the broker took into one topic must fit into the other; the broker has the last word.
+    // The producer must not refuse a record for its size. The broker decides.
     ("message.max.bytes", "100000000"),
-    // What was compressed when the broker took it must not fail for its size now.
+    // A record that the broker accepted compressed may be too large for it uncompressed.
     ("compression.type", "lz4"),
-    // The other partitions wait meanwhile.
+    // The consumer reads no partition while it waits.
     ("message.timeout.ms", "3000"),
-    // A topic that is created later is found after this long.
+    // The time until the producer finds a topic that was just created.
     ("topic.metadata.refresh.interval.ms", "2000"),
 ];
 
-/// A record that could not be read.
 #[derive(Debug)]
 pub(super) struct DeadLetter {
     pub record: OwnedMessage,
     pub reason: String,
-    /// What becomes of the record, which ends when it is written.
+    /// The span `process` of the record. It ends when the letter is written.
     pub span: Span,
 }
 
-/// Writes dead letters.
-pub(super) struct DeadLetters {
+pub(super) struct DeadLetterWriter {
     producer: Producer,
     topic: String,
 }
 
-impl DeadLetters {
+impl DeadLetterWriter {
     pub fn new(client: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
         Ok(Self { producer: producer(client, &SETTINGS)?, topic: topic.to_owned() })
     }
 
-    /// Writes a dead letter; when this returns without an error, all in-sync replicas of the broker have it.
+    /// After success, all in-sync replicas have the letter.
     pub async fn write(&self, DeadLetter { record, reason, span }: &DeadLetter) -> Result<(), Failure> {
-        // A part of what becomes of its record. The step that writes it may be a later one than that which read the record.
+        // The letter belongs to the trace of its record. The current step may be a later one.
         let sending = send_span(&self.topic, record::key(record));
         trace::set_parent(&sending, trace::traceparent(span).as_deref());
         let headers = record.headers().cloned().unwrap_or_default();

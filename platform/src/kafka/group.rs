@@ -1,4 +1,4 @@
-//! What happens to this replica in its consumer group: partitions come and go, offsets are committed.
+//! Callbacks from the consumer group: partitions are assigned and revoked, offsets are committed.
 
 use std::{
     collections::BTreeSet,
@@ -20,68 +20,66 @@ use tracing::{debug, info, warn};
 
 use super::{Pause, Quiet};
 
-/// What a consumer is told of its group; clones are for consumers that follow one another and know the same.
+/// Clones share their state: each new member of a consumer gets a clone.
 #[derive(Clone)]
-pub(super) struct Group {
+pub(super) struct GroupContext {
     pause: Pause,
-    seen: Arc<Seen>,
+    state: Arc<State>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct State {
     generation: AtomicU64,
-    /// The partitions that are ours.
+    /// The partitions of this replica.
     partitions: Mutex<BTreeSet<i32>>,
-    /// The id of the cluster that partitions were last assigned in.
+    /// The id of the cluster at the last assignment.
     cluster: Mutex<Option<String>>,
 }
 
-impl Group {
+impl GroupContext {
     pub fn new(pause: Pause) -> Self {
-        Self { pause, seen: Arc::default() }
+        Self { pause, state: Arc::default() }
     }
 
-    /// A number that changes whenever partitions come or go.
+    /// A number that changes with every rebalance.
     pub fn generation(&self) -> u64 {
-        self.seen.generation.load(Ordering::Relaxed)
+        self.state.generation.load(Ordering::Relaxed)
     }
 
-    /// Takes note that partitions came or went.
     pub fn begin_generation(&self) {
-        self.seen.generation.fetch_add(1, Ordering::Relaxed);
+        self.state.generation.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The partitions that are ours.
     pub fn partitions(&self) -> BTreeSet<i32> {
-        self.ours().clone()
+        self.lock_partitions().clone()
     }
 
-    fn ours(&self) -> MutexGuard<'_, BTreeSet<i32>> {
-        self.seen.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_partitions(&self) -> MutexGuard<'_, BTreeSet<i32>> {
+        self.state.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the consumer is in another cluster than the one before it was. A broker that comes back empty is one,
-    /// and whatever it has for offsets of the group was committed late, for records that are no more.
-    fn is_elsewhere(&self, consumer: &BaseConsumer<Self>) -> bool {
-        // It is known by now: without an answer of the broker nothing is assigned.
+    /// A broker that lost its records comes back as another cluster. Offsets that it has for the group are late
+    /// commits, for records that no longer exist.
+    fn cluster_changed(&self, consumer: &BaseConsumer<Self>) -> bool {
+        // The id is known without waiting: the broker has answered, or it would not have assigned partitions.
         let Some(current) = consumer.client().fetch_cluster_id(Duration::ZERO) else { return false };
-        let mut cluster = self.seen.cluster.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_elsewhere = cluster.as_ref().is_some_and(|before| *before != current);
+        let mut cluster = self.state.cluster.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_changed = cluster.as_ref().is_some_and(|before| *before != current);
         *cluster = Some(current);
-        is_elsewhere
+        has_changed
     }
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        if self.is_elsewhere(consumer) {
+        if self.cluster_changed(consumer) {
             warn!("this is another cluster than before: its partitions are read from their beginning");
             consumer.assign(&from_the_beginning(partitions)?)?;
         }
-        // librdkafka remembers that a partition stood still, also when it comes back to us.
+        // librdkafka keeps a partition paused, also if the partition was revoked and is assigned again.
         if self.pause.is_on() { consumer.pause(partitions) } else { consumer.resume(partitions) }
     }
 }
 
-impl ClientContext for Group {
+impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         Quiet.log(level, facility, line);
     }
@@ -91,7 +89,7 @@ impl ClientContext for Group {
     }
 }
 
-impl ConsumerContext for Group {
+impl ConsumerContext for GroupContext {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
         self.begin_generation();
     }
@@ -100,14 +98,14 @@ impl ConsumerContext for Group {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 info!(partitions = numbers(partitions), "partitions are ours");
-                *self.ours() = partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
+                *self.lock_partitions() = partitions.elements().iter().map(TopicPartitionListElem::partition).collect();
                 if let Err(error) = self.assign(consumer, partitions) {
                     warn!(%error, "partitions could not be set up");
                 }
             }
             Rebalance::Revoke(partitions) => {
                 info!(partitions = numbers(partitions), "partitions are no longer ours");
-                self.ours().clear();
+                self.lock_partitions().clear();
             }
             Rebalance::Error(error) => warn!(%error, "partitions could not be shared out"),
         }
@@ -115,7 +113,7 @@ impl ConsumerContext for Group {
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = result {
-            // The events are read again, and recognised.
+            // The events are read again and found to be duplicates.
             debug!(%error, "offsets were not committed");
         }
     }

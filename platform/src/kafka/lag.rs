@@ -1,5 +1,5 @@
-//! How far this replica is behind. The broker is asked over a connection of its own: a consumer does not hear of what it
-//! does not read, be it paused or held up by a batch that cannot be kept.
+//! The lag of this replica. A separate connection asks the broker, because a consumer that does not read knows nothing
+//! of new records: it may be paused, or wait for a batch that cannot be stored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,34 +11,32 @@ use rdkafka::{
 use tokio::runtime::Handle;
 use tracing::debug;
 
-use super::{KAFKA, Quiet, group::Group, metrics};
+use super::{KAFKA, Quiet, group::GroupContext, metrics};
 use crate::failure::{Failure, chain};
 
-/// How long the broker may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// How many of librdkafka's events are taken at once, which are more than come about between two measurements.
-const EVENTS: usize = 1000;
+/// librdkafka has fewer events between two measurements.
+const MAX_EVENTS: usize = 1000;
 
-/// Measures how many events the partitions of this replica hold that are not committed yet.
+/// Measures the number of uncommitted records in the partitions of this replica.
 pub struct Lag {
-    /// Never reads, so it is no member of the group. There until the drop.
+    /// Never reads a topic, so it is no member of the group. `None` only while it is dropped.
     client: Option<Arc<BaseConsumer<Quiet>>>,
     topic: String,
-    group: Group,
+    group: GroupContext,
 }
 
 impl Lag {
-    /// `config` names the group, and `group` knows which partitions of `topic` are ours.
-    pub(super) fn new(config: &ClientConfig, topic: &str, group: Group) -> KafkaResult<Self> {
+    pub(super) fn new(config: &ClientConfig, topic: &str, group: GroupContext) -> KafkaResult<Self> {
         let client = config.create_with_context(Quiet)?;
         Ok(Self { client: Some(Arc::new(client)), topic: topic.to_owned(), group })
     }
 
-    /// Brings the metric up to date, if the broker answers.
+    /// Updates the metric if the broker answers.
     pub async fn measure(&self) {
         match self.uncommitted().await {
             Ok(lag) => metrics::LAG.set(lag),
-            // That the broker is away is told by whoever reads from it.
+            // The consumer already logs an outage of the broker.
             Err(failure) => debug!(error = chain(&failure), "the lag is unknown"),
         }
     }
@@ -49,7 +47,7 @@ impl Lag {
             partitions.add_partition(&self.topic, partition);
         }
         let client = self.client.clone();
-        let ask = move || client.map_or(Ok(0), |client| uncommitted(&client, partitions));
+        let ask = move || client.map_or(Ok(0), |client| fetch_lag(&client, partitions));
         let asked = tokio::task::spawn_blocking(ask).await;
         asked.map_err(Failure::unforeseen)?.map_err(|error| Failure::unavailable(KAFKA, error))
     }
@@ -57,24 +55,24 @@ impl Lag {
 
 impl Drop for Lag {
     fn drop(&mut self) {
-        // That may take a moment. Without a runtime nobody is held up by it.
+        // Dropping the client blocks for a moment, which must not happen on a thread of the runtime.
         if let (Some(client), Ok(runtime)) = (self.client.take(), Handle::try_current()) {
             runtime.spawn_blocking(move || drop(client));
         }
     }
 }
 
-fn uncommitted(client: &BaseConsumer<Quiet>, partitions: TopicPartitionList) -> KafkaResult<i64> {
-    // What librdkafka has to say, such as that a broker is away, waits without bound until it is fetched.
+fn fetch_lag(client: &BaseConsumer<Quiet>, partitions: TopicPartitionList) -> KafkaResult<i64> {
+    // librdkafka queues its events, such as an outage of the broker, until they are polled. The queue has no bound.
     let events = std::iter::from_fn(|| client.poll(Duration::ZERO));
-    events.take(EVENTS).for_each(drop);
+    events.take(MAX_EVENTS).for_each(drop);
     if partitions.count() == 0 {
         return Ok(0);
     }
     let committed = client.committed_offsets(partitions, TIMEOUT)?;
     let lags = committed.elements().into_iter().map(|partition| {
         let (begin, end) = client.fetch_watermarks(partition.topic(), partition.partition(), TIMEOUT)?;
-        // Reading begins at the earliest event where nothing is committed, or nothing is left of what is.
+        // A consumer begins at the earliest record if nothing is committed, or if the committed record is deleted.
         let next = partition.offset().to_raw().unwrap_or(begin).max(begin);
         Ok((end - next).max(0))
     });

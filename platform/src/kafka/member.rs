@@ -1,5 +1,5 @@
-//! A member of the consumer group, which leaves it within a bounded time. librdkafka waits for a broker that is gone as
-//! long as a commit is under way, and nobody else can wait for that.
+//! A member of the consumer group that leaves the group within a bounded time. librdkafka alone has no bound: while a
+//! commit is under way, it waits until the broker comes back.
 
 use std::{
     ops::Deref,
@@ -14,61 +14,58 @@ use rdkafka::{
     error::KafkaResult,
 };
 
-use super::group::Group;
+use super::group::GroupContext;
 
-/// How long to wait until it has left.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The member. Dropping it leaves the group, and blocks until then, but not longer than [`LEAVE_TIMEOUT`].
+/// Leaves the group when dropped. The drop blocks for up to [`LEAVE_TIMEOUT`].
 pub(super) struct Member {
-    consumer: Arc<StreamConsumer<Group>>,
-    // Dropped after the consumer.
-    _leave: Leave,
+    consumer: Arc<StreamConsumer<GroupContext>>,
+    // The order of the fields matters: only the closer may drop the last reference to the consumer, in its thread.
+    _closer: Closer,
 }
 
 impl Member {
-    /// Joins the group that `config` names, to read `topic`.
-    pub fn join(config: &ClientConfig, topic: &str, group: Group) -> KafkaResult<Self> {
-        let consumer: StreamConsumer<Group> = config.create_with_context(group)?;
+    pub fn join(config: &ClientConfig, topic: &str, group: GroupContext) -> KafkaResult<Self> {
+        let consumer: StreamConsumer<GroupContext> = config.create_with_context(group)?;
         consumer.subscribe(&[topic])?;
         let consumer = Arc::new(consumer);
-        let leave = Leave::when_told(Arc::clone(&consumer));
-        Ok(Self { consumer, _leave: leave })
+        let closer = Closer::start(Arc::clone(&consumer));
+        Ok(Self { consumer, _closer: closer })
     }
 }
 
 impl Deref for Member {
-    type Target = StreamConsumer<Group>;
+    type Target = StreamConsumer<GroupContext>;
 
-    fn deref(&self) -> &StreamConsumer<Group> {
+    fn deref(&self) -> &StreamConsumer<GroupContext> {
         &self.consumer
     }
 }
 
-/// Lets a thread do the closing.
-struct Leave {
-    tell: Option<mpsc::Sender<()>>,
-    // Behind a lock only to be shared, as all of the member is.
-    left: Mutex<mpsc::Receiver<()>>,
+/// Closes a consumer in a thread of its own. Both channels carry no message: dropping one end is the signal.
+struct Closer {
+    close: Option<mpsc::Sender<()>>,
+    // A `Receiver` is not `Sync`, but a `Member` must be.
+    closed: Mutex<mpsc::Receiver<()>>,
 }
 
-impl Leave {
-    fn when_told(consumer: Arc<StreamConsumer<Group>>) -> Self {
-        let (tell, told) = mpsc::channel::<()>();
-        let (leaving, left) = mpsc::channel::<()>();
+impl Closer {
+    fn start(consumer: Arc<StreamConsumer<GroupContext>>) -> Self {
+        let (close, close_signal) = mpsc::channel::<()>();
+        let (closed_signal, closed) = mpsc::channel::<()>();
         thread::spawn(move || {
-            // Nothing is ever sent: the other end is dropped.
-            let _ = told.recv();
+            let _ = close_signal.recv();
             drop(consumer);
-            drop(leaving);
+            drop(closed_signal);
         });
-        Self { tell: Some(tell), left: Mutex::new(left) }
+        Self { close: Some(close), closed: Mutex::new(closed) }
     }
 }
 
-impl Drop for Leave {
+impl Drop for Closer {
     fn drop(&mut self) {
-        self.tell = None;
-        let _ = self.left.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(LEAVE_TIMEOUT);
+        self.close = None;
+        let _ = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(LEAVE_TIMEOUT);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether consumption is paused: each SIGUSR1 changes it.
+//! Pauses and resumes consumption, at each SIGUSR1.
 
 use anyhow::Context as _;
 use tokio::{
@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::metrics;
 
-/// The switch; clones are the same one.
+/// Clones share the state.
 #[derive(Debug, Clone)]
 pub struct Pause(watch::Sender<bool>);
 
@@ -20,21 +20,19 @@ impl Default for Pause {
 }
 
 impl Pause {
-    /// A switch that each SIGUSR1 turns, from now on and for the life of the process. To be made early: the signal ends a
-    /// process that does not listen to it.
+    /// Listens to SIGUSR1 from now on. Must be called early: the signal ends a process that does not listen to it.
     pub fn on_signal() -> anyhow::Result<Self> {
         let mut signals = signal(SignalKind::user_defined1()).context("cannot listen to SIGUSR1")?;
         let pause = Self::default();
-        let switch = pause.clone();
+        let toggled = pause.clone();
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                switch.toggle();
+                toggled.toggle();
             }
         });
         Ok(pause)
     }
 
-    /// Pauses, or resumes.
     pub fn toggle(&self) {
         self.0.send_modify(|paused| *paused = !*paused);
         let paused = self.is_on();
@@ -46,7 +44,6 @@ impl Pause {
         *self.0.borrow()
     }
 
-    /// Sees every change from now on.
     pub(super) fn watch(&self) -> watch::Receiver<bool> {
         self.0.subscribe()
     }

@@ -1,4 +1,4 @@
-//! Writes records, each in a span of its own.
+//! Writes records, each in its own span.
 
 use rdkafka::{
     ClientConfig,
@@ -11,10 +11,10 @@ use tracing::{Instrument as _, Span};
 use super::{KAFKA, Quiet};
 use crate::{failure::Failure, telemetry::trace};
 
-/// What records are written through. Dropping it waits for its thread to end.
+/// Dropping a producer blocks until its thread has ended.
 pub type Producer = FutureProducer<Quiet>;
 
-/// A producer whose records all in-sync replicas acknowledge, with more settings of librdkafka's.
+/// A producer whose records all in-sync replicas acknowledge. `settings` are additional settings of librdkafka.
 pub fn producer(client: &ClientConfig, settings: &[(&str, &str)]) -> Result<Producer, KafkaError> {
     let mut config = client.clone();
     config.set("acks", "all");
@@ -24,8 +24,8 @@ pub fn producer(client: &ClientConfig, settings: &[(&str, &str)]) -> Result<Prod
     config.create_with_context(Quiet)
 }
 
-/// Writes a record in its [span](super::send_span); when this returns without an error, the broker has
-/// acknowledged it. What waits for a broker is bounded by the producer's `message.timeout.ms`.
+/// Writes a record in its [span](super::send_span). After success, the broker has acknowledged it. The wait is limited
+/// by the producer's setting `message.timeout.ms`.
 pub async fn send(producer: &Producer, record: FutureRecord<'_, [u8], [u8]>, span: &Span) -> Result<(), Failure> {
     let sent = async {
         match producer.send_result(record) {
@@ -46,12 +46,12 @@ pub async fn send(producer: &Producer, record: FutureRecord<'_, [u8], [u8]>, spa
     }
 }
 
-/// Adds a header. One of the same name that is there already stays; readers take the last.
+/// Adds a header. An earlier header of the same name stays; readers must take the last one.
 pub fn with_header(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeaders {
     headers.insert(Header { key, value: Some(value) })
 }
 
-/// The name that librdkafka has for an error, for traces.
+/// The value of `error.type` in traces.
 fn kind(error: &KafkaError) -> String {
     error.rdkafka_error_code().map_or_else(|| "unknown".to_owned(), |code| format!("{code:?}"))
 }

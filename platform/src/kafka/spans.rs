@@ -1,4 +1,4 @@
-//! How reading, processing and writing records shows in traces:
+//! The spans of reading, processing and writing records, by the semantic conventions:
 //! <https://opentelemetry.io/docs/specs/semconv/messaging/kafka/>.
 
 use rdkafka::message::{Message as _, OwnedMessage};
@@ -7,7 +7,7 @@ use tracing::{Span, field::Empty, info_span};
 use super::record;
 use crate::telemetry::trace;
 
-/// The wait for records; their number is recorded in `messaging.batch.message_count`.
+/// Covers the wait for records. The caller records `messaging.batch.message_count`.
 pub(super) fn poll(topic: &str, group: &str) -> Span {
     info_span!(
         "poll",
@@ -22,7 +22,7 @@ pub(super) fn poll(topic: &str, group: &str) -> Span {
     )
 }
 
-/// What becomes of a record, in the trace in which it was sent. It is linked to the step that reads it, with others.
+/// Belongs to the trace in which the record was sent, and has a link to the step that reads it.
 pub(super) fn process(record: &OwnedMessage, group: &str, parent: Option<&str>) -> Span {
     let span = info_span!(
         parent: None,
@@ -45,7 +45,7 @@ pub(super) fn process(record: &OwnedMessage, group: &str, parent: Option<&str>) 
     span
 }
 
-/// The writing of a record, linked to the step that does it.
+/// Has a link to the step that writes the record. The caller sets the parent.
 pub fn send(topic: &str, key: Option<&str>) -> Span {
     let span = info_span!(
         parent: None,

@@ -1,4 +1,4 @@
-//! Creates topics where they are missing.
+//! Creates topics.
 
 use std::time::Duration;
 
@@ -12,15 +12,13 @@ use tracing::info;
 use super::{KAFKA, Quiet};
 use crate::failure::Failure;
 
-/// How long the broker may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Creates the topics unless they exist.
 pub async fn create_missing(client: &ClientConfig, topics: &[NewTopic<'_>]) -> Result<(), Failure> {
     let admin: AdminClient<Quiet> = client.create_with_context(Quiet).map_err(Failure::unforeseen)?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
     let answer = admin.create_topics(topics, &options).await;
-    // Waits for the client's thread to end.
+    // Dropping the client blocks until its thread has ended.
     tokio::task::spawn_blocking(move || drop(admin)).await.map_err(Failure::unforeseen)?;
     for result in answer.map_err(|error| Failure::unavailable(KAFKA, error))? {
         match result {

@@ -1,5 +1,5 @@
-//! The pool of connections to Postgres, and transactions by name. A statement outside a transaction counts as one of its
-//! own name.
+//! The pool of connections to Postgres, and transactions by name. A single statement counts as a transaction with the
+//! name of the statement.
 
 use std::time::Duration;
 
@@ -30,7 +30,6 @@ metrics! {
 const COMMITTED: &str = "committed";
 const ROLLED_BACK: &str = "rolled_back";
 
-/// Shows the pool and these transactions at zero.
 pub(super) fn declare_for(transactions: &[&str]) {
     declare();
     for state in ["idle", "in_use"] {
@@ -43,20 +42,17 @@ pub(super) fn declare_for(transactions: &[&str]) {
     OUTCOMES.declare(transactions.iter().flat_map(|name| [[*name, COMMITTED], [*name, ROLLED_BACK]]));
 }
 
-/// How the pool stands.
 pub(crate) fn set_pool(idle: u32, open: u32, max: u32) {
     CONNECTIONS.with_label_values(&["idle"]).set(idle.into());
     CONNECTIONS.with_label_values(&["in_use"]).set(open.saturating_sub(idle).into());
     MAX_CONNECTIONS.set(max.into());
 }
 
-/// A transaction ended.
-pub(crate) fn ended(transaction: &str, committed: bool, took: Duration) {
-    SECONDS.with_label_values(&[transaction]).observe(took.as_secs_f64());
-    OUTCOMES.with([transaction, if committed { COMMITTED } else { ROLLED_BACK }]).inc();
+pub(crate) fn count_transaction(name: &str, committed: bool, duration: Duration) {
+    SECONDS.with_label_values(&[name]).observe(duration.as_secs_f64());
+    OUTCOMES.with([name, if committed { COMMITTED } else { ROLLED_BACK }]).inc();
 }
 
-/// A transaction runs again.
-pub(crate) fn retried(transaction: &str) {
-    RETRIES.with([transaction]).inc();
+pub(crate) fn count_retry(name: &str) {
+    RETRIES.with([name]).inc();
 }

@@ -1,4 +1,4 @@
-//! RPCs at both ends, under the names and labels that go-grpc-prometheus made usual.
+//! RPCs at both ends. Names and labels are those of go-grpc-prometheus, which existing dashboards know.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::Counters;
 use crate::{
-    grpc::{Method, code_name},
+    grpc::{Method, go_code_name},
     metrics,
 };
 
@@ -37,62 +37,58 @@ metrics! {
     CLIENT_SECONDS: HistogramVec = latencies("grpc_client_handling_seconds", &LABELS);
 }
 
-/// The metrics of one end. Every RPC of the fleet is unary: one message each way, if it goes well.
-pub(crate) struct End {
+/// The metrics of one end. All RPCs of the fleet are unary: a successful call has one message each way.
+pub(crate) struct RpcMetrics {
     started: &'static Counters<3>,
     handled: &'static Counters<4>,
     requests: &'static Counters<3>,
-    answers: &'static Counters<3>,
+    responses: &'static Counters<3>,
     seconds: &'static HistogramVec,
 }
 
-/// Calls that this process answers.
-pub(crate) fn server() -> End {
-    End {
+pub(crate) fn server() -> RpcMetrics {
+    RpcMetrics {
         started: &SERVER_STARTED,
         handled: &SERVER_HANDLED,
         requests: &SERVER_RECEIVED,
-        answers: &SERVER_SENT,
+        responses: &SERVER_SENT,
         seconds: &SERVER_SECONDS,
     }
 }
 
-/// Calls that this process makes.
-pub(crate) fn client() -> End {
-    End {
+pub(crate) fn client() -> RpcMetrics {
+    RpcMetrics {
         started: &CLIENT_STARTED,
         handled: &CLIENT_HANDLED,
         requests: &CLIENT_SENT,
-        answers: &CLIENT_RECEIVED,
+        responses: &CLIENT_RECEIVED,
         seconds: &CLIENT_SECONDS,
     }
 }
 
-impl End {
+impl RpcMetrics {
     /// Shows a method at zero, with every code.
     pub fn declare(&self, method: &Method) {
         let labels = labels(method);
-        for counters in [self.started, self.requests, self.answers] {
+        for counters in [self.started, self.requests, self.responses] {
             counters.with(labels);
         }
         self.seconds.with_label_values(&labels);
         for code in (0..=16).map(Code::from_i32) {
-            self.handled.with(with_code(method, code));
+            self.handled.with(labels_with_code(method, code));
         }
     }
 
-    /// A call began.
     pub fn started(&self, method: &Method) {
         self.started.with(labels(method)).inc();
         self.requests.with(labels(method)).inc();
     }
 
-    /// A call is over.
-    pub fn handled(&self, method: &Method, code: Code, took: Duration) {
-        self.handled.with(with_code(method, code)).inc();
-        self.seconds.with_label_values(&labels(method)).observe(took.as_secs_f64());
+    pub fn handled(&self, method: &Method, code: Code, duration: Duration) {
+        self.handled.with(labels_with_code(method, code)).inc();
+        self.seconds.with_label_values(&labels(method)).observe(duration.as_secs_f64());
         if code == Code::Ok {
-            self.answers.with(labels(method)).inc();
+            self.responses.with(labels(method)).inc();
         }
     }
 }
@@ -101,6 +97,6 @@ fn labels(method: &Method) -> [&str; 3] {
     ["unary", &method.service, &method.name]
 }
 
-fn with_code(method: &Method, code: Code) -> [&str; 4] {
-    ["unary", &method.service, &method.name, code_name(code)]
+fn labels_with_code(method: &Method, code: Code) -> [&str; 4] {
+    ["unary", &method.service, &method.name, go_code_name(code)]
 }

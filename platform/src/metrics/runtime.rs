@@ -1,4 +1,4 @@
-//! The build, and the Tokio runtime as it stands when it is asked.
+//! The build, and the state of the Tokio runtime when metrics are read.
 
 use std::time::Duration;
 
@@ -22,16 +22,14 @@ metrics! {
     PARKS: Counter = float_counter("tokio_worker_parks_total");
 }
 
-/// Shows which build this is.
 pub(super) fn declare_for(service: &str) {
     declare();
-    // A build from an archive of the source, or for development, knows no revision.
+    // Only the build of the images sets the revision.
     let revision = option_env!("BUILD_REVISION").unwrap_or("unknown");
     BUILD.with_label_values(&[service, env!("CARGO_PKG_VERSION"), revision]).set(1);
 }
 
-/// Reads the runtime that this is called on.
-pub(super) fn measure() {
+pub(super) fn update() {
     let Ok(runtime) = Handle::try_current() else { return };
     let metrics = runtime.metrics();
     let workers = metrics.num_workers();
@@ -40,16 +38,16 @@ pub(super) fn measure() {
     set(&QUEUE, metrics.global_queue_depth());
     let busy: Duration = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker)).sum();
     let parks: u64 = (0..workers).map(|worker| metrics.worker_park_count(worker)).sum();
-    raise(&BUSY, busy.as_secs_f64());
+    raise_to(&BUSY, busy.as_secs_f64());
     #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-    raise(&PARKS, parks as f64);
+    raise_to(&PARKS, parks as f64);
 }
 
 fn set(gauge: &IntGauge, value: usize) {
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }
 
-/// Raises a counter to a total; two scrapes at once may count a little twice, which the next one waits for.
-fn raise(counter: &Counter, total: f64) {
+/// Two concurrent scrapes may raise a counter too far. It then stays there until the total has caught up.
+fn raise_to(counter: &Counter, total: f64) {
     counter.inc_by((total - counter.get()).max(0.0));
 }

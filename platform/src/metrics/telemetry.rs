@@ -1,4 +1,4 @@
-//! What becomes of spans and log messages on their way out of the process.
+//! Spans and log messages that leave the process.
 
 use super::Counters;
 use crate::metrics;

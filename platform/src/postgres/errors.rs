@@ -1,4 +1,4 @@
-//! Which errors of Postgres mean what.
+//! The meaning of errors from Postgres.
 
 use std::borrow::Cow;
 
@@ -19,11 +19,11 @@ impl From<sqlx::Error> for Failure {
                 Some(_) | None => Self::unforeseen(error),
             };
         }
-        // Only where others have all connections: see `Database::waiting`.
+        // `Database::acquire` leaves this error only if all connections are in use.
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Overloaded;
         }
-        // Protocol: how sqlx reads a connection that is accepted and closed at once, as a proxy does whose Postgres is down.
+        // A proxy whose Postgres is down accepts a connection and closes it at once. sqlx calls that a protocol error.
         if matches!(
             error,
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed
@@ -34,12 +34,11 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// The SQLSTATE that Postgres answered, if it did.
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// What went wrong, for traces: the SQLSTATE, or that there was no answer that makes sense.
+/// The value of `error.type` in traces: the SQLSTATE, or `connection` if Postgres did not answer with one.
 pub(super) fn kind(error: &sqlx::Error) -> Cow<'_, str> {
     sqlstate(error).unwrap_or(Cow::Borrowed("connection"))
 }

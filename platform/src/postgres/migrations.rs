@@ -1,6 +1,6 @@
-//! The migrations of a database: applied and taken back, and whether it has them all.
+//! Applies and reverts migrations, and checks that a database has all of them.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
@@ -8,20 +8,21 @@ use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use super::{connect_options, probe};
 use crate::config::service::PostgresConfig;
 
-/// Applies the migrations that the database lacks, or with `revert` takes back the latest one. Answers its versions.
+/// Applies the missing migrations, or reverts the latest one. Returns the versions in the database before and after.
 pub async fn migrate(
     config: &PostgresConfig,
     migrations: &Migrator,
     revert: bool,
-) -> anyhow::Result<(HashSet<i64>, HashSet<i64>)> {
+) -> anyhow::Result<(BTreeSet<i64>, BTreeSet<i64>)> {
+    // A migration may take longer than a statement of a service.
     let options = connect_options(config)?.options([("statement_timeout", "0")]);
-    let place = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
-    probe(&options).await.context(place)?;
+    let unreachable = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
+    probe(&options).await.context(unreachable)?;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     let before = applied(&pool).await?;
     if revert {
-        let Some(latest) = before.iter().max() else { bail!("there is no migration to take back") };
-        let target = before.iter().filter(|version| *version < latest).max().copied().unwrap_or(0);
+        let Some(latest) = before.last() else { bail!("there is no migration to take back") };
+        let target = before.range(..latest).next_back().copied().unwrap_or(0);
         migrations.undo(&pool, target).await?;
     } else {
         migrations.run(&pool).await?;
@@ -29,18 +30,17 @@ pub async fn migrate(
     Ok((before, applied(&pool).await?))
 }
 
-async fn applied(pool: &PgPool) -> sqlx::Result<HashSet<i64>> {
+async fn applied(pool: &PgPool) -> sqlx::Result<BTreeSet<i64>> {
     const UNDEFINED_TABLE: &str = "42P01";
     let versions =
         sqlx::query_scalar("SELECT version /* applied */ FROM _sqlx_migrations WHERE success").fetch_all(pool).await;
     match versions {
         Ok(versions) => Ok(versions.into_iter().collect()),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(HashSet::new()),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(BTreeSet::new()),
         Err(error) => Err(error),
     }
 }
 
-/// Fails, naming what is missing, unless the database has all migrations.
 pub(super) async fn require_current(service: &str, pool: &PgPool, migrations: &Migrator) -> anyhow::Result<()> {
     let applied = applied(pool).await.context("cannot read which migrations were applied")?;
     let missing: Vec<_> = migrations

@@ -1,4 +1,4 @@
-//! How transactions, their statements and the pool show in traces and metrics.
+//! Traces and metrics of transactions, statements and the pool.
 
 use std::{
     borrow::Cow,
@@ -15,37 +15,34 @@ use tracing::{Span, field::Empty, info_span};
 use super::errors;
 use crate::{metrics::postgres as metrics, telemetry::trace};
 
-/// Where the database is, as spans have it, and how much of the pool is in use.
+/// Makes the spans of transactions and statements, and counts the connections in use. Clones share the count.
 #[derive(Debug, Clone)]
-pub(super) struct Place(Arc<Inner>);
+pub(super) struct Instrumentation(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     host: String,
     port: u16,
     database: Option<String>,
-    /// How many connections somebody works with.
-    lent: AtomicU32,
+    connections_in_use: AtomicU32,
 }
 
-impl Place {
-    pub(super) fn of(options: &PgConnectOptions) -> Self {
+impl Instrumentation {
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
         Self(Arc::new(Inner {
             host: options.get_host().to_owned(),
             port: options.get_port(),
             database: options.get_database().map(str::to_owned),
-            lent: AtomicU32::new(0),
+            connections_in_use: AtomicU32::new(0),
         }))
     }
 
-    /// How many connections somebody works with.
-    pub(super) fn lent(&self) -> u32 {
-        self.0.lent.load(Ordering::Relaxed)
+    pub(super) fn connections_in_use(&self) -> u32 {
+        self.0.connections_in_use.load(Ordering::Relaxed)
     }
 
-    /// The span of a transaction.
-    pub(super) fn transaction(&self, name: &'static str) -> Span {
-        let Inner { host, port, database, lent: _ } = &*self.0;
+    pub(super) fn transaction_span(&self, name: &'static str) -> Span {
+        let Inner { host, port, database, .. } = &*self.0;
         info_span!(
             "transaction",
             otel.name = format!("transaction {name}"),
@@ -60,9 +57,9 @@ impl Place {
         )
     }
 
-    /// The span of a statement, below that of its transaction if it has one.
-    fn statement(&self, transaction: Option<&Span>, name: &str, text: Option<&str>) -> Span {
-        let Inner { host, port, database, lent: _ } = &*self.0;
+    /// The parent of the span is the transaction, or the current span for a single statement.
+    fn statement_span(&self, transaction: Option<&Span>, name: &str, text: Option<&str>) -> Span {
+        let Inner { host, port, database, .. } = &*self.0;
         let parent = transaction.map_or_else(|| Span::current().id(), Span::id);
         info_span!(
             parent: parent,
@@ -82,50 +79,41 @@ impl Place {
     }
 }
 
-/// A transaction from its begin to its end, which is its drop.
+/// Lives as long as a transaction or a single statement holds its connection. When dropped, counts and times it.
 #[derive(Debug)]
-pub(super) struct Observed {
+pub(super) struct TransactionGuard {
     name: Cow<'static, str>,
-    started: Instant,
-    /// `None` for a statement that stands alone: it has no span beside its own.
+    started_at: Instant,
+    /// `None` for a single statement: it has only its statement span.
     span: Option<Span>,
-    place: Place,
-    committed: bool,
+    instrumentation: Instrumentation,
+    is_committed: bool,
 }
 
-impl Observed {
-    /// A transaction that began, in its span.
-    pub(super) fn transaction(name: &'static str, span: Span, place: Place) -> Self {
-        Self::begin(name.into(), Some(span), place)
+impl TransactionGuard {
+    pub(super) fn new(name: Cow<'static, str>, span: Option<Span>, instrumentation: Instrumentation) -> Self {
+        instrumentation.0.connections_in_use.fetch_add(1, Ordering::Relaxed);
+        Self { name, started_at: Instant::now(), span, instrumentation, is_committed: false }
     }
 
-    /// A statement that stands alone, and commits by itself.
-    pub(super) fn single(sql: &str, place: Place) -> Self {
-        Self::begin(name_of(sql).to_owned().into(), None, place)
+    pub(super) fn single(sql: &str, instrumentation: Instrumentation) -> Self {
+        Self::new(name_of(sql).to_owned().into(), None, instrumentation)
     }
 
-    fn begin(name: Cow<'static, str>, span: Option<Span>, place: Place) -> Self {
-        place.0.lent.fetch_add(1, Ordering::Relaxed);
-        Self { name, started: Instant::now(), span, place, committed: false }
+    pub(super) fn set_committed(&mut self) {
+        self.is_committed = true;
     }
 
-    /// It is durable.
-    pub(super) fn commit(&mut self) {
-        self.committed = true;
+    pub(super) fn statement_span(&self, sql: &str) -> Span {
+        self.instrumentation.statement_span(self.span.as_ref(), name_of(sql), Some(sql.trim()))
     }
 
-    /// The span of a statement.
-    pub(super) fn statement(&self, sql: &str) -> Span {
-        self.place.statement(self.span.as_ref(), name_of(sql), Some(sql.trim()))
+    pub(super) fn commit_span(&self) -> Span {
+        self.instrumentation.statement_span(self.span.as_ref(), "commit", None)
     }
 
-    /// The span of a command that has no name of its own.
-    pub(super) fn command(&self, command: &'static str) -> Span {
-        self.place.statement(self.span.as_ref(), command, None)
-    }
-
-    /// A statement failed, and all of the transaction with it.
-    pub(super) fn fail(&mut self, statement: &Span, error: &sqlx::Error) {
+    /// A failed statement also fails its transaction.
+    pub(super) fn fail(&self, statement: &Span, error: &sqlx::Error) {
         let kind = errors::kind(error);
         if let Some(state) = errors::sqlstate(error) {
             statement.record("db.response.status_code", &*state);
@@ -133,34 +121,33 @@ impl Observed {
         for span in [Some(statement), self.span.as_ref()].into_iter().flatten() {
             trace::fail(span, &kind);
         }
-        self.committed = false;
     }
 }
 
-/// The name of a statement, from the comment that it begins with.
+/// The name of a statement is in the comment at its beginning.
 fn name_of(sql: &str) -> &str {
     let name = sql.trim_start().strip_prefix("/*").and_then(|text| text.split_once("*/"));
     name.map_or("unnamed", |(name, _)| name.trim())
 }
 
-impl Drop for Observed {
+impl Drop for TransactionGuard {
     fn drop(&mut self) {
-        self.place.0.lent.fetch_sub(1, Ordering::Relaxed);
-        metrics::ended(&self.name, self.committed, self.started.elapsed());
+        self.instrumentation.0.connections_in_use.fetch_sub(1, Ordering::Relaxed);
+        metrics::count_transaction(&self.name, self.is_committed, self.started_at.elapsed());
     }
 }
 
-/// Somebody who waits for a connection, until the drop.
-pub(super) struct Waiting(Instant);
+/// Lives as long as somebody waits for a connection. When dropped, times the wait.
+pub(super) struct WaitGuard(Instant);
 
-impl Waiting {
-    pub(super) fn begin() -> Self {
+impl WaitGuard {
+    pub(super) fn start() -> Self {
         metrics::WAITING.inc();
         Self(Instant::now())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitGuard {
     fn drop(&mut self) {
         metrics::WAITING.dec();
         metrics::WAIT_SECONDS.observe(self.0.elapsed().as_secs_f64());

@@ -1,4 +1,4 @@
-//! Statements that stand alone: each is a transaction of its own, on whichever connection of the pool is free.
+//! Single statements: each is its own transaction, on a free connection of the pool.
 
 use futures::{
     FutureExt as _, StreamExt as _, TryStreamExt as _,
@@ -10,21 +10,21 @@ use sqlx::{
     postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use super::{Database, observe::Observed, transaction::Query};
+use super::{Database, observe::TransactionGuard, transaction::Query};
 
 impl Database {
-    async fn run<T>(
+    async fn run_single<T>(
         &self,
         query: Query,
         fetch: impl AsyncFnOnce(&mut sqlx::PgConnection, Query) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let mut connection = self.waiting(self.pool.acquire()).await?;
-        let mut observed = Observed::single(query.text(), self.place.clone());
-        let statement = observed.statement(query.text());
+        let mut connection = self.acquire(self.pool.acquire()).await?;
+        let mut guard = TransactionGuard::single(query.text(), self.instrumentation.clone());
+        let span = guard.statement_span(query.text());
         let result = fetch(&mut connection, query).await;
         match &result {
-            Ok(_) => observed.commit(),
-            Err(error) => observed.fail(&statement, error),
+            Ok(_) => guard.set_committed(),
+            Err(error) => guard.fail(&span, error),
         }
         result
     }
@@ -38,8 +38,8 @@ impl<'c> Executor<'c> for &'c Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        // All rows at once, so that the connection is free again when the first is looked at.
-        let rows = self.run(Query::of(query), async |connection, query| {
+        // All rows are read before the first is returned, so that the connection is free again.
+        let rows = self.run_single(Query::new(query), async |connection, query| {
             connection.fetch_many(query).try_collect::<Vec<_>>().await
         });
         stream::once(rows).map_ok(|rows| stream::iter(rows.into_iter().map(Ok))).try_flatten().boxed()
@@ -50,7 +50,7 @@ impl<'c> Executor<'c> for &'c Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.run(Query::of(query), async |connection, query| connection.fetch_optional(query).await).boxed()
+        self.run_single(Query::new(query), async |connection, query| connection.fetch_optional(query).await).boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

@@ -1,4 +1,4 @@
-//! A transaction: it takes queries as sqlx's connections do, and passes them on, each in a span of its own.
+//! A transaction. It executes queries as sqlx's connections do, each in its own span.
 
 use futures::{
     FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
@@ -9,32 +9,32 @@ use sqlx::{
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use super::observe::Observed;
+use super::observe::TransactionGuard;
 use crate::failure::Failure;
 
 /// A transaction that is rolled back when dropped.
 #[derive(Debug)]
 pub struct Transaction {
     inner: sqlx::Transaction<'static, Postgres>,
-    observed: Observed,
+    guard: TransactionGuard,
 }
 
 impl Transaction {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, observed: Observed) -> Self {
-        Self { inner, observed }
+    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, guard: TransactionGuard) -> Self {
+        Self { inner, guard }
     }
 
-    /// Makes everything done in it durable. When this fails it is in doubt whether it happened.
+    /// After an error, nobody knows whether the transaction was committed.
     pub async fn commit(self) -> Result<(), Failure> {
-        let Self { inner, mut observed } = self;
-        let commit = observed.command("commit");
+        let Self { inner, mut guard } = self;
+        let span = guard.commit_span();
         match inner.commit().await {
             Ok(()) => {
-                observed.commit();
+                guard.set_committed();
                 Ok(())
             }
             Err(error) => {
-                observed.fail(&commit, &error);
+                guard.fail(&span, &error);
                 Err(error.into())
             }
         }
@@ -49,11 +49,11 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Query::of(query);
-        let statement = self.observed.statement(query.text());
-        let observed = &mut self.observed;
+        let query = Query::new(query);
+        let span = self.guard.statement_span(query.text());
+        let guard = &self.guard;
         let rows = (&mut *self.inner).fetch_many(query);
-        rows.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+        rows.inspect_err(move |error| guard.fail(&span, error)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -61,11 +61,11 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Query::of(query);
-        let statement = self.observed.statement(query.text());
-        let observed = &mut self.observed;
+        let query = Query::new(query);
+        let span = self.guard.statement_span(query.text());
+        let guard = &self.guard;
         let row = (&mut *self.inner).fetch_optional(query);
-        row.inspect_err(move |error| observed.fail(&statement, error)).boxed()
+        row.inspect_err(move |error| guard.fail(&span, error)).boxed()
     }
 
     fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
@@ -83,7 +83,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
     }
 }
 
-/// A query that was taken apart, for its text.
+/// A copy of a query, so that its text can be read before it is executed.
 pub(super) struct Query {
     sql: SqlStr,
     arguments: Option<Result<Option<PgArguments>, BoxDynError>>,
@@ -91,7 +91,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+    pub(super) fn new<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
         let arguments = Some(query.take_arguments());
         let persistent = query.persistent();
         Self { sql: query.sql(), arguments, persistent }

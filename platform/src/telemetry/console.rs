@@ -1,4 +1,4 @@
-//! Log lines on standard output: JSON for programs, and a readable form for people where it is a terminal.
+//! Log lines on standard output: text if it is a terminal, JSON otherwise.
 
 use std::{
     env, fmt,
@@ -21,26 +21,25 @@ use super::{
     json::json,
 };
 
-/// Writes a line as JSON.
-pub(super) fn write(line: &Line) {
-    // There is nowhere to say that it could not be written.
+pub(super) fn write_json(line: &Line) {
+    // There is no other place to report the error.
     let _ = io::stdout().lock().write_all(json(line).as_bytes());
 }
 
-/// The layer that writes for people; `None` where standard output is no terminal.
-pub(super) fn for_people<S>() -> Option<impl Layer<S>>
+/// The layer that writes text; `None` if standard output is no terminal.
+pub(super) fn terminal_layer<S>() -> Option<impl Layer<S>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     // https://no-color.org
     let coloured = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let form = format().compact().with_target(false).with_timer(ChronoUtc::new("%H:%M:%S%.3fZ".into()));
-    let layer = layer().with_ansi(coloured).event_format(form).fmt_fields(debug_fn(field));
+    let format = format().compact().with_target(false).with_timer(ChronoUtc::new("%H:%M:%S%.3fZ".into()));
+    let layer = layer().with_ansi(coloured).event_format(format).fmt_fields(debug_fn(write_field));
     io::stdout().is_terminal().then_some(layer)
 }
 
-/// What says the same on every line of a kind, or the same as another field.
-const LEFT_OUT: [&str; 8] = [
+/// Text lines omit fields that are the same on all lines of a kind, or the same as another field.
+const OMITTED_FIELDS: [&str; 8] = [
     "client.address",
     "client.port",
     "db.system.name",
@@ -51,12 +50,12 @@ const LEFT_OUT: [&str; 8] = [
     "rpc.system.name",
 ];
 
-fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
         "message" => write!(writer, "{value:?}"),
-        // Programs read it of every line; people need it of calls, whose answers name it.
+        // JSON has the trace id in every line. Text has it only in the lines of calls: it is a field of their events.
         "trace_id" => write!(writer, " trace_id={value:?}"),
-        name if is_shown(name) && !LEFT_OUT.contains(&name) => write!(writer, " {name}={value:?}"),
+        name if is_shown(name) && !OMITTED_FIELDS.contains(&name) => write!(writer, " {name}={value:?}"),
         _ => Ok(()),
     }
 }

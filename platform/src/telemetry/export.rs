@@ -1,5 +1,5 @@
-//! Where spans go: to an OTLP collector, in batches and in the background. A collector that is away or slow costs its
-//! spans and nothing else, and is told of in one line.
+//! Sends spans to an OTLP collector, in batches and in the background. A collector that is down or slow loses spans,
+//! but delays nothing. The log has one line about it.
 
 use std::{
     fmt::Debug,
@@ -23,19 +23,15 @@ use opentelemetry_sdk::{
 use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
-use super::steps::Steps;
+use super::steps::IdleStepFilter;
 use crate::{config::service::JaegerConfig, failure::chain, metrics::telemetry::SPANS};
 
-/// How many spans may wait for the collector; one more is dropped.
-const QUEUE: usize = 4096;
-/// How many are sent at once.
-const BATCH: usize = 512;
-/// How long spans wait for others to be sent with.
-const DELAY: Duration = Duration::from_secs(1);
-/// How long the collector may take for a batch.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_QUEUED_SPANS: usize = 4096;
+const MAX_BATCH_SPANS: usize = 512;
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The tracer provider of a service; without `jaeger` its spans have ids and stay in the process.
+/// Without `jaeger`, spans have ids but stay in the process.
 pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> anyhow::Result<SdkTracerProvider> {
     let resource = Resource::builder()
         .with_service_name(service)
@@ -43,46 +39,48 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
-    let collector = Endpoint::from(jaeger.endpoint.uri().clone()).connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    let collector =
+        Endpoint::from(jaeger.endpoint.uri().clone()).connect_timeout(EXPORT_TIMEOUT).timeout(EXPORT_TIMEOUT);
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
         .with_channel(collector.connect_lazy())
-        .with_timeout(TIMEOUT)
+        .with_timeout(EXPORT_TIMEOUT)
         .with_retry_policy(RetryPolicy::disabled())
         .build()
         .context("jaeger.endpoint cannot be used")?;
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let queued = Arc::new(AtomicUsize::new(0));
     let batch = BatchConfigBuilder::default()
-        // Never reached: `Bounded` counts what waits, and what is in flight.
-        .with_max_queue_size(2 * QUEUE)
-        .with_max_export_batch_size(BATCH)
-        .with_scheduled_delay(DELAY)
+        // `BoundedProcessor` has a smaller limit: the batch processor drops spans without counting them.
+        .with_max_queue_size(2 * MAX_QUEUED_SPANS)
+        .with_max_export_batch_size(MAX_BATCH_SPANS)
+        .with_scheduled_delay(BATCH_DELAY)
         .build();
-    let collector = Collector { exporter, waiting: Arc::clone(&waiting), lost: AtomicU64::new(0) };
-    let batches = BatchSpanProcessor::builder(collector).with_batch_config(batch).build();
+    let exporter = CountingExporter { exporter, queued: Arc::clone(&queued), lost: AtomicU64::new(0) };
+    let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batch).build();
     Ok(builder
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(jaeger.sampling_ratio))))
-        .with_span_processor(Steps::new(Bounded { batches, waiting }))
+        .with_span_processor(IdleStepFilter::new(BoundedProcessor { batches, queued }))
         .build())
 }
 
-/// Drops spans above [`QUEUE`], and counts them.
+/// Drops and counts spans above [`MAX_QUEUED_SPANS`].
 #[derive(Debug)]
-struct Bounded {
+struct BoundedProcessor {
     batches: BatchSpanProcessor,
-    waiting: Arc<AtomicUsize>,
+    /// Includes spans that are being exported.
+    queued: Arc<AtomicUsize>,
 }
 
-impl SpanProcessor for Bounded {
+impl SpanProcessor for BoundedProcessor {
     fn on_start(&self, span: &mut Span, context: &Context) {
         self.batches.on_start(span, context);
     }
 
     fn on_end(&self, span: SpanData) {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUE {
+        if self.queued.fetch_add(1, Ordering::Relaxed) < MAX_QUEUED_SPANS {
             self.batches.on_end(span);
         } else {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             SPANS.with(["dropped"]).inc();
         }
     }
@@ -100,20 +98,20 @@ impl SpanProcessor for Bounded {
     }
 }
 
-/// Says once that the collector does not take spans, and once that it does again.
+/// Counts spans, and logs once when the collector fails and once when it works again.
 #[derive(Debug)]
-struct Collector<E> {
+struct CountingExporter<E> {
     exporter: E,
-    waiting: Arc<AtomicUsize>,
-    /// Spans that it did not take since it last took some.
+    queued: Arc<AtomicUsize>,
+    /// Spans that failed since the last success.
     lost: AtomicU64,
 }
 
-impl<E: SpanExporter> SpanExporter for Collector<E> {
+impl<E: SpanExporter> SpanExporter for CountingExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let result = self.exporter.export(batch).await;
-        self.waiting.fetch_sub(spans, Ordering::Relaxed);
+        self.queued.fetch_sub(spans, Ordering::Relaxed);
         let spans = spans as u64;
         match result {
             Ok(()) => {
@@ -131,7 +129,7 @@ impl<E: SpanExporter> SpanExporter for Collector<E> {
                 }
             }
         }
-        // The batch processor would say it again and again.
+        // The batch processor would log every error.
         Ok(())
     }
 

@@ -1,5 +1,4 @@
-//! What a log line says: gathered once, from an event and the spans around it, for every form that lines are written
-//! in.
+//! The content of a log line, from an event and the spans around it. It is the same for all formats.
 
 use std::{error::Error, fmt};
 
@@ -22,30 +21,26 @@ use tracing_subscriber::{
 use super::steps::OUTCOME;
 use crate::failure::chain;
 
-/// A log line.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
-    /// When it was said.
     pub at: DateTime<Utc>,
-    /// How much it matters.
     pub level: Level,
-    /// What is said; never empty.
+    /// Never empty.
     pub message: String,
-    /// `target`, `trace_id`, `span_id`, `service`, then the fields of the spans around the event from the outermost on,
-    /// then its own. What comes later takes the place of what has the same name.
+    /// In this order: `target`, `trace_id`, `span_id`, `service`, the fields of the spans from the outermost to the
+    /// innermost, the fields of the event. Of fields with the same name, the last one wins.
     pub fields: Map<String, Value>,
 }
 
 impl Line {
-    /// Gathers what an event of this service says.
     pub fn new<S>(service: &str, event: &Event<'_>, context: &Context<'_, S>, dispatch: Option<&Dispatch>) -> Self
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let mut said = Fields::default();
-        event.record(&mut said);
-        let target = said.target.unwrap_or_else(|| event.metadata().target().to_owned());
-        let message = said.message.filter(|message| !message.is_empty()).unwrap_or_else(|| target.clone());
+        let mut own = Fields::default();
+        event.record(&mut own);
+        let target = own.target.unwrap_or_else(|| event.metadata().target().to_owned());
+        let message = own.message.filter(|message| !message.is_empty()).unwrap_or_else(|| target.clone());
         let mut fields = Map::new();
         fields.insert("target".into(), target.into());
 
@@ -58,15 +53,14 @@ impl Line {
         fields.insert("service".into(), service.into());
 
         for span in &spans {
-            if let Some(around) = span.extensions().get::<Fields>() {
-                fields.extend(around.values.clone());
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                fields.extend(of_span.values.clone());
             }
         }
-        fields.extend(said.values);
+        fields.extend(own.values);
         Self { at: Utc::now(), level: *event.metadata().level(), message, fields }
     }
 
-    /// Where in the code it was said.
     pub fn target(&self) -> &str {
         self.fields.get("target").and_then(Value::as_str).unwrap_or_default()
     }
@@ -76,17 +70,16 @@ fn span_context(trace: &TraceContext) -> SpanContext {
     trace.span().span_context().clone()
 }
 
-/// The fields of an event or a span.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     message: Option<String>,
-    /// Events of the `log` crate have their target among their fields.
+    /// Events of the crate `log` have their target in a field.
     target: Option<String>,
     values: Map<String, Value>,
 }
 
 impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
+    fn insert(&mut self, field: &Field, value: Value) {
         match field.name() {
             "message" => self.message = Some(text(value)),
             "log.target" => self.target = Some(text(value)),
@@ -98,8 +91,7 @@ impl Fields {
     }
 }
 
-/// What steers the machinery, what only the end of a step shows, what is long and in the trace, and what a line has of
-/// its own.
+/// Fields for traces only, and names that a line sets itself.
 const HIDDEN: [&str; 8] = [OUTCOME, "db.query.text", "ts", "level", "target", "trace_id", "span_id", "service"];
 
 pub(super) fn is_shown(name: &str) -> bool {
@@ -112,30 +104,30 @@ fn text(value: Value) -> String {
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
+        self.insert(field, value.into());
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.put(field, chain(value).into());
+        self.insert(field, chain(value).into());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+        self.insert(field, format!("{value:?}").into());
     }
 }

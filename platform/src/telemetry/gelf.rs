@@ -1,5 +1,5 @@
-//! Log lines for Graylog: GELF 1.1 over TCP, a message a line. Whoever logs only puts a message into a buffer in memory;
-//! what finds no room there is dropped and counted.
+//! Sends log lines to Graylog: GELF 1.1 over TCP, one message per line. Logging only puts a message into a queue in
+//! memory. A message that does not fit into the queue is dropped and counted.
 
 mod delivery;
 
@@ -23,70 +23,67 @@ use super::fields::Line;
 use crate::{config::service::GraylogConfig, metrics::telemetry::GELF_MESSAGES};
 use delivery::Delivery;
 
-/// How many bytes may wait for Graylog: some five thousand messages.
-const ROOM: usize = 4 * 1024 * 1024;
-/// The longest text of a field, in bytes: Graylog cannot index longer ones.
-const LONGEST_TEXT: usize = 32_000;
+/// About five thousand messages.
+const QUEUE_BYTES: usize = 4 * 1024 * 1024;
+/// Graylog cannot index longer texts.
+const MAX_TEXT_BYTES: usize = 32_000;
 
-/// Where messages for Graylog are put.
-pub(super) struct Gelf {
+pub(super) struct GelfQueue {
     host: String,
     messages: mpsc::UnboundedSender<Message>,
-    room: Arc<Semaphore>,
-    /// How many messages found no room since that was last told.
+    /// One permit is one byte.
+    free_bytes: Arc<Semaphore>,
+    /// The number of dropped messages since the log last told it.
     lost: Arc<AtomicU64>,
 }
 
-/// A message as it goes over the wire.
 struct Message {
     bytes: Vec<u8>,
-    _room: OwnedSemaphorePermit,
+    _taken_bytes: OwnedSemaphorePermit,
 }
 
-/// What sends them, while the process lives.
-#[must_use = "the last messages are lost unless it is finished at the end"]
-pub(super) struct Sending {
+#[must_use = "the last messages are lost without `finish`"]
+pub(super) struct DeliveryTask {
     finish: CancellationToken,
     task: JoinHandle<()>,
 }
 
-impl Gelf {
-    /// A buffer for messages, and what will send them. Graylog need not be there.
+impl GelfQueue {
+    /// The address of Graylog need not be reachable.
     pub fn new(config: &GraylogConfig) -> (Self, Delivery) {
-        Self::with_room(config, ROOM)
+        Self::with_capacity(config, QUEUE_BYTES)
     }
 
-    fn with_room(config: &GraylogConfig, room: usize) -> (Self, Delivery) {
+    fn with_capacity(config: &GraylogConfig, bytes: usize) -> (Self, Delivery) {
         let (sender, messages) = mpsc::unbounded_channel();
         let lost = Arc::<AtomicU64>::default();
         let delivery = Delivery::new(config, messages, Arc::clone(&lost));
-        (Self { host: host_name(), messages: sender, room: Arc::new(Semaphore::new(room)), lost }, delivery)
+        (Self { host: host_name(), messages: sender, free_bytes: Arc::new(Semaphore::new(bytes)), lost }, delivery)
     }
 
-    /// Sends a line some time later, if there is room for it.
-    pub fn send(&self, line: &Line) {
-        // What is said of the sending would never end.
+    pub fn push(&self, line: &Line) {
+        // Lines about the delivery would cause more such lines.
         if line.target().starts_with(module_path!()) {
             return;
         }
         let bytes = frame(&message(&self.host, line));
         let needed = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(needed).ok();
-        let taken = room.is_some_and(|room| self.messages.send(Message { bytes, _room: room }).is_ok());
-        if !taken {
+        let taken = Arc::clone(&self.free_bytes).try_acquire_many_owned(needed).ok();
+        let is_queued = taken.is_some_and(|taken| self.messages.send(Message { bytes, _taken_bytes: taken }).is_ok());
+        if !is_queued {
             self.lost.fetch_add(1, Ordering::Relaxed);
             GELF_MESSAGES.with(["dropped"]).inc();
         }
     }
 }
 
-impl Sending {
-    /// Begins, inside a Tokio runtime; what it says itself is heard only when logging is set up.
-    pub fn begin(delivery: Delivery) -> Self {
+impl DeliveryTask {
+    /// Must be called after logging is set up, because the task logs.
+    pub fn start(delivery: Delivery) -> Self {
         Self { finish: delivery.finish.clone(), task: tokio::spawn(delivery.run()) }
     }
 
-    /// Sends what waits and ends.
+    /// Sends the queued messages until the deadline.
     pub async fn finish(mut self, deadline: Instant) {
         self.finish.cancel();
         if tokio::time::timeout_at(deadline.into(), &mut self.task).await.is_err() {
@@ -96,14 +93,14 @@ impl Sending {
     }
 }
 
-/// A frame ends with a null byte; JSON has none.
+/// A frame ends with a null byte. JSON never contains one.
 fn frame(message: &Map<String, Value>) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(message).unwrap_or_default();
     bytes.push(0);
     bytes
 }
 
-/// The message of <https://go2docs.graylog.org/current/getting_in_log_data/gelf.html>.
+/// See <https://go2docs.graylog.org/current/getting_in_log_data/gelf.html>.
 fn message(host: &str, line: &Line) -> Map<String, Value> {
     let mut message = Map::new();
     message.insert("version".into(), "1.1".into());
@@ -112,7 +109,7 @@ fn message(host: &str, line: &Line) -> Map<String, Value> {
     if let Some(Value::String(error)) = line.fields.get("error") {
         message.insert("full_message".into(), clipped(&format!("{}: {error}", line.message)).into());
     }
-    // Microseconds since 1970 need 51 of a number's 53 bits.
+    // Microseconds since 1970 need 51 bits; a float has 53.
     message.insert("timestamp".into(), (line.at.timestamp_micros() as f64 / 1e6).into());
     message.insert("level".into(), severity(line.level).into());
     for (name, value) in &line.fields {
@@ -122,23 +119,23 @@ fn message(host: &str, line: &Line) -> Map<String, Value> {
             Value::Null => continue,
             Value::Bool(_) | Value::Array(_) | Value::Object(_) => value.to_string().into(),
         };
-        message.insert(additional(name), value);
+        message.insert(additional_name(name), value);
     }
     message
 }
 
-/// The name of an additional field: `_`, then letters, digits, `_`, `.` and `-`, but not `_id`.
-fn additional(name: &str) -> String {
+/// The names of additional fields have `_`, then letters, digits, `_`, `.` and `-`. `_id` is reserved.
+fn additional_name(name: &str) -> String {
     let allowed = |char: char| char.is_ascii_alphanumeric() || ['_', '.', '-'].contains(&char);
     let name: String = name.chars().map(|char| if allowed(char) { char } else { '_' }).collect();
     if name == "id" { "_id_".into() } else { format!("_{name}") }
 }
 
 fn clipped(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST_TEXT)]
+    &text[..text.floor_char_boundary(MAX_TEXT_BYTES)]
 }
 
-/// As syslog numbers them.
+/// The numbers of syslog.
 fn severity(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -148,7 +145,6 @@ fn severity(level: Level) -> u8 {
     }
 }
 
-/// The name of this machine, or of its container.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if name.is_empty() { "localhost".into() } else { name }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::fields::Line;
 
 #[derive(Serialize)]
-struct Object<'a> {
+struct JsonLine<'a> {
     ts: String,
     level: String,
     message: &'a str,
@@ -15,15 +15,15 @@ struct Object<'a> {
     fields: &'a Map<String, Value>,
 }
 
-/// The line, with its line break.
+/// Ends with a line break.
 pub(super) fn json(line: &Line) -> String {
-    let object = Object {
+    let object = JsonLine {
         ts: line.at.to_rfc3339_opts(SecondsFormat::Micros, true),
         level: line.level.as_str().to_ascii_lowercase(),
         message: &line.message,
         fields: &line.fields,
     };
-    // Nothing in it is without a form in JSON.
+    // Texts, numbers and maps of JSON values always have a JSON form.
     let mut text = serde_json::to_string(&object).unwrap_or_default();
     text.push('\n');
     text

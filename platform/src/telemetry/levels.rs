@@ -1,4 +1,4 @@
-//! Which log lines are written: what `RUST_LOG`, or else the configuration, asks for, within what may be shown.
+//! Filters log lines: by `RUST_LOG` or the configuration, but never more than what is safe to show.
 
 use anyhow::Context as _;
 use tracing::{Metadata, level_filters::LevelFilter};
@@ -10,48 +10,47 @@ use tracing_subscriber::{
 
 use crate::config::service::LogConfig;
 
-/// Clients for HTTP, whose lines may show a URL; Telegram's holds the bot's token.
-const WITH_URLS: [&str; 3] = ["hyper", "hyper_util", "reqwest"];
+/// At debug level, these crates show URLs. The URL of Telegram contains the token of the bot.
+const HTTP_CRATES: [&str; 3] = ["hyper", "hyper_util", "reqwest"];
 
-/// The crates whose lines and spans are our own: this one and that of the service.
+/// This crate and the crate of the service.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ours([&'static str; 2]);
+pub(super) struct OwnCrates([&'static str; 2]);
 
-impl Ours {
-    pub(super) fn of(service: &'static str) -> Self {
+impl OwnCrates {
+    pub(super) fn new(service: &'static str) -> Self {
         Self([env!("CARGO_PKG_NAME"), service])
     }
 
-    /// Whether a span or an event is our own.
-    pub(super) fn has(self, metadata: &Metadata<'_>) -> bool {
+    /// Whether a span or an event comes from these crates.
+    pub(super) fn contain(self, metadata: &Metadata<'_>) -> bool {
         let (name, _) = metadata.target().split_once("::").unwrap_or((metadata.target(), ""));
         self.0.contains(&name)
     }
 }
 
-/// The filter of log lines.
-pub(super) fn filter<S>(log: &LogConfig, ours: Ours) -> anyhow::Result<impl Filter<S> + use<S>> {
-    let asked = match std::env::var("RUST_LOG") {
+pub(super) fn filter<S>(log: &LogConfig, own_crates: OwnCrates) -> anyhow::Result<impl Filter<S> + use<S>> {
+    let requested = match std::env::var("RUST_LOG") {
         Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives).context("RUST_LOG")?,
         Ok(_) | Err(_) => EnvFilter::try_new(log.level.as_ref()).context("log.level")?,
     };
-    Ok(bounded(asked, ours))
+    Ok(limit(requested, own_crates))
 }
 
-fn bounded<S>(asked: EnvFilter, ours: Ours) -> impl Filter<S> {
-    // Whatever lines are asked for have the fields of our spans.
-    let around =
-        filter_fn(move |metadata| metadata.is_span() && ours.has(metadata)).with_max_level_hint(LevelFilter::INFO);
-    asked.or(around).and(may_be_shown(ours))
+fn limit<S>(requested: EnvFilter, own_crates: OwnCrates) -> impl Filter<S> {
+    // Also a filter for warnings only must let our spans through, because their fields are part of every line.
+    let own_spans = filter_fn(move |metadata| metadata.is_span() && own_crates.contain(metadata))
+        .with_max_level_hint(LevelFilter::INFO);
+    requested.or(own_spans).and(safe_levels(own_crates))
 }
 
-/// Libraries show their callers' data when they trace: frames, packets, handshakes.
-fn may_be_shown(ours: Ours) -> Targets {
+/// At trace level, libraries show data of their callers: frames, packets, handshakes.
+fn safe_levels(own_crates: OwnCrates) -> Targets {
     Targets::new()
         .with_default(LevelFilter::DEBUG)
-        .with_targets(ours.0.map(|name| (name, LevelFilter::TRACE)))
-        .with_targets(WITH_URLS.map(|name| (name, LevelFilter::INFO)))
-        // What matters of it is said in `export`, once.
+        .with_targets(own_crates.0.map(|name| (name, LevelFilter::TRACE)))
+        .with_targets(HTTP_CRATES.map(|name| (name, LevelFilter::INFO)))
+        // `CountingExporter` logs its errors once.
         .with_target("opentelemetry", LevelFilter::OFF)
 }
 
@@ -65,15 +64,15 @@ mod tests {
     use tracing_subscriber::{Layer as _, layer::SubscriberExt as _};
 
     use super::*;
-    use crate::telemetry::{json::json, lines::Lines};
+    use crate::telemetry::{json::json, lines::LineLayer};
 
-    /// The lines that are written of what happens in `say`, one after the other.
-    fn written(asked: &str, say: impl FnOnce()) -> String {
+    /// The lines of the events in `log`.
+    fn written(directives: &str, log: impl FnOnce()) -> String {
         let written = Arc::new(Mutex::new(String::new()));
         let keep = Arc::clone(&written);
-        let lines = Lines::new("test", move |line| keep.lock().unwrap().push_str(&json(line)));
-        let layer = lines.with_filter(bounded(EnvFilter::new(asked), Ours::of("test")));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
+        let lines = LineLayer::new("test", move |line| keep.lock().unwrap().push_str(&json(line)));
+        let layer = lines.with_filter(limit(EnvFilter::new(directives), OwnCrates::new("test")));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
         written.lock().unwrap().clone()
     }
 
@@ -90,8 +89,8 @@ mod tests {
 
     #[test]
     fn libraries_do_not_trace_and_clients_for_http_do_not_debug_whatever_is_asked_for() {
-        for asked in ["trace", "h2=trace,reqwest=trace,platform=trace"] {
-            let lines = written(asked, || {
+        for directives in ["trace", "h2=trace,reqwest=trace,platform=trace"] {
+            let lines = written(directives, || {
                 trace!("ours");
                 trace!(target: "h2::codec", "a frame");
                 debug!(target: "h2::codec", "the kind of a frame");

@@ -1,4 +1,4 @@
-//! The layer that makes a log line of every event.
+//! The layer that makes a log line from every event.
 
 use std::sync::OnceLock;
 
@@ -11,36 +11,35 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::{
     fields::{Fields, Line},
-    levels::Ours,
+    levels::OwnCrates,
 };
 
-/// Hands a line to `write` for every event that it is given. Libraries' spans leave no fields in lines: their names are
-/// not ours to keep stable.
-pub(super) struct Lines<W> {
+/// Passes every line to `write`. A line has no fields from the spans of libraries: we cannot keep their names stable.
+pub(super) struct LineLayer<W> {
     service: &'static str,
-    ours: Ours,
+    own_crates: OwnCrates,
     write: W,
     dispatch: OnceLock<WeakDispatch>,
 }
 
-impl<W: Fn(&Line)> Lines<W> {
+impl<W: Fn(&Line)> LineLayer<W> {
     pub fn new(service: &'static str, write: W) -> Self {
-        Self { service, ours: Ours::of(service), write, dispatch: OnceLock::new() }
+        Self { service, own_crates: OwnCrates::new(service), write, dispatch: OnceLock::new() }
     }
 }
 
-impl<S, W> Layer<S> for Lines<W>
+impl<S, W> Layer<S> for LineLayer<W>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: Fn(&Line) + 'static,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // A layer is part of one subscriber.
+        // A layer is part of one subscriber only, so this is set once.
         let _ = self.dispatch.set(dispatch.downgrade());
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if let Some(span) = context.span(id).filter(|_| self.ours.has(attributes.metadata())) {
+        if let Some(span) = context.span(id).filter(|_| self.own_crates.contain(attributes.metadata())) {
             let mut fields = Fields::default();
             attributes.record(&mut fields);
             span.extensions_mut().insert(fields);
@@ -73,16 +72,17 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-    use crate::{failure::Failure, telemetry::json::json as form};
+    use crate::{failure::Failure, telemetry::json::json as to_json};
 
-    /// The lines of what happens in `say`, as JSON.
-    fn lines(say: impl FnOnce()) -> Vec<Value> {
+    /// The lines of the events in `log`, as JSON.
+    fn lines(log: impl FnOnce()) -> Vec<Value> {
         let written = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&written);
-        let lines =
-            Lines::new("test", move |line| keep.lock().unwrap().push(serde_json::from_str(&form(line)).unwrap()));
+        let lines = LineLayer::new("test", move |line| {
+            keep.lock().unwrap().push(serde_json::from_str(&to_json(line)).unwrap())
+        });
         let spans = tracing_opentelemetry::layer().with_tracer(SdkTracerProvider::default().tracer("test"));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), say);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), log);
         written.lock().unwrap().split_off(0)
     }
 

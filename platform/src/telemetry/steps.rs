@@ -1,7 +1,7 @@
-//! Leaves out the traces of steps that found nothing to do, and to say: a background step looks for work about every
-//! second, and its looking would bury what the fleet does.
+//! Drops the traces of idle steps, unless they have an error or a warning. A background step looks for work about once
+//! a second; so many traces would hide the others.
 //!
-//! Whether a step had work is known at its end only, so the spans of its trace wait for that.
+//! Only the end of a step shows if it had work. Until then, the spans of its trace wait here.
 
 use std::{
     collections::HashMap,
@@ -19,22 +19,21 @@ use opentelemetry_sdk::{
     trace::{Span, SpanData, SpanProcessor},
 };
 
-/// The attribute that only a step's span has: the name of its worker.
+/// An attribute that only the spans of steps have.
 const WORKER: &str = "worker";
-/// The attribute of a step's span that says how it ended; a step that panicked has none.
+/// How a step ended. A step that panicked does not have this attribute.
 pub(crate) const OUTCOME: &str = "worker.outcome";
-/// The value of [`OUTCOME`] for a step that found nothing to do.
+/// The [`OUTCOME`] of a step without work.
 pub(crate) const IDLE: &str = "idle";
 
-/// Passes spans on, those of a step when it has ended.
 #[derive(Debug)]
-pub(super) struct Steps<P> {
+pub(super) struct IdleStepFilter<P> {
     next: P,
-    /// The steps that run, each with the spans of its trace that have ended.
+    /// The running steps by their traces, with the ended spans of each trace.
     running: Mutex<HashMap<TraceId, Vec<SpanData>>>,
 }
 
-impl<P> Steps<P> {
+impl<P> IdleStepFilter<P> {
     pub(super) fn new(next: P) -> Self {
         Self { next, running: Mutex::default() }
     }
@@ -44,7 +43,7 @@ impl<P> Steps<P> {
     }
 }
 
-impl<P: SpanProcessor> SpanProcessor for Steps<P> {
+impl<P: SpanProcessor> SpanProcessor for IdleStepFilter<P> {
     fn on_start(&self, span: &mut Span, parent: &Context) {
         let is_root = !parent.span().span_context().is_valid();
         if is_root && span.exported_data().is_some_and(|span| attribute(&span, WORKER).is_some()) {
@@ -78,7 +77,7 @@ impl<P: SpanProcessor> SpanProcessor for Steps<P> {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        // Of steps that were cut off.
+        // Steps that were cut off never end, but their spans are exported.
         let left = std::mem::take(&mut *self.running());
         left.into_values().flatten().for_each(|span| self.next.on_end(span));
         self.next.shutdown_with_timeout(timeout)
@@ -89,7 +88,7 @@ impl<P: SpanProcessor> SpanProcessor for Steps<P> {
     }
 }
 
-/// Whether something failed in a span, or was worth a warning.
+/// Only errors and warnings are events of spans.
 fn is_notable(span: &SpanData) -> bool {
     matches!(span.status, Status::Error { .. }) || !span.events.is_empty()
 }

@@ -1,4 +1,4 @@
-//! The connection to Graylog: made again whenever it breaks, with pauses that grow.
+//! Delivers queued messages to Graylog. A broken connection is replaced, after pauses that grow.
 
 use std::{
     io::{self, ErrorKind},
@@ -22,126 +22,121 @@ use tracing::{info, warn};
 use super::Message;
 use crate::{config::service::GraylogConfig, metrics::telemetry::GELF_MESSAGES};
 
-/// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long Graylog may take to make room for a message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The system's buffer for a connection, the least that may be lost with it. What it does not hold waits here.
+/// A broken connection loses the messages in the send buffer of the system, so the buffer is small.
 const SEND_BUFFER: usize = 64 * 1024;
-/// The pauses between connections, each up to doubled by jitter.
+/// The pauses between connections. Jitter at most doubles them.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(100))
-    .with_max_delay(LONGEST_PAUSE)
+    .with_max_delay(MAX_PAUSE)
     .without_max_times()
     .with_jitter();
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
 
-/// What takes messages out of the buffer.
-pub struct Delivery {
+pub(crate) struct Delivery {
     address: String,
     messages: mpsc::UnboundedReceiver<Message>,
-    /// Tells it to finish.
+    /// Cancelled when no more messages come.
     pub(super) finish: CancellationToken,
-    /// The message that a connection broke off; the next one begins with it.
-    broken_off: Option<Message>,
-    /// Whether it was told that Graylog is away.
-    away: bool,
-    /// How many messages found no room since that was last told.
+    /// A message that the last connection did not write completely. The next connection begins with it.
+    unsent: Option<Message>,
+    /// Set when the log has told that Graylog is away.
+    is_away: bool,
+    /// The number of dropped messages since the log last told it.
     lost: Arc<AtomicU64>,
 }
 
 impl Delivery {
-    /// Of what comes out of `messages`; `lost` counts what never gets there.
     pub(super) fn new(
         config: &GraylogConfig,
         messages: mpsc::UnboundedReceiver<Message>,
         lost: Arc<AtomicU64>,
     ) -> Self {
         let (address, finish) = (config.address.as_ref().to_owned(), CancellationToken::new());
-        Self { address, messages, finish, broken_off: None, away: false, lost }
+        Self { address, messages, finish, unsent: None, is_away: false, lost }
     }
 
-    /// Delivers until it is told to finish, and then what is left if Graylog takes it.
+    /// Delivers until `finish` is cancelled, and then tries once to deliver the rest.
     pub(super) async fn run(mut self) {
         let mut backoff = BACKOFF.build();
         loop {
             let is_last = self.finish.is_cancelled();
-            let Err(error) = self.connect_and_feed().await else { return };
+            let Err(error) = self.connect_and_send().await else { return };
             if is_last {
-                let lost = self.messages.len() + usize::from(self.broken_off.is_some());
+                let lost = self.messages.len() + usize::from(self.unsent.is_some());
                 warn!(%error, lost, "Graylog (graylog.address) did not take the last log messages");
                 return;
             }
-            if self.say_away(&error) {
+            if self.report_away(&error) {
                 backoff = BACKOFF.build();
             }
             tokio::select! {
                 () = self.finish.cancelled() => {}
-                () = tokio::time::sleep(backoff.next().unwrap_or(LONGEST_PAUSE)) => {}
+                () = tokio::time::sleep(backoff.next().unwrap_or(MAX_PAUSE)) => {}
             }
         }
     }
 
-    /// Ends well when everything is delivered and nothing more is to come.
-    async fn connect_and_feed(&mut self) -> io::Result<()> {
+    /// Succeeds when all messages are delivered and no more will come.
+    async fn connect_and_send(&mut self) -> io::Result<()> {
         let connect = TcpStream::connect(&self.address);
         let mut stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await??;
         rustix::net::sockopt::set_socket_send_buffer_size(&stream, SEND_BUFFER)?;
         let (mut answers, mut requests) = stream.split();
-        // That messages can be written says little: the system takes the first ones, whether or not Graylog reads. But a
-        // connection that nobody reads from is stuck, and given up, before it has lasted so long.
+        // The system accepts the first messages even if Graylog does not read. Then a write blocks and times out. So
+        // only a connection that is older than the timeout proves that Graylog reads.
         let proven_at = Instant::now() + WRITE_TIMEOUT;
         while let Some(message) = self.next(&mut answers, proven_at).await? {
             let written = tokio::time::timeout(WRITE_TIMEOUT, requests.write_all(&message.bytes)).await;
             if let Err(error) = written.map_err(io::Error::from).flatten() {
-                self.broken_off = Some(message);
+                self.unsent = Some(message);
                 return Err(error);
             }
             GELF_MESSAGES.with(["sent"]).inc();
             if Instant::now() > proven_at {
-                self.say_back();
+                self.report_back();
             }
         }
         requests.shutdown().await
     }
 
-    /// The next message; none when no more will come. Fails when Graylog has closed the connection, before a message is
-    /// written in vain.
+    /// The next message; `None` if no more will come. Fails if Graylog has closed the connection.
     async fn next(&mut self, answers: &mut ReadHalf<'_>, proven_at: Instant) -> io::Result<Option<Message>> {
-        if let Some(message) = self.broken_off.take() {
+        if let Some(message) = self.unsent.take() {
             return Ok(Some(message));
         }
         loop {
             let is_open = !self.messages.is_closed();
             tokio::select! {
                 biased;
-                error = closed(answers) => return Err(error),
+                error = wait_until_closed(answers) => return Err(error),
                 () = self.finish.cancelled(), if is_open => self.messages.close(),
                 message = self.messages.recv() => return Ok(message),
-                () = tokio::time::sleep_until(proven_at.into()), if self.away => self.say_back(),
+                () = tokio::time::sleep_until(proven_at.into()), if self.is_away => self.report_back(),
             }
         }
     }
 
-    /// Answers whether that is news.
-    fn say_away(&mut self, error: &io::Error) -> bool {
-        let is_news = !mem::replace(&mut self.away, true);
+    /// Returns whether this is news.
+    fn report_away(&mut self, error: &io::Error) -> bool {
+        let is_news = !mem::replace(&mut self.is_away, true);
         if is_news {
             warn!(%error, "Graylog (graylog.address) takes no log messages; they wait for it while there is room");
         }
         is_news
     }
 
-    fn say_back(&mut self) {
-        if mem::take(&mut self.away) {
+    fn report_back(&mut self) {
+        if mem::take(&mut self.is_away) {
             let lost = self.lost.swap(0, Ordering::Relaxed);
             info!(lost, "Graylog (graylog.address) takes log messages again");
         }
     }
 }
 
-/// Waits until the other side closes the connection. It has nothing to say.
-async fn closed(answers: &mut ReadHalf<'_>) -> io::Error {
+/// Graylog never sends anything, so reading only shows the end of the connection.
+async fn wait_until_closed(answers: &mut ReadHalf<'_>) -> io::Error {
     let mut ignored = [0; 256];
     loop {
         match answers.read(&mut ignored).await {
