@@ -1,17 +1,16 @@
-//! Deadlines, load, panics, traces and metrics of a call.
+//! Deadlines, limits, panics and metrics of calls.
 
 use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use platform::grpc::status::INTERNAL_TEXT;
-use platform::{deadline, metrics};
+use platform::{deadline, grpc::status::INTERNAL_TEXT};
 use proto::cart::{AddToCartRequest, ListCartRequest};
 use stack::testing::eventually;
 use tonic::{Code, Request};
 
-use crate::world::{ANSWERED, PANICS, WAITS, World, purchase};
+use crate::world::{ANSWERED, PANICS, WAITS, World, metrics_show, purchase};
 
 #[tokio::test]
 async fn a_panicking_handler_is_an_internal_error_and_the_next_call_is_answered() {
@@ -33,7 +32,7 @@ async fn a_call_is_cut_off_at_the_deadline_of_its_caller() {
 #[tokio::test]
 async fn a_call_without_a_deadline_gets_the_default_one() {
     let world = World::start_with(|config| config.default_deadline = Duration::from_millis(100)).await;
-    // The client's own default is five seconds, so the server is the one that ends this.
+    // The default of the client is five seconds, so the server ends this call.
     let status = world.client().purchase(purchase(WAITS)).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
 }
@@ -88,20 +87,14 @@ async fn a_request_that_is_too_large_or_no_protobuf_is_refused_as_such() {
     assert!(client.purchase(purchase(ANSWERED)).await.is_ok());
 }
 
-/// Whether a sample is among the metrics.
-fn shown(sample: &str) -> bool {
-    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
-    text.lines().any(|line| line == sample)
-}
-
 #[tokio::test]
 async fn known_methods_and_codes_are_at_zero_before_the_first_call_and_counted_after_it() {
     let world = World::start().await;
-    let shows = |sample: &str| assert!(shown(sample), "{sample}");
+    let shows = |sample: &str| assert!(metrics_show(sample), "{sample}");
     shows(
         r#"grpc_server_handled_total{grpc_code="DataLoss",grpc_method="Purchase",grpc_service="cart.Cart",grpc_type="unary"} 0"#,
     );
-    // Other tests call Purchase at the same time; nobody else calls DeleteFromCart.
+    // Other tests call Purchase at the same time, but no other test calls DeleteFromCart.
     let request = proto::cart::DeleteFromCartRequest { user: 1, sku: 1, count: 1 };
     world.client().delete_from_cart(request).await.unwrap();
     const LABELS: &str = r#"grpc_method="DeleteFromCart",grpc_service="cart.Cart",grpc_type="unary""#;
@@ -116,7 +109,7 @@ async fn known_methods_and_codes_are_at_zero_before_the_first_call_and_counted_a
 async fn a_call_that_is_given_up_is_counted_at_both_ends() {
     let world = World::start().await;
     let mut client = world.client();
-    // Nobody else calls AddToCart.
+    // No other test calls AddToCart.
     let request = AddToCartRequest { user: WAITS, sku: 1, count: 1 };
     let call = tokio::spawn(async move { client.add_to_cart(request).await });
     eventually("the call runs", || async { (world.script.waiting.load(Ordering::SeqCst) == 1).then_some(()) }).await;
@@ -124,6 +117,6 @@ async fn a_call_that_is_given_up_is_counted_at_both_ends() {
     const LABELS: &str = r#"grpc_code="Canceled",grpc_method="AddToCart",grpc_service="cart.Cart",grpc_type="unary""#;
     for end in ["client", "server"] {
         let sample = format!("grpc_{end}_handled_total{{{LABELS}}} 1");
-        eventually(&sample, || async { shown(&sample).then_some(()) }).await;
+        eventually(&sample, || async { metrics_show(&sample).then_some(()) }).await;
     }
 }

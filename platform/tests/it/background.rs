@@ -1,4 +1,4 @@
-//! Background work that goes wrong.
+//! Background work that fails.
 
 use platform::{
     config::service::ServiceConfig,

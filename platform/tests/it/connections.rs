@@ -1,4 +1,4 @@
-//! TLS, certificates that change, and draining.
+//! TLS, changed certificates, and draining.
 
 use std::sync::atomic::Ordering;
 
@@ -68,13 +68,13 @@ async fn certificates_that_change_on_disk_are_used_by_the_next_connection() {
     let world = World::start().await;
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
 
-    // A new CA, for both ends; a client that is made now reads it, one that was made before reads it again.
+    // Both ends get a new CA. A new client reads it for the first time, an old client reads it again.
     let before = world.client();
     let authority = stack::certs::generate(world.certs.path()).unwrap();
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
     assert!(before.clone().purchase(purchase(ANSWERED)).await.is_ok());
 
-    // Files that cannot be used leave the ones before them in place.
+    // Files that cannot be used change nothing.
     Issued { certificate: "nonsense".into(), key: "nonsense".into() }.write(world.certs.path(), "checkout").unwrap();
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
     drop(authority);

@@ -1,16 +1,12 @@
-//! The pool, and what is counted of transactions.
+//! The pool, and the metrics of transactions.
 
 use std::time::Duration;
 
-use platform::{failure::Failure, metrics, postgres::Database};
+use platform::{failure::Failure, postgres::Database};
 use sqlx::postgres::PgPoolOptions;
 use stack::testing::TestDatabase;
 
-/// Whether a sample is among the metrics.
-fn shows(sample: &str) -> bool {
-    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
-    text.lines().any(|line| line == sample)
-}
+use crate::world::metrics_show;
 
 #[tokio::test]
 async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_statement() {
@@ -42,8 +38,8 @@ async fn transactions_and_single_statements_are_counted_by_name_and_outcome() {
         [("kept", "committed"), ("dropped", "rolled_back"), ("good", "committed"), ("bad", "rolled_back")]
     {
         let sample = format!("postgres_transactions_total{{outcome=\"{outcome}\",transaction=\"{transaction}\"}} 1");
-        assert!(shows(&sample), "{sample}");
+        assert!(metrics_show(&sample), "{sample}");
         let sample = format!("postgres_transaction_seconds_count{{transaction=\"{transaction}\"}} 1");
-        assert!(shows(&sample), "{sample}");
+        assert!(metrics_show(&sample), "{sample}");
     }
 }

@@ -1,23 +1,24 @@
-//! The fields of log lines are those that `docs/logging.md` lists.
+//! The code and `docs/logging.md` have the same fields of log lines.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// What makes lines and spans, whose fields are in lines too.
+use crate::sources::{files, root, services};
+
+/// The macros of events and spans. Lines have the fields of both.
 const MACROS: [&str; 6] = ["error", "warn", "info", "debug", "trace", SPAN];
 const SPAN: &str = "info_span";
-/// Fields that every line has, and are named nowhere in the code.
+/// Fields of every line. No macro in the code names them.
 const OF_EVERY_LINE: [&str; 7] = ["ts", "level", "message", "target", "trace_id", "span_id", "service"];
-/// Fields of spans that lines do not show.
+/// Fields of spans that are not in lines.
 const HIDDEN: [&str; 2] = ["db.query.text", "worker.outcome"];
 
-/// The fields of the table in the docs.
-fn listed() -> BTreeSet<String> {
+fn listed_fields() -> BTreeSet<String> {
     let docs = fs::read_to_string(root().join("docs/logging.md")).unwrap();
     let (_, table) = docs.split_once("\n## Fields\n").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
@@ -25,37 +26,20 @@ fn listed() -> BTreeSet<String> {
     names.flat_map(|names| names.split_whitespace()).map(|name| name.trim_matches('`').to_owned()).collect()
 }
 
-/// The fields that the code of the services names, each with a file that does.
-fn named() -> BTreeMap<String, PathBuf> {
-    let mut named = BTreeMap::new();
-    let is_service = |part: &PathBuf| {
-        let main = fs::read_to_string(part.join("src/main.rs")).unwrap_or_default();
-        main.contains("platform::cli::main")
-    };
-    let services = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(is_service);
-    for part in services.chain([root().join("platform")]) {
-        for file in sources(&part.join("src")) {
-            let code: TokenStream = fs::read_to_string(&file).unwrap().parse().unwrap();
-            let mut names = BTreeSet::new();
-            collect(code, &mut names);
-            named.extend(names.into_iter().map(|name| (name, file.clone())));
-        }
+/// The fields in the code of the services, each with a file that contains it.
+fn used_fields() -> BTreeMap<String, PathBuf> {
+    let mut used = BTreeMap::new();
+    for file in services().chain([root().join("platform/src")]).flat_map(|source| files(&source)) {
+        let code: TokenStream = fs::read_to_string(&file).unwrap().parse().unwrap();
+        let mut names = BTreeSet::new();
+        collect(code, &mut names);
+        used.extend(names.into_iter().map(|name| (name, file.clone())));
     }
-    named.retain(|name, _| !name.starts_with("otel.") && !HIDDEN.contains(&name.as_str()));
-    named
+    used.retain(|name, _| !name.starts_with("otel.") && !HIDDEN.contains(&name.as_str()));
+    used
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
-    files.filter(|path| path.file_name().is_some_and(|name| name != "tests.rs")).collect()
-}
-
-/// Finds the fields of every macro in the code, but for tests.
+/// Finds the fields in the macros of the code, except in tests.
 fn collect(code: TokenStream, names: &mut BTreeSet<String>) {
     let tokens: Vec<_> = code.into_iter().collect();
     for (index, token) in tokens.iter().enumerate() {
@@ -69,11 +53,11 @@ fn collect(code: TokenStream, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The fields among the arguments of a macro: `name = value`, `%name`, `?name` or `name`.
+/// The fields in the arguments of a macro: `name = value`, `%name`, `?name` or `name`.
 fn fields(arguments: TokenStream, is_span: bool) -> Vec<String> {
     let tokens: Vec<_> = arguments.into_iter().map(|token| token.to_string()).collect();
     let mut arguments: Vec<_> = tokens.split(|token| token == ",").collect();
-    // A text alone is the name of a span, or a message, and what follows a message is part of it.
+    // A literal text is the name of a span, or a message. The arguments after a message belong to its text.
     let is_text = |argument: &&[String]| argument.len() == 1 && argument[0].starts_with('"');
     if let Some(message) = arguments.iter().position(is_text).filter(|_| !is_span) {
         arguments.truncate(message);
@@ -89,11 +73,11 @@ fn fields(arguments: TokenStream, is_span: bool) -> Vec<String> {
 
 #[test]
 fn every_field_in_the_code_is_in_the_table_and_the_table_has_no_other() {
-    let (listed, named) = (listed(), named());
-    let unlisted: Vec<_> = named.iter().filter(|(name, _)| !listed.contains(*name)).collect();
+    let (listed, used) = (listed_fields(), used_fields());
+    let unlisted: Vec<_> = used.iter().filter(|(name, _)| !listed.contains(*name)).collect();
     assert!(unlisted.is_empty(), "not in docs/logging.md: {unlisted:#?}");
     let unknown: Vec<_> =
-        listed.iter().filter(|name| !named.contains_key(*name) && !OF_EVERY_LINE.contains(&name.as_str())).collect();
+        listed.iter().filter(|name| !used.contains_key(*name) && !OF_EVERY_LINE.contains(&name.as_str())).collect();
     assert!(unknown.is_empty(), "in docs/logging.md and not in the code: {unknown:?}");
 }
 

@@ -1,4 +1,4 @@
-//! What happens around every call, seen by a caller of a small service.
+//! Calls, connections, background work and the database from outside the crate; and tests that read the source code.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod around;
@@ -7,4 +7,5 @@ mod connections;
 mod database;
 mod logging;
 mod rooms;
+mod sources;
 mod world;

@@ -1,4 +1,4 @@
-//! The rooms of a service use what the floor plan in `docs/architecture.md` lets them use, and nothing else.
+//! The rooms of a service use only what the floor plan in `docs/architecture.md` allows.
 
 use std::{
     collections::BTreeSet,
@@ -8,24 +8,21 @@ use std::{
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// What reads a clock or rolls dice; rules do neither.
+use crate::sources::{files, root, services};
+
+/// Rules of the domain read no clock and no random numbers.
 const CLOCKS: [&str; 4] = ["Utc::now", "Instant::now", "SystemTime::now", "Uuid::now_v7"];
 
-/// A row of the plan.
 struct Room {
-    /// The modules of the room, as they are named in `crate::`.
+    /// The names of the modules after `crate::`.
     modules: BTreeSet<String>,
-    /// The modules it may use; `None` for all.
+    /// The modules that the room may use; `None` for all.
     uses: Option<BTreeSet<String>>,
-    /// The libraries it may use, of those that the plan gives to some rooms only.
+    /// The restricted libraries that the room may use.
     libraries: BTreeSet<String>,
 }
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// The words between backticks, without what makes a path of them.
+/// The words between backticks, without `.rs` and `/` at their end.
 fn quoted(cell: &str) -> BTreeSet<String> {
     let words = cell.split('`').skip(1).step_by(2);
     words.map(|word| word.trim_end_matches(".rs").trim_end_matches('/').to_owned()).collect()
@@ -43,28 +40,19 @@ fn plan() -> Vec<Room> {
     rows.map(room).collect()
 }
 
-/// The source files of every service, each with the module of its crate that it belongs to.
-fn files() -> Vec<(PathBuf, String)> {
-    let folders = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path().join("src"));
-    let is_service = |source: &PathBuf| {
-        fs::read_to_string(source.join("main.rs")).is_ok_and(|main| main.contains("platform::cli::main"))
+/// The source files of all services, each with the top module that it belongs to.
+fn modules() -> Vec<(String, PathBuf)> {
+    let module_in = |source: &Path, file: &Path| {
+        let first = file.strip_prefix(source).unwrap().iter().next().unwrap().to_str().unwrap();
+        first.trim_end_matches(".rs").to_owned()
     };
-    let files = folders.filter(is_service).flat_map(|source| {
-        let module = |file: &PathBuf| {
-            let first = file.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
-            first.trim_end_matches(".rs").to_owned()
-        };
-        below(&source).into_iter().map(|file| (file.clone(), module(&file))).collect::<Vec<_>>()
-    });
-    files.filter(|(file, module)| module != "lib" && !file.ends_with("tests.rs")).collect()
+    services()
+        .flat_map(|source| files(&source).into_iter().map(move |file| (module_in(&source, &file), file)))
+        .filter(|(module, _)| module != "lib")
+        .collect()
 }
 
-fn below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
-}
-
-/// The modules that follow `crate::`, and the names that begin a path, in the code but for its tests.
+/// Finds the modules after `crate::` and the first names of paths in the code, except in tests.
 fn collect(code: TokenStream, modules: &mut BTreeSet<String>, paths: &mut BTreeSet<String>) {
     let tokens: Vec<_> = code.into_iter().collect();
     let text = |index: usize| tokens.get(index).map(TokenTree::to_string).unwrap_or_default();
@@ -103,7 +91,7 @@ fn every_room_uses_what_the_floor_plan_lets_it_use() {
     let plan = plan();
     let given: BTreeSet<_> = plan.iter().flat_map(|room| &room.libraries).collect();
     let mut broken = Vec::new();
-    for (file, module) in files() {
+    for (module, file) in modules() {
         let shown = file.strip_prefix(root()).unwrap().display();
         let Some(room) = plan.iter().find(|room| room.modules.contains(&module)) else {
             broken.push(format!("{shown} is in no room of the plan"));

@@ -1,4 +1,4 @@
-//! A service whose answers the test chooses by the user it calls for, on a port of its own, and clients of it.
+//! A small service, and clients for it. The user of a call chooses the answer.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use platform::{
     },
     deadline,
     grpc::{client::Channel, server::router},
+    metrics,
     net::Port,
     telemetry::trace,
     tls::{ClientTls, ServerTls, install_crypto_provider},
@@ -32,19 +33,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, service::Routes};
 
-/// The user whose call panics.
+/// Calls for this user panic.
 pub const PANICS: i64 = 1;
-/// The user whose call is answered when the test says so.
+/// Calls for this user wait for [`Script::go_on`].
 pub const WAITS: i64 = 2;
-/// The user whose call is answered at once.
+/// Calls for this user are answered at once.
 pub const ANSWERED: i64 = 3;
 
-/// What the service and the test share.
+/// Shared by the service and the test.
 #[derive(Default)]
 pub struct Script {
-    /// Calls that wait.
     pub waiting: AtomicUsize,
-    /// Lets the calls that wait go on.
+    /// Ends the wait of all calls.
     pub go_on: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl Cart for Scripted {
         Ok(Response::new(()))
     }
 
-    /// Answers what the handler sees of deadline and trace, as the name of a line.
+    /// Answers with one item: the handler's trace is its name, the remaining milliseconds are its price.
     async fn list_cart(&self, request: Request<ListCartRequest>) -> Result<Response<ListCartResponse>, Status> {
         let remaining = deadline::remaining().map_or(0, |remaining| remaining.as_millis());
         let traceparent =
@@ -88,7 +88,6 @@ impl Cart for Scripted {
     }
 }
 
-/// The running service.
 pub struct World {
     pub script: Arc<Script>,
     pub certs: TempDir,
@@ -99,12 +98,11 @@ pub struct World {
 }
 
 impl World {
-    /// Serves checkout's certificate and demands none of callers.
+    /// The server has the certificate of checkout. Callers need none.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// The same with a changed configuration.
     pub async fn start_with(change: impl FnOnce(&mut GrpcConfig)) -> Self {
         install_crypto_provider();
         let certs = tempfile::tempdir().unwrap();
@@ -132,12 +130,11 @@ impl World {
         Self { script, certs, authority, port: address.port(), drain, served }
     }
 
-    /// A client that trusts the development CA and shows no certificate.
+    /// A client that trusts the development CA and has no certificate.
     pub fn client(&self) -> CartClient<Channel> {
         self.client_of(&format!("https://localhost:{}", self.port), &self.certs.path().join("ca.pem"), None)
     }
 
-    /// A client with other certificates.
     pub fn client_of(&self, url: &str, ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> CartClient<Channel> {
         let tls = ClientTls::load(&ClientTlsConfig { ca: ca.into(), identity }).unwrap();
         let url = ServiceUrl::from_text(url).unwrap();
@@ -145,7 +142,12 @@ impl World {
     }
 }
 
-/// A purchase for this user.
 pub fn purchase(user: i64) -> PurchaseRequest {
     PurchaseRequest { user, idempotency_key: String::new() }
+}
+
+/// Whether the metrics contain this sample now.
+pub fn metrics_show(sample: &str) -> bool {
+    let text = String::from_utf8(metrics::render().unwrap()).unwrap();
+    text.lines().any(|line| line == sample)
 }
