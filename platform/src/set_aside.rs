@@ -18,6 +18,11 @@ metrics! {
     SET_ASIDE: IntGaugeVec = gauges("worker_set_aside_items", &["worker"]);
 }
 
+/// Shows at zero how many items the worker has set aside.
+pub(crate) fn declare_for(worker: &str) {
+    SET_ASIDE.with_label_values(&[worker]);
+}
+
 /// The items that a worker has set aside, each with the time of its retry.
 #[derive(Debug)]
 pub struct SetAside {
@@ -27,7 +32,6 @@ pub struct SetAside {
 
 impl SetAside {
     pub fn new(worker: &'static str) -> Self {
-        SET_ASIDE.with_label_values(&[worker]);
         Self { worker, retry_at: HashMap::new() }
     }
 
