@@ -2,13 +2,8 @@
 
 use anyhow::Context as _;
 use platform::{
-    cli::NoCommands,
-    grpc::{client::Channel, server::MAX_REQUEST_BYTES},
-    postgres::Database,
-    process::Process,
-    service::Service,
-    tls::ClientTls,
-    worker::Wake,
+    cli::NoCommands, grpc::client::Channel, postgres::Database, process::Process, routes, service::Service,
+    tls::ClientTls, worker::Wake,
 };
 use proto::{
     DESCRIPTORS,
@@ -74,7 +69,7 @@ impl Service for Checkout {
         let carts = Carts { database: database.clone(), loms, products, resume_after: config.purchase.resume_after };
         process.work(Resume { carts: carts.clone(), config: config.purchase }, Wake::default());
         process.work(Measure { database: database.clone() }, Wake::default());
-        Ok(Routes::new(CartServer::new(grpc::Service { carts }).max_decoding_message_size(MAX_REQUEST_BYTES)))
+        Ok(routes!(CartServer, grpc::Service { carts }))
     }
 
     async fn run(command: NoCommands, _: Config) -> anyhow::Result<()> {

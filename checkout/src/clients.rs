@@ -38,7 +38,10 @@ async fn within<F: Future>(limit: Duration, call: F) -> Result<F::Output, TooSlo
 
 /// What a status means that is none of the answers a service promises.
 fn failure(dependency: &'static str, status: Status) -> Failure {
-    let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::ResourceExhausted, Code::Cancelled, Code::Aborted];
+    if status.code() == Code::ResourceExhausted {
+        return Failure::overloaded(status);
+    }
+    let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::Cancelled, Code::Aborted];
     // A status with a source was made on this side, of a connection that broke.
     if passing.contains(&status.code()) || status.source().is_some() {
         Failure::unavailable(dependency, status)

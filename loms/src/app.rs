@@ -1,6 +1,6 @@
 //! Puts LOMS together: the only place that sees all of it.
 
-use platform::{grpc::server::MAX_REQUEST_BYTES, postgres::Database, process::Process, service::Service, worker::Wake};
+use platform::{postgres::Database, process::Process, routes, service::Service, worker::Wake};
 use proto::loms::loms_server::{LomsServer, SERVICE_NAME};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -64,8 +64,8 @@ impl Service for Loms {
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
         process.work(Measure { database: database.clone() }, Wake::default());
 
-        let service = grpc::Service { orders, stocks: Stocks { database: database.clone() } };
-        Ok(Routes::new(LomsServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES)))
+        let stocks = Stocks { database: database.clone() };
+        Ok(routes!(LomsServer, grpc::Service { orders, stocks }))
     }
 
     async fn run(command: Commands, config: Config) -> anyhow::Result<()> {

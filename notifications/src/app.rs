@@ -2,10 +2,10 @@
 
 use platform::{
     cli::NoCommands,
-    grpc::server::MAX_REQUEST_BYTES,
     kafka::{Consume, Pause, Subscription},
     postgres::Database,
     process::Process,
+    routes,
     service::Service,
     worker::Wake,
 };
@@ -86,8 +86,7 @@ impl Service for Notifications {
         process.work(Measure { database: database.clone(), lag: consume.lag()? }, Wake::default());
         process.work(consume, Wake::default());
 
-        let service = NotificationsServer::new(grpc::Service { messages });
-        Ok(Routes::new(service.max_decoding_message_size(MAX_REQUEST_BYTES)))
+        Ok(routes!(NotificationsServer, grpc::Service { messages }))
     }
 
     async fn run(command: NoCommands, _: Config) -> anyhow::Result<()> {

@@ -42,8 +42,7 @@ impl Readiness {
         }
         match self.0.database.get() {
             None => Some("starting"),
-            Some(database) if database.is_ready().await => None,
-            Some(_) => Some("Postgres does not answer"),
+            Some(database) => database.reason_not_ready().await,
         }
     }
 }

@@ -17,11 +17,14 @@ pub enum Failure {
         source: Cause,
     },
     /// The service has more work than it can do. A later retry may succeed.
-    #[error("all connections to Postgres are in use")]
-    Overloaded,
+    #[error("too much load")]
+    Overloaded(#[source] Cause),
     /// Transactions conflicted with each other. An immediate retry may succeed.
     #[error("concurrent transactions got in each other's way")]
     Contention(#[source] Cause),
+    /// Others held what the transaction needs for too long. A later retry may succeed.
+    #[error("others held a lock for too long")]
+    Locked(#[source] Cause),
     /// A defect, or an answer that breaks a dependency's promise. A retry does not help.
     #[error("unforeseen failure")]
     Unforeseen(#[source] Cause),
@@ -32,6 +35,10 @@ impl Failure {
         Self::Unavailable { dependency, source: source.into().into() }
     }
 
+    pub fn overloaded(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Overloaded(source.into().into())
+    }
+
     pub fn unforeseen(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unforeseen(source.into().into())
     }
@@ -40,8 +47,9 @@ impl Failure {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unavailable { .. } => "unavailable",
-            Self::Overloaded => "overloaded",
+            Self::Overloaded(_) => "overloaded",
             Self::Contention(_) => "contention",
+            Self::Locked(_) => "locked",
             Self::Unforeseen(_) => "unforeseen",
         }
     }

@@ -9,6 +9,7 @@ mod observe;
 mod rows;
 mod single;
 mod transaction;
+mod trust;
 
 use std::{future::Future, io::ErrorKind::TimedOut, str::FromStr as _, time::Duration};
 
@@ -25,6 +26,7 @@ pub use migrations::migrate;
 use observe::{Instrumentation, TransactionGuard, WaitGuard};
 pub use rows::{expect_rows, read};
 pub use transaction::Transaction;
+use trust::Trust;
 
 use crate::{
     config::service::PostgresConfig,
@@ -67,21 +69,27 @@ impl Database {
     /// Waits for a database that is down. Fails if the connection string is unusable or the database lacks migrations.
     pub async fn connect(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<Self> {
         let options = connect_options(config)?.application_name(service);
+        let trust = Trust::default();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .min_connections(config.max_connections.min(MIN_CONNECTIONS))
             .acquire_timeout(config.acquire_timeout)
+            .before_acquire({
+                let trust = trust.clone();
+                move |_, connection| Box::pin(std::future::ready(Ok(trust.covers(connection.age))))
+            })
             .connect_lazy_with(options.clone());
         while let Err(error) = probe(&options).await {
             warn!(%error, "waiting for Postgres (postgres.connection_string)");
             tokio::time::sleep(CONNECT_PAUSE).await;
         }
         migrations::require_current(service, &pool, migrations).await?;
-        Ok(Self::from_pool(pool))
+        let instrumentation = Instrumentation::new(&options, trust);
+        Ok(Self { pool, instrumentation })
     }
 
     pub fn from_pool(pool: PgPool) -> Self {
-        let instrumentation = Instrumentation::new(&pool.connect_options());
+        let instrumentation = Instrumentation::new(&pool.connect_options(), Trust::default());
         Self { pool, instrumentation }
     }
 
@@ -135,18 +143,25 @@ impl Database {
         metrics::set_pool(idle, self.pool.size(), self.pool.options().get_max_connections());
     }
 
-    /// Whether the database answers. The check uses its own connection: a service with a busy pool is still ready.
-    pub(crate) async fn is_ready(&self) -> bool {
-        probe(&self.pool.connect_options()).await.is_ok()
+    /// Why the database cannot serve; `None` if it can. The check uses its own connection: a service with a busy pool is
+    /// still ready.
+    pub(crate) async fn reason_not_ready(&self) -> Option<&'static str> {
+        match probe(&self.pool.connect_options()).await {
+            Ok(true) => None,
+            Ok(false) => Some("Postgres only reads"),
+            Err(_) => Some("Postgres does not answer"),
+        }
     }
 }
 
-/// Checks if the database answers. A pool would retry until its timeout and hide the error.
-async fn probe(options: &PgConnectOptions) -> sqlx::Result<()> {
+/// Checks if the database answers; answers whether it also writes. A pool would retry until its timeout and hide the error.
+async fn probe(options: &PgConnectOptions) -> sqlx::Result<bool> {
     let ask = async {
         let mut connection = PgConnection::connect_with(options).await?;
-        connection.ping().await?;
-        connection.close().await
+        let query = "SELECT current_setting('transaction_read_only') = 'off' /* probe */";
+        let writes = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(writes)
     };
     tokio::time::timeout(PROBE_TIMEOUT, ask).await.unwrap_or_else(|_| Err(std::io::Error::from(TimedOut).into()))
 }

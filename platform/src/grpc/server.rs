@@ -33,6 +33,20 @@ use crate::{
     telemetry::trace,
 };
 
+/// The routes of a generated server: `routes!(LomsServer, service)`. Requests are bounded, compressed or not, and answers
+/// are compressed for callers who accept that.
+#[macro_export]
+macro_rules! routes {
+    ($server:ident, $service:expr) => {
+        tonic::service::Routes::new(
+            $server::new($service)
+                .max_decoding_message_size($crate::grpc::server::MAX_REQUEST_BYTES)
+                .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+                .send_compressed(tonic::codec::CompressionEncoding::Gzip),
+        )
+    };
+}
+
 /// Larger requests are refused. The largest reasonable request, an order of 100 lines, has less than 4 KiB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 
@@ -164,11 +178,12 @@ fn log_call(status: Option<&Status>, code: Code, duration: Duration, peer: Optio
     let duration_ms = rounded_ms(duration);
     let peer = peer.map(tracing::field::display);
     let message = status.map(Status::message);
-    if is_server_error(code) {
-        let error = status.and_then(std::error::Error::source).map(chain);
+    let error = status.and_then(std::error::Error::source).map(chain);
+    // Load that is turned away is no fault, and nothing that an operator wants to miss.
+    if is_server_error(code) || code == Code::ResourceExhausted {
         warn!(duration_ms, peer, rpc.message = message, error, trace_id, "call failed");
     } else {
-        info!(duration_ms, peer, rpc.message = message, trace_id, "call answered");
+        info!(duration_ms, peer, rpc.message = message, error, trace_id, "call answered");
     }
 }
 
@@ -183,6 +198,21 @@ fn is_server_error(code: Code) -> bool {
         .contains(&code)
 }
 
+/// Says in our words what tonic says of a request that it cannot read: that is no fault of the service. Failures of the
+/// service have a source, and codes that it never uses are tonic's.
+fn explain(response: Response<Body>) -> Response<Body> {
+    let Some(status) = response.extensions().get::<Status>() else { return response };
+    let is_ours = std::error::Error::source(status).is_some();
+    let meanings = [
+        (Code::Internal, Code::InvalidArgument),
+        (Code::OutOfRange, Code::ResourceExhausted),
+        (Code::Unknown, Code::Cancelled),
+    ];
+    let meaning = meanings.into_iter().find(|(said, _)| *said == status.code() && !is_ours);
+    let Some((_, code)) = meaning else { return response };
+    Status::new(code, format!("the request cannot be read: {}", status.message())).into_http()
+}
+
 async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
     let Ok(_slot) = state.free_slots.try_acquire() else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
@@ -191,7 +221,7 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
     let timeout = state.timeout(&request);
     let answer = deadline::scope(Instant::now() + timeout, AssertUnwindSafe(next.run(request)).catch_unwind());
     match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => explain(response),
         Ok(Err(panic)) => {
             let failure = Failure::unforeseen(format!("a handler panicked: {}", panic_text(&*panic)));
             Status::from(failure).into_http()

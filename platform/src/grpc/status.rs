@@ -11,16 +11,21 @@ use crate::failure::{Error, Failure};
 /// The message of an unforeseen failure; its cause goes to the log.
 pub const INTERNAL_TEXT: &str = "internal error; the service's log has the cause under this call's x-trace-id";
 
-/// The message of a status lists this many violations, its details list all. Many clients accept at most 16 KiB of
-/// headers for both together.
+/// The message of a status lists this many violations, its details list as many as fit.
 const MAX_VIOLATIONS_IN_MESSAGE: usize = 5;
+/// What a status may take of the trailers. Clients in Java and Python accept 8 KiB of headers and break on more.
+const MAX_STATUS_BYTES: usize = 6 * 1024;
+/// What the details cost beside the texts of their violations, each and all together: tags, lengths, names of types.
+const OVERHEAD_BYTES: (usize, usize) = (8, 128);
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let mut status = match &failure {
             Failure::Unavailable { dependency, .. } => Status::unavailable(format!("{dependency} is unavailable")),
-            Failure::Overloaded => Status::resource_exhausted("the service has too much to do; try again later"),
-            Failure::Contention(_) => Status::unavailable("too many callers change the same thing; try again"),
+            Failure::Overloaded(_) => Status::resource_exhausted("the service has too much to do; try again later"),
+            Failure::Contention(_) | Failure::Locked(_) => {
+                Status::unavailable("too many callers change the same thing; try again")
+            }
             Failure::Unforeseen(_) => Status::internal(INTERNAL_TEXT),
         };
         // The source is not sent to the caller. The server logs it.
@@ -74,17 +79,32 @@ impl Violations {
 }
 
 impl From<Violations> for Status {
-    fn from(violations: Violations) -> Self {
+    fn from(Violations(mut violations): Violations) -> Self {
+        let count = violations.len();
         let mut lines: Vec<_> = violations
-            .0
             .iter()
             .take(MAX_VIOLATIONS_IN_MESSAGE)
             .map(|violation| format!("{}: {}", violation.field, violation.description))
             .collect();
-        if violations.0.len() > MAX_VIOLATIONS_IN_MESSAGE {
-            lines.push(format!("and {} more", violations.0.len() - MAX_VIOLATIONS_IN_MESSAGE));
+        // The message is percent-encoded and stands in the details again; the details are in base64.
+        let message: usize = lines.iter().map(String::len).sum();
+        let mut left = MAX_STATUS_BYTES.saturating_sub(3 * message) * 3 / 4;
+        left = left.saturating_sub(OVERHEAD_BYTES.1 + message);
+        let fitting = violations.iter().take_while(|violation| {
+            let size = violation.field.len() + violation.description.len() + OVERHEAD_BYTES.0;
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        });
+        let fitting = fitting.count();
+        violations.truncate(fitting);
+        if count > MAX_VIOLATIONS_IN_MESSAGE {
+            lines.push(format!("and {} more", count - MAX_VIOLATIONS_IN_MESSAGE));
         }
-        let details = ErrorDetails::with_bad_request(violations.0);
+        if fitting < count {
+            lines.push(format!("the details have the first {fitting} of {count}"));
+        }
+        let details = ErrorDetails::with_bad_request(violations);
         Status::with_error_details(Code::InvalidArgument, lines.join("; "), details)
     }
 }

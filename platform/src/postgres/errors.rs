@@ -11,17 +11,15 @@ impl From<sqlx::Error> for Failure {
             return match database.code().as_deref() {
                 // serialization_failure, deadlock_detected
                 Some("40001" | "40P01") => Self::Contention(std::sync::Arc::new(error)),
-                // too_many_connections, lock_not_available (our lock_timeout), query_canceled (our statement_timeout),
-                // idle_in_transaction_session_timeout, admin_shutdown, crash_shutdown, cannot_connect_now
-                Some("53300" | "55P03" | "57014" | "25P03" | "57P01" | "57P02" | "57P03") => {
-                    Self::unavailable(POSTGRES, error)
-                }
+                // lock_not_available: our lock_timeout
+                Some("55P03") => Self::Locked(std::sync::Arc::new(error)),
+                Some(code) if is_of_the_server(code) => Self::unavailable(POSTGRES, error),
                 Some(_) | None => Self::unforeseen(error),
             };
         }
         // `Database::acquire` leaves this error only if all connections are in use.
         if matches!(error, sqlx::Error::PoolTimedOut) {
-            return Self::Overloaded;
+            return Self::overloaded("all connections to Postgres are in use");
         }
         // A proxy whose Postgres is down accepts a connection and closes it at once. sqlx calls that a protocol error.
         if matches!(
@@ -32,6 +30,31 @@ impl From<sqlx::Error> for Failure {
         }
         Self::unforeseen(error)
     }
+}
+
+/// Whether an SQLSTATE speaks of the server's state, and not of what it was asked.
+fn is_of_the_server(code: &str) -> bool {
+    const STATES: [&str; 13] = [
+        "25006", // read_only_sql_transaction: a standby, or a primary that lost its place
+        "25P03", // idle_in_transaction_session_timeout
+        "28000", // invalid_authorization_specification
+        "28P01", // invalid_password: rotated, and not yet everywhere
+        "53100", // disk_full
+        "53200", // out_of_memory
+        "53300", // too_many_connections
+        "57014", // query_canceled: our statement_timeout
+        "57P01", // admin_shutdown
+        "57P02", // crash_shutdown
+        "57P03", // cannot_connect_now
+        "58000", // system_error
+        "58030", // io_error
+    ];
+    STATES.contains(&code)
+}
+
+/// Whether an error says that its connection leads to a server that cannot serve us, although it lives.
+pub(super) fn is_wrong_server(error: &sqlx::Error) -> bool {
+    matches!(sqlstate(error).as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
 }
 
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {

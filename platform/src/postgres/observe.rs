@@ -12,7 +12,7 @@ use std::{
 use sqlx::postgres::PgConnectOptions;
 use tracing::{Span, field::Empty, info_span};
 
-use super::errors;
+use super::{errors, trust::Trust};
 use crate::{metrics::postgres as metrics, telemetry::trace};
 
 /// Makes the spans of transactions and statements, and counts the connections in use. Clones share the count.
@@ -25,15 +25,17 @@ struct Inner {
     port: u16,
     database: Option<String>,
     connections_in_use: AtomicU32,
+    trust: Trust,
 }
 
 impl Instrumentation {
-    pub(super) fn new(options: &PgConnectOptions) -> Self {
+    pub(super) fn new(options: &PgConnectOptions, trust: Trust) -> Self {
         Self(Arc::new(Inner {
             host: options.get_host().to_owned(),
             port: options.get_port(),
             database: options.get_database().map(str::to_owned),
             connections_in_use: AtomicU32::new(0),
+            trust,
         }))
     }
 
@@ -114,6 +116,9 @@ impl TransactionGuard {
 
     /// A failed statement also fails its transaction.
     pub(super) fn fail(&self, statement: &Span, error: &sqlx::Error) {
+        if errors::is_wrong_server(error) {
+            self.instrumentation.0.trust.end();
+        }
         let kind = errors::kind(error);
         if let Some(state) = errors::sqlstate(error) {
             statement.record("db.response.status_code", &*state);

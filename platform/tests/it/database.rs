@@ -16,9 +16,9 @@ async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_stateme
     let database = Database::from_pool(pool.connect_lazy_with(options));
 
     let holder = database.begin("holds_the_only_connection").await.unwrap();
-    assert!(matches!(database.begin("waits_in_vain").await, Err(Failure::Overloaded)));
+    assert!(matches!(database.begin("waits_in_vain").await, Err(Failure::Overloaded(_))));
     let one = async || sqlx::query_scalar::<_, i32>("/* one */ SELECT 1").fetch_one(&database).await;
-    assert!(matches!(one().await.map_err(Failure::from), Err(Failure::Overloaded)));
+    assert!(matches!(one().await.map_err(Failure::from), Err(Failure::Overloaded(_))));
     drop(holder);
     assert_eq!(one().await.unwrap(), 1);
 }

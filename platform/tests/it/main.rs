@@ -5,6 +5,7 @@ mod around;
 mod background;
 mod connections;
 mod database;
+mod failover;
 mod logging;
 mod rooms;
 mod sources;

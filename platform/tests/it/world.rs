@@ -31,7 +31,7 @@ use stack::certs::{self, Authority};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, service::Routes};
+use tonic::{Request, Response, Status};
 
 /// Calls for this user panic.
 pub const PANICS: i64 = 1;
@@ -122,7 +122,7 @@ impl World {
         let tls = config.tls.as_ref().map(|tls| ServerTls::load(tls).unwrap());
         let port = Port::open(config.listen, tls).await.unwrap();
         let address = port.address();
-        let routes = Routes::new(CartServer::new(Scripted(Arc::clone(&script))));
+        let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();
         let router = router(&config, "cart.Cart", proto::DESCRIPTORS, routes, health).unwrap();
         let drain = CancellationToken::new();
@@ -136,9 +136,13 @@ impl World {
     }
 
     pub fn client_of(&self, url: &str, ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> CartClient<Channel> {
+        CartClient::new(self.channel(url, ca, identity))
+    }
+
+    pub fn channel(&self, url: &str, ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> Channel {
         let tls = ClientTls::load(&ClientTlsConfig { ca: ca.into(), identity }).unwrap();
         let url = ServiceUrl::from_text(url).unwrap();
-        CartClient::new(Channel::new(&url, &tls, "cart.Cart", proto::DESCRIPTORS).unwrap())
+        Channel::new(&url, &tls, "cart.Cart", proto::DESCRIPTORS).unwrap()
     }
 }
 
