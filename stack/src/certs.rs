@@ -1,7 +1,7 @@
-//! Certificates for development: an authority, and one certificate it issued for each process and for people's clients.
+//! Certificates for development: one authority, and a certificate from it for each process and for people's clients.
 //!
-//! The authority's key is never written. Nobody who reads the directory can issue more certificates with it, and a
-//! set is always of one piece: when one part is missing, wrong or about to expire, all of it is made anew.
+//! The authority's key is never written to a file, so nobody who reads the directory can issue more certificates. For
+//! the same reason a set is replaced as a whole when one of its files is missing, wrong or about to expire.
 
 mod authority;
 mod check;
@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::{
     files::{replace, replace_secret},
@@ -21,39 +22,37 @@ use crate::{
 
 pub use authority::{Authority, Issued};
 
-/// The names that have a certificate: `<name>.pem` with `<name>.key` beside it.
+/// The names that have a certificate, `<name>.pem`, and a key, `<name>.key`.
 pub fn names() -> impl Iterator<Item = &'static str> {
     Service::ALL.into_iter().map(Service::name).chain(["product-service", "client"])
 }
 
-/// The authority's certificate, which all of them are verified with.
+/// The authority's certificate. All others are verified with it.
 pub const CA_FILE: &str = "ca.pem";
 
 /// A set that expires sooner than this is replaced.
-const MARGIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const RENEW_BEFORE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What [`ensure`] found to do.
+/// What [`ensure`] did with the set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The set in the directory is whole and valid.
+pub enum CertificateSet {
     Kept,
     /// A new set was made, for this reason.
     Made(String),
 }
 
-/// Makes a set in `dir`, unless a whole one is there that stays valid for another week.
-pub fn ensure(dir: &Path) -> anyhow::Result<Outcome> {
-    match check::check(dir, SystemTime::now() + MARGIN) {
-        Ok(()) => Ok(Outcome::Kept),
+/// Makes a set in `dir`, unless `dir` has a whole set that stays valid for another week.
+pub fn ensure(dir: &Path) -> anyhow::Result<CertificateSet> {
+    match check::check(dir, SystemTime::now() + RENEW_BEFORE) {
+        Ok(()) => Ok(CertificateSet::Kept),
         Err(reason) => {
             generate(dir)?;
-            Ok(Outcome::Made(reason))
+            Ok(CertificateSet::Made(reason))
         }
     }
 }
 
-/// Makes a new set in `dir`, over the one that is there. The authority can issue further certificates until it is
-/// dropped.
+/// Makes a new set in `dir`, which replaces an older one. The returned authority can issue more certificates.
 pub fn generate(dir: &Path) -> anyhow::Result<Authority> {
     let authority = Authority::new()?;
     fs::create_dir_all(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
@@ -64,8 +63,17 @@ pub fn generate(dir: &Path) -> anyhow::Result<Authority> {
     Ok(authority)
 }
 
+/// TLS for a client that shows the certificate `client.pem` and trusts this set's authority.
+pub fn client_tls(dir: &Path) -> anyhow::Result<ClientTlsConfig> {
+    let read =
+        |file: &str| fs::read(dir.join(file)).with_context(|| format!("cannot read {file} in {}", dir.display()));
+    Ok(ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(read(CA_FILE)?))
+        .identity(Identity::from_pem(read("client.pem")?, read("client.key")?)))
+}
+
 impl Issued {
-    /// Writes `<name>.pem` and, readable for its owner alone, `<name>.key`.
+    /// Writes `<name>.pem` and `<name>.key`. Only the owner can read the key.
     pub fn write(&self, dir: &Path, name: &str) -> anyhow::Result<()> {
         replace_secret(&dir.join(format!("{name}.key")), &self.key)?;
         replace(&dir.join(format!("{name}.pem")), &self.certificate, 0o644)

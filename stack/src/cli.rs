@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand};
 use stack::{
-    certs::{self, Outcome},
+    certs::{self, CertificateSet},
     fleet, health,
     product_service::ProductService,
     signals::StopSignals,
@@ -106,22 +106,22 @@ enum Health {
     },
 }
 
-/// Does what the command line asks for; answers the exit code.
+/// Runs the command and returns the exit code.
 pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Up(up) => return up::run(up).await,
         Command::Demo { state_dir } => return tell::run(state_dir).await,
         Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| println!("{line}")).await?,
         Command::Certs { dir, force } => {
-            let outcome = if force {
+            let certificates = if force {
                 certs::generate(&dir)?;
-                Outcome::Made("as asked".into())
+                CertificateSet::Made("as asked".into())
             } else {
                 certs::ensure(&dir)?
             };
-            match outcome {
-                Outcome::Kept => println!("the certificates in {} are valid", dir.display()),
-                Outcome::Made(reason) => println!("made new certificates in {} ({reason})", dir.display()),
+            match certificates {
+                CertificateSet::Kept => println!("the certificates in {} are valid", dir.display()),
+                CertificateSet::Made(reason) => println!("made new certificates in {} ({reason})", dir.display()),
             }
         }
         Command::Broker { listen } => serve::broker(listen).await?,

@@ -1,5 +1,5 @@
-//! A stand-in for an OpenTelemetry collector such as Jaeger's: it receives spans by OTLP/gRPC and keeps them, to be
-//! asked about by tests. It can stall, and go away and come back on the same port.
+//! A stand-in for an OpenTelemetry collector such as Jaeger. It receives spans by OTLP/gRPC and keeps them for tests.
+//! It can stall, and it can go away and come back on the same port.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
-use crate::standin::{Server, again};
+use crate::standin::{Server, start_again};
 
 mod span;
 
@@ -29,7 +29,7 @@ pub use span::{Link, Span};
 /// A running collector. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Collector {
-    // None while it is away.
+    // None while the collector is away.
     server: Option<Server>,
     address: SocketAddr,
     received: Arc<Received>,
@@ -43,59 +43,59 @@ struct Received {
 }
 
 impl Collector {
-    /// Starts one; port 0 stands for any free one.
+    /// Port 0 means any free port.
     pub fn start(listen: SocketAddr) -> anyhow::Result<Self> {
         let received = Arc::<Received>::default();
         let server = serve(listen, &received)?;
         Ok(Self { address: server.address(), server: Some(server), received })
     }
 
-    /// Where it listens, or did before it went away.
+    /// The address stays the same while the collector is away.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its address as an OTLP endpoint.
+    /// The OTLP endpoint.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Every span so far, in order of arrival.
+    /// All spans so far, in order of arrival.
     pub fn spans(&self) -> Vec<Span> {
         self.received.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The spans of a trace, its id in hexadecimal digits, by their start.
+    /// The spans of one trace, ordered by their start. The id is in hexadecimal digits.
     pub fn trace(&self, trace_id: &str) -> Vec<Span> {
         let mut spans: Vec<_> = self.spans().into_iter().filter(|span| span.trace_id == trace_id).collect();
         spans.sort_by_key(|span| span.start);
         spans
     }
 
-    /// How many calls have come, answered or not.
+    /// The number of calls so far, answered or not.
     pub fn calls(&self) -> usize {
         self.received.calls.load(Ordering::SeqCst)
     }
 
-    /// From now on calls are taken and never answered, and what they bring is lost.
+    /// From now on, calls are never answered, and their spans are lost.
     pub fn stall(&self) {
         self.received.stalls.store(true, Ordering::SeqCst);
     }
 
-    /// From now on calls are answered.
+    /// Ends a stall: from now on, calls are answered.
     pub fn answer(&self) {
         self.received.stalls.store(false, Ordering::SeqCst);
     }
 
-    /// Goes away as a crash would make it: the port is closed, connections are cut. What was received stays.
+    /// Goes away as in a crash: the port is closed and connections are cut. Received spans are kept.
     pub fn go_away(&mut self) {
         self.server = None;
     }
 
-    /// Comes back on the same port.
+    /// Listens on the same port again.
     pub async fn come_back(&mut self) -> io::Result<()> {
         self.server = None;
-        self.server = Some(again(|| serve(self.address, &self.received)).await?);
+        self.server = Some(start_again(|| serve(self.address, &self.received)).await?);
         Ok(())
     }
 }

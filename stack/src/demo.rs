@@ -1,5 +1,4 @@
-//! `stack demo`: a shopper's journey against the running fleet, told step by step. Every step is checked; one that does
-//! not hold ends the story with an error.
+//! `stack demo`: tells a shopper's journey through the running fleet. The first failed check ends the story.
 
 use std::{
     future::Future,
@@ -25,15 +24,14 @@ use crate::{
     telegram::Message,
 };
 
-/// What Anna buys: two of one thing and one of another.
+/// What Anna buys: SKU and count.
 const BOARDS: (u32, u32) = (1003, 2);
 const PAN: (u32, u32) = (1001, 1);
-/// How long an order of the second LOMS awaits payment, so that nobody has to watch for ten minutes.
+/// For the second LOMS, so that the reader does not wait ten minutes for an order to expire.
 const SHORT_PAYMENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long something that happens in the background may take to show.
+/// The longest wait for something that happens in the background.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Tells the story against the fleet that is there.
 pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
     let mut story = Story::begin(fleet)?;
     story.browse().await?;
@@ -44,17 +42,17 @@ pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
     story.leave_unpaid().await?;
     story.run_out_of_stock().await?;
     println!("\nThat is all: everything happened as it should.");
-    println!("\n{}", lookup::of(&story.purchase_trace, fleet));
+    println!("\n{}", lookup::instructions(&story.purchase_trace, fleet));
     Ok(())
 }
 
 struct Story<'a> {
     fleet: &'a Addresses,
     calls: Calls,
-    /// Shoppers that nobody used before, so that the story can be told again.
+    /// User ids made from the clock, so that each run has new users.
     anna: i64,
     boris: i64,
-    /// The trace of Anna's purchase.
+    /// The trace id of Anna's purchase.
     purchase_trace: String,
 }
 
@@ -210,21 +208,21 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Waits until something shows that happens in the background.
-async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> anyhow::Result<T>
+/// Waits until the condition returns a value. The error says `what` was expected.
+async fn eventually<T, F>(what: &str, mut condition: impl FnMut() -> F) -> anyhow::Result<T>
 where
     F: Future<Output = anyhow::Result<Option<T>>>,
 {
-    let looking = async {
+    let value = async {
         loop {
-            if let Some(found) = look().await? {
-                return anyhow::Ok(found);
+            if let Some(value) = condition().await? {
+                return anyhow::Ok(value);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(found) => found,
+    match tokio::time::timeout(PATIENCE, value).await {
+        Ok(value) => value,
         Err(_) => bail!("waited {} seconds in vain until {what}", PATIENCE.as_secs()),
     }
 }

@@ -1,4 +1,4 @@
-//! Files that others may be reading while they are written.
+//! Writes files that other processes may read at the same time.
 
 use std::{
     fs::{self, File},
@@ -9,11 +9,11 @@ use std::{
 
 use anyhow::Context as _;
 
-/// Replaces a file as a whole: a reader sees the old text or the new one.
+/// Replaces a file as a whole: a reader sees either the old text or the new text.
 pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let new = path.with_extension("new");
     let write = || {
-        // Of a writer that was interrupted. A new file has the mode from its first moment.
+        // An interrupted writer may have left this file. A file made anew has the right mode from the start.
         let _ = fs::remove_file(&new);
         File::options().write(true).create_new(true).mode(mode).open(&new)?.write_all(text.as_bytes())?;
         fs::rename(&new, path)
@@ -21,7 +21,7 @@ pub(crate) fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> 
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// As [`replace`], and nobody but its owner can read it.
+/// Like [`replace`], but only the owner can read the file.
 pub(crate) fn replace_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     replace(path, text, 0o600)
 }

@@ -1,5 +1,5 @@
-//! The whole fleet on this machine: certificates, Postgres, broker, stand-ins and the services, each a process
-//! of its own, started in order and stopped in the reverse of it.
+//! The whole fleet on this machine: Postgres, the broker, the stand-ins, the observers and the services. Each is a
+//! process of its own. A part starts after the parts that it needs, and stops before them.
 
 mod addresses;
 mod config;
@@ -24,6 +24,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 
 use crate::{
+    Say,
     broker::Broker,
     postgres::{self, Postgres},
     process::{self, Process},
@@ -38,50 +39,43 @@ pub use service::{Facts, Service};
 use state::State;
 pub use state::running;
 
-/// How long the services may take to stop. Longer than the grace period that they are configured with.
+/// Longer than the grace period in the services' configuration.
 const SERVICE_GRACE: Duration = Duration::from_secs(5);
 
-/// How long a stand-in or an observer may take to stop: it has nothing to finish.
+/// For stand-ins and observers. Short, because they have nothing to finish when they are stopped.
 const STAND_IN_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the orderly part of a stop may take.
+/// For everything but Postgres, which may then take three seconds more.
 const ORDERLY_STOP: Duration = Duration::from_secs(7);
 
-/// How often the processes are looked at while the fleet runs.
-const WATCH: Duration = Duration::from_millis(200);
+const WATCH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What may differ from one fleet to the next.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The directory for data, logs, configuration and addresses; one fleet at a time.
+    /// The directory for data, logs, configuration and addresses. Only one fleet at a time can use it.
     pub state: PathBuf,
-    /// The directory of the certificates, made when they are missing.
+    /// The directory of the certificates. They are made if they are missing.
     pub certs: PathBuf,
-    /// Where everything listens.
     pub ports: Ports,
-    /// How long an order waits for its payment.
     pub payment_timeout: Duration,
-    /// Brokers to use instead of a local one, `host:port`.
+    /// External brokers to use instead of a local one: `host:port`, separated by commas.
     pub kafka: Option<String>,
-    /// The OTLP/gRPC endpoint that the services send their spans to, `http://host:port`.
+    /// The OTLP/gRPC endpoint that receives the services' spans, `http://host:port`.
     pub otlp: Option<String>,
-    /// The host of the Graylog that the services send their log to.
+    /// The host of the Graylog that receives the services' logs.
     pub graylog: Option<String>,
-    /// Whether Prometheus, Jaeger and Grafana are started, as far as they are installed.
+    /// Whether to start those of Prometheus, Jaeger and Grafana that are installed.
     pub observability: bool,
 }
 
 impl Settings {
-    /// How long an order waits for its payment, unless somebody asks for something else.
-    pub const PAYMENT_TIMEOUT: Duration = Duration::from_secs(600);
-
-    /// What most fleets have, with these directories for state and certificates.
+    /// The default settings, with these directories for state and certificates.
     pub fn new(state: impl Into<PathBuf>, certs: impl Into<PathBuf>) -> Self {
         Self {
             state: state.into(),
             certs: certs.into(),
             ports: Ports::DEFAULT,
-            payment_timeout: Self::PAYMENT_TIMEOUT,
+            payment_timeout: Duration::from_secs(600),
             kafka: None,
             otlp: None,
             graylog: None,
@@ -90,13 +84,10 @@ impl Settings {
     }
 }
 
-/// Told what is being done, a line before each step.
-pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);
-
-/// A fleet that answers its health checks. Dropping it kills it; [`stop`](Self::stop) stops it in good order.
+/// A healthy fleet. Dropping it kills every process; [`stop`](Self::stop) stops them in order.
 #[derive(Debug)]
 pub struct Fleet {
-    // In the order in which a drop ends them.
+    // A drop kills them in the order of these fields.
     services: Vec<(Service, Process)>,
     stand_ins: Vec<(StandIn, Process)>,
     observers: Vec<(Observer, Process)>,
@@ -109,37 +100,32 @@ pub struct Fleet {
 /// A process of the fleet that ended by itself.
 #[derive(Debug)]
 pub struct Death {
-    /// Which.
     pub part: Part,
-    /// How.
     pub status: ExitStatus,
-    /// What it last said.
     pub log: PathBuf,
 }
 
 impl Fleet {
-    /// Starts everything and waits until it is healthy. When this fails, or is dropped before it is done, what was
-    /// started is stopped.
+    /// Starts everything and waits until it is healthy. A failure, or a drop of the future, stops what was started.
     pub async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<Self> {
         steps::start(settings, say).await
     }
 
-    /// Where everything is; also in the file `fleet.json` of the state directory, for as long as the fleet runs.
+    /// While the fleet runs, its addresses are also in the file `fleet.json` of the state directory.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// The file that a part's output goes to.
     pub fn log(&self, part: Part) -> PathBuf {
         self.state.log(part)
     }
 
-    /// The process id of a part; none for a broker that is not ours or a part that was stopped.
+    /// The process id; none for an external broker, and for a part that does not run.
     pub fn id(&mut self, part: Part) -> Option<u32> {
         self.process(part).map(|process| process.id())
     }
 
-    /// Waits until a process that nobody ended ends. One that only observes is told of once and then forgotten.
+    /// Waits until a process ends by itself. An observer that ended is reported once; the fleet goes on without it.
     pub async fn died(&mut self) -> Death {
         loop {
             for part in Part::all() {
@@ -148,11 +134,11 @@ impl Fleet {
                     return Death { part, status, log: self.state.log(part) };
                 }
             }
-            tokio::time::sleep(WATCH).await;
+            tokio::time::sleep(WATCH_INTERVAL).await;
         }
     }
 
-    /// Stops the services, then what they depend on. Takes ten seconds at the most: what is too slow is killed.
+    /// Stops the services, then the parts that they need. This takes at most ten seconds: a slow process is killed.
     pub async fn stop(mut self) {
         let _ = tokio::time::timeout(ORDERLY_STOP, self.stop_all_but_postgres()).await;
         self.services.clear();
@@ -163,14 +149,16 @@ impl Fleet {
     }
 
     async fn stop_all_but_postgres(&mut self) {
-        let reads = |service: Service| service == Service::Notifications;
-        stop_all(of(&mut self.services, |service| !reads(service)), SERVICE_GRACE).await;
-        if self.broker.is_some() && of(&mut self.services, reads).next().is_some() {
+        // Notifications stops last, after it has read all events: the local broker loses unread ones.
+        let is_reader = |service: Service| service == Service::Notifications;
+        stop_all(processes(&mut self.services, |service| !is_reader(service)), SERVICE_GRACE).await;
+        if self.broker.is_some() && processes(&mut self.services, is_reader).next().is_some() {
             drain::wait(self.addresses.notifications.admin).await;
         }
-        stop_all(of(&mut self.services, reads), SERVICE_GRACE).await;
-        // What the services had to say at their end has been heard.
-        let (stand_ins, observers) = (of(&mut self.stand_ins, |_| true), of(&mut self.observers, |_| true));
+        stop_all(processes(&mut self.services, is_reader), SERVICE_GRACE).await;
+        // Only now, because services send messages and spans until they end.
+        let stand_ins = processes(&mut self.stand_ins, |_| true);
+        let observers = processes(&mut self.observers, |_| true);
         stop_all(stand_ins.chain(observers), STAND_IN_GRACE).await;
         if let Some(broker) = self.broker.take() {
             broker.stop().await;
@@ -181,16 +169,15 @@ impl Fleet {
         match part {
             Part::Postgres => Some(self.postgres.process()),
             Part::Broker => self.broker.as_mut().map(Broker::process),
-            Part::StandIn(stand_in) => of(&mut self.stand_ins, |other| other == stand_in).next(),
-            Part::Observer(observer) => of(&mut self.observers, |other| other == observer).next(),
-            Part::Service(service) => of(&mut self.services, |other| other == service).next(),
+            Part::StandIn(stand_in) => processes(&mut self.stand_ins, |other| other == stand_in).next(),
+            Part::Observer(observer) => processes(&mut self.observers, |other| other == observer).next(),
+            Part::Service(service) => processes(&mut self.services, |other| other == service).next(),
         }
     }
 }
 
-/// The processes of those that are asked for.
-fn of<P: Copy>(processes: &mut [(P, Process)], is_one: impl Fn(P) -> bool) -> impl Iterator<Item = &mut Process> {
-    processes.iter_mut().filter(move |(part, _)| is_one(*part)).map(|(_, process)| process)
+fn processes<P: Copy>(all: &mut [(P, Process)], is_wanted: impl Fn(P) -> bool) -> impl Iterator<Item = &mut Process> {
+    all.iter_mut().filter(move |(part, _)| is_wanted(*part)).map(|(_, process)| process)
 }
 
 /// Stops all of them at the same time.
@@ -205,7 +192,7 @@ impl std::fmt::Display for Death {
     }
 }
 
-/// Ends what a killed launcher left running on a state directory, and removes the directory and its data.
+/// Stops what a killed launcher left running, then removes the state directory and its data.
 pub async fn clean(directory: &Path, say: Say<'_>) -> anyhow::Result<()> {
     if !directory.exists() {
         return Ok(());
@@ -213,14 +200,14 @@ pub async fn clean(directory: &Path, say: Say<'_>) -> anyhow::Result<()> {
     let state = State::claim(directory)?;
     state.end_leftovers(say).await?;
     postgres::stop_stale(state.directory(), say).await?;
-    // The data may be elsewhere, with a link to it.
+    // The data of Postgres may be outside, behind a link.
     for data in [postgres::cluster_home(state.directory()), Some(state.directory().to_owned())].into_iter().flatten() {
         fs::remove_dir_all(&data).with_context(|| format!("cannot remove {}", data.display()))?;
     }
     Ok(())
 }
 
-/// A path as people read it: relative to where they are, if it lies there.
+/// The path as people read it: relative to the current directory, if it is below it.
 pub fn shown(path: &Path) -> &Path {
     std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }

@@ -1,5 +1,5 @@
-//! A stand-in for a Graylog with a GELF TCP input: it keeps the messages it receives, to be asked about by tests. It can
-//! stall, and go away and come back on the same port.
+//! A stand-in for a Graylog with a GELF TCP input. It keeps the received messages for tests. It can stall, and it can
+//! go away and come back on the same port.
 
 use std::{
     io,
@@ -14,12 +14,12 @@ use tokio::{
     sync::watch,
 };
 
-use crate::standin::{Server, again};
+use crate::standin::{Server, start_again};
 
 /// A running Graylog. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Graylog {
-    // None while it is away.
+    // None while Graylog is away.
     server: Option<Server>,
     address: SocketAddr,
     received: Arc<Received>,
@@ -34,52 +34,52 @@ struct Received {
 }
 
 impl Graylog {
-    /// Starts one; port 0 stands for any free one.
+    /// Port 0 means any free port.
     pub fn start(listen: SocketAddr) -> io::Result<Self> {
         let received = Arc::<Received>::default();
         let server = serve(listen, &received)?;
         Ok(Self { address: server.address(), server: Some(server), received })
     }
 
-    /// Where it listens, or did before it went away.
+    /// The address stays the same while Graylog is away.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Every message so far, in order of arrival.
+    /// All messages so far, in order of arrival.
     pub fn messages(&self) -> Vec<Value> {
         self.received.messages.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Frames that are no GELF messages, each with what is wrong with it.
+    /// The received frames that are no GELF messages, each after its fault.
     pub fn malformed(&self) -> Vec<String> {
         self.received.malformed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many connections have been made to it.
+    /// The number of connections so far.
     pub fn connections(&self) -> usize {
         *self.received.connections.borrow()
     }
 
-    /// From now on connections are taken and nothing is read from them.
+    /// From now on, connections are accepted, but nothing is read from them.
     pub fn stall(&self) {
         self.received.stalls.send_replace(true);
     }
 
-    /// From now on everything is read again.
+    /// Ends a stall: from now on, everything is read.
     pub fn read_on(&self) {
         self.received.stalls.send_replace(false);
     }
 
-    /// Goes away as a crash would make it: the port is closed, connections are cut. What was received stays.
+    /// Goes away as in a crash: the port is closed and connections are cut. Received messages are kept.
     pub fn go_away(&mut self) {
         self.server = None;
     }
 
-    /// Comes back on the same port.
+    /// Listens on the same port again.
     pub async fn come_back(&mut self) -> io::Result<()> {
         self.server = None;
-        self.server = Some(again(|| serve(self.address, &self.received)).await?);
+        self.server = Some(start_again(|| serve(self.address, &self.received)).await?);
         Ok(())
     }
 }
@@ -93,7 +93,7 @@ async fn accept(listener: TcpListener, received: Arc<Received>) {
     while let Ok((stream, _)) = listener.accept().await {
         received.connections.send_modify(|connections| *connections += 1);
         let received = Arc::clone(&received);
-        // Like Graylog, it leaves a frame alone whose end never comes.
+        // An incomplete frame at the end of a connection is ignored, as in Graylog.
         tokio::spawn(async move { received.read(stream).await });
     }
 }
@@ -104,7 +104,7 @@ impl Received {
         let mut stalls = self.stalls.subscribe();
         let mut buffer = Vec::new();
         loop {
-            // It fails when nobody can change it any more, which is while `self` lives never.
+            // This cannot fail: it fails only when the sender is dropped, and `self` has the sender.
             let _ = stalls.wait_for(|stalls| !stalls).await;
             tokio::select! {
                 _ = stalls.changed() => {}
@@ -132,7 +132,7 @@ impl Received {
     }
 }
 
-/// Reads a frame, holding it to the specification of GELF 1.1.
+/// Reads a frame, and checks it against the specification of GELF 1.1. The error names the wrong field.
 fn decode(frame: &[u8]) -> Result<Value, String> {
     let message: Value = serde_json::from_slice(frame).map_err(|error| error.to_string())?;
     let fields = message.as_object().ok_or("no object")?;
@@ -160,7 +160,7 @@ fn decode(frame: &[u8]) -> Result<Value, String> {
     Ok(message)
 }
 
-/// Whether a name is `_` and then word characters, dots and dashes, and not the `_id` that libraries must not send.
+/// GELF wants `_`, then word characters, dots and dashes. Libraries must not send `_id`.
 fn is_additional(name: &str) -> bool {
     let is_allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
     name != "_id" && name.strip_prefix('_').is_some_and(|rest| !rest.is_empty() && rest.chars().all(is_allowed))

@@ -1,4 +1,4 @@
-//! Whether a stand-in that runs as a process of its own does its work.
+//! `stack health`: checks a stand-in that runs as a process of its own.
 
 use std::{path::Path, time::Duration};
 
@@ -10,12 +10,12 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 
 use crate::certs::CA_FILE;
 
-/// A stand-in answers at once, or is stuck.
+/// A stand-in that does not answer at once is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Fails unless ProductService at this address, whose certificate is of the authority in the directory, is serving.
+/// Fails unless ProductService is serving at this address. The directory `certs` has the authority of its certificate.
 pub async fn product_service(address: String, certs: &Path) -> anyhow::Result<()> {
-    // An error means that somebody chose before.
+    // An error means that a provider is already installed.
     let _ = aws_lc_rs::default_provider().install_default();
     let ca = certs.join(CA_FILE);
     let ca = std::fs::read(&ca).with_context(|| format!("cannot read {}", ca.display()))?;
@@ -31,7 +31,7 @@ pub async fn product_service(address: String, certs: &Path) -> anyhow::Result<()
 /// Fails unless the Telegram stand-in at this address answers.
 pub async fn telegram(address: &str) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-    // There is nothing at the root, which is an answer as good as any.
+    // Any answer will do; to this path it is "not found".
     client.get(address).send().await.context("no answer")?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The local fleet: what the services need around them on one machine, made from nothing and taken down again, for
-//! people (`make run`) and for tests.
+//! The local fleet: starts the services, and everything that they need, on one machine. People run it with `make run`;
+//! tests start the same parts one by one.
 
 pub mod binaries;
 pub mod broker;
@@ -22,3 +22,6 @@ mod standin;
 pub mod telegram;
 pub mod testing;
 pub mod with;
+
+/// Gets a line of text before each step of something that takes long.
+pub type Say<'a> = &'a mut (dyn FnMut(&str) + Send);

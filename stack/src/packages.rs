@@ -1,5 +1,4 @@
-//! Programs of the machine: found on the search path or in the usual places, and installed from Debian's packages
-//! where that needs no question.
+//! Finds programs of this machine, or installs their Debian packages if that is possible without asking the user.
 
 use std::{
     env,
@@ -11,22 +10,23 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// Where programs are that their makers' packages do not put on every search path.
+use crate::Say;
+
+/// Packages install programs here, and not every search path has all of these directories.
 const USUAL_PLACES: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin", "/snap/bin"];
 
-/// A program of the machine; the Debian package that brings it is installed first where that needs no question. `how`
-/// is a sentence that tells people how to get it.
+/// Finds a program, or installs its Debian package first. `how` tells people how to get the program by hand.
 pub fn program(name: &str, package: &str, how: &str) -> anyhow::Result<PathBuf> {
     install_if_missing(package, || find(name).is_some(), how, &mut |line| eprintln!("{line}"))?;
     find(name).with_context(|| format!("{name} is missing: {how}"))
 }
 
-/// Where a program of the search path is.
+/// Finds a program on the search path.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     first_of(env::split_paths(&env::var_os("PATH")?), program)
 }
 
-/// Where a program of the search path, or else of the usual places, is.
+/// Finds a program on the search path, or else in the usual places.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     in_path(program).or_else(|| first_of(USUAL_PLACES.into_iter().map(PathBuf::from), program))
 }
@@ -35,27 +35,25 @@ fn first_of(mut directories: impl Iterator<Item = PathBuf>, program: &str) -> Op
     directories.find_map(|directory| Some(directory.join(program)).filter(|path| path.is_file()))
 }
 
-/// Installs a package unless what it brings `is_there`, where this is root and the system has `apt-get`; elsewhere it
-/// does nothing. `how` is told to whoever has to do it when that fails.
+/// Installs a package unless `is_there`. Does nothing unless this is root on a system with `apt-get`. If the
+/// installation fails, the error ends with `how`, which tells people how to do it by hand.
 pub(crate) fn install_if_missing(
     package: &str,
     is_there: impl Fn() -> bool,
     how: &str,
-    say: &mut (dyn FnMut(&str) + Send),
+    say: Say<'_>,
 ) -> anyhow::Result<()> {
     if is_there() || !rustix::process::geteuid().is_root() || in_path("apt-get").is_none() {
         return Ok(());
     }
-    // Another process may be about to do the same: `apt-get` itself would refuse rather than wait.
-    let lock = lock(Path::new("/run/route256-apt-get.lock"))?;
+    // Another process may install the same package now. `apt-get` itself would fail and not wait for it.
+    let _lock = lock(Path::new("/run/route256-apt-get.lock"))?;
     if is_there() {
         return Ok(());
     }
     say(&format!("installing {package} with apt-get"));
     apt_get(["update"], how)?;
-    apt_get(["install", "--yes", "--no-install-recommends", package], how)?;
-    drop(lock);
-    Ok(())
+    apt_get(["install", "--yes", "--no-install-recommends", package], how)
 }
 
 fn lock(path: &Path) -> anyhow::Result<File> {
@@ -69,7 +67,7 @@ fn apt_get<const N: usize>(arguments: [&str; N], how: &str) -> anyhow::Result<()
     let output = Command::new("apt-get")
         .args(arguments.map(OsStr::new))
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // What the package would start by itself is not wanted: the fleet has processes of its own.
+        // With this, packages do not start their own services: the fleet runs the programs itself.
         .env("RUNLEVEL", "1")
         .output()
         .context("cannot run apt-get")?;

@@ -8,15 +8,14 @@ use std::{
 
 use tokio::net::TcpSocket;
 
-/// Where everything listens: `127.0.0.1` with the given port.
 pub fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// A port that nothing listens on now, and that nobody else is given while this process lives.
+/// A port that nothing listens on, and that the system gives to nobody else while this process lives.
 ///
-/// A socket that is bound to it, but does not listen, keeps the system from giving it away; a server that asks for the
-/// very port gets it all the same.
+/// A socket is bound to the port and does not listen. The system then does not give the port away, but a server that
+/// asks for exactly this port gets it.
 pub fn free() -> io::Result<u16> {
     static KEPT: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
     let socket = TcpSocket::new_v4()?;
@@ -27,7 +26,6 @@ pub fn free() -> io::Result<u16> {
     Ok(port)
 }
 
-/// Whether something listens on the port already.
 pub fn is_taken(port: u16) -> bool {
     TcpListener::bind(loopback(port)).is_err()
 }

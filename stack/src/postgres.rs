@@ -1,5 +1,4 @@
-//! A private Postgres: a cluster of its own in a directory of its own, reachable on 127.0.0.1 with a password, run by
-//! this process and stopped with it.
+//! Runs a private Postgres with a cluster of its own, on 127.0.0.1 and with a password. It stops with this process.
 
 mod account;
 mod cluster;
@@ -10,79 +9,71 @@ mod stale;
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::{
-    ports,
-    process::{self, Process},
-};
+use crate::{Say, ports, process::Process};
 use account::Account;
 use cluster::Cluster;
 use scratch::Scratch;
 use server::Server;
 
-/// The database and the role that every cluster has.
+/// The name of the superuser, and of the database that every cluster has.
 const SUPERUSER: &str = "postgres";
 
-/// How long a cluster may take to start; after a crash it first replays its log.
-const START: Duration = Duration::from_secs(60);
+/// Long, because after a crash Postgres first replays its log.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a server may write down what it has in memory.
-const FAST_SHUTDOWN: Duration = Duration::from_secs(2);
+/// A fast shutdown writes the data in memory to disk.
+const FAST_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a server may take that writes down nothing.
-const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(1);
+/// An immediate shutdown writes nothing.
+const IMMEDIATE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// More than the pools of three services and of a few replicas.
-const CONNECTIONS: &str = "max_connections=200";
+/// Connections for the pools of three services and a few replicas.
+const DURABLE_SETTINGS: [&str; 1] = ["max_connections=200"];
 
-/// What a throw-away cluster does without: surviving a crash of the machine.
-const CARELESS: [&str; 4] = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=300"];
+/// Fast settings. After a crash of the machine the cluster would be damaged.
+const THROW_AWAY_SETTINGS: [&str; 4] =
+    ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=300"];
 
-/// A running server. Dropping it stops it at once; [`stop`](Self::stop) does so in good order.
+/// A running server. Dropping it stops it at once; [`stop`](Self::stop) lets it write its data first.
 #[derive(Debug)]
 pub struct Postgres {
-    // Dropped before the directory it works in.
     process: Process,
     port: u16,
     password: String,
-    scratch: Option<Scratch>,
+    // Removed after the server has stopped.
+    _scratch: Option<Scratch>,
 }
 
 impl Postgres {
-    /// A server on a free port, in a temporary directory that goes when it does. Fast, and careless about crashes of
-    /// the machine.
+    /// Starts a server on a free port, in a temporary directory that is removed with it.
     pub async fn throw_away() -> anyhow::Result<Self> {
         server::install_if_missing(&mut |line| eprintln!("{line}"))?;
         let account = Account::for_postgres()?;
         let scratch = Scratch::new(account.as_ref()).await?;
         let server = Server::find(None, account.as_ref())?;
-        let cluster = Cluster::create(&server, account, scratch.path(), cluster::Care::None)?;
+        let cluster = Cluster::create(&server, account, scratch.path(), cluster::Durability::ThrowAway)?;
         let log = scratch.path().join("postgres.log");
-        Self::start(&server, &cluster, ports::free()?, &CARELESS, &log, Some(scratch)).await
+        Self::start(&server, &cluster, ports::free()?, &THROW_AWAY_SETTINGS, &log, Some(scratch)).await
     }
 
-    /// A server that keeps its data in `<state>/postgres`, or in a directory that this is then a link to, when the
-    /// account that Postgres must run as cannot reach it. `say` is told what takes long.
-    pub async fn durable(
-        state: &Path,
-        port: u16,
-        log: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
-    ) -> anyhow::Result<Self> {
-        // Before the account is chosen: the package brings the one that suits best.
+    /// Starts a server that keeps its data in `<state>/postgres`. If the account that runs Postgres cannot enter that
+    /// directory, the data is elsewhere, behind a link.
+    pub async fn durable(state: &Path, port: u16, log: &Path, say: Say<'_>) -> anyhow::Result<Self> {
+        // Before the account is chosen, because the package makes the account that is best for Postgres.
         server::install_if_missing(say)?;
         let account = Account::for_postgres()?;
         let home = place::prepare(&state.join("postgres"), account.as_ref(), say).await?;
         let server = Server::find(cluster::version(&home)?, account.as_ref())?;
         let cluster = Cluster::open_or_create(&server, account, &home, say)?;
         stale::stop(&cluster.data(), say).await?;
-        Self::start(&server, &cluster, port, &[CONNECTIONS], log, None).await
+        Self::start(&server, &cluster, port, &DURABLE_SETTINGS, log, None).await
     }
 
     async fn start(
@@ -99,26 +90,14 @@ impl Postgres {
             command.args(["-c", setting]);
         }
         let process = Process::spawn("postgres", command, log)?;
-        let mut postgres = Self { process, port, password: cluster.password().to_owned(), scratch };
-        postgres.answers(log).await?;
+        let mut postgres = Self { process, port, password: cluster.password().to_owned(), _scratch: scratch };
+        let url = postgres.url(SUPERUSER);
+        let check = async || {
+            let closed = async { PgConnection::connect(&url).await?.close().await };
+            closed.await.map_err(|error| format!("does not answer ({error})"))
+        };
+        postgres.process.wait_until(check, START_TIMEOUT, "Postgres", log).await?;
         Ok(postgres)
-    }
-
-    async fn answers(&mut self, log: &Path) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START;
-        loop {
-            let error = match PgConnection::connect(&self.url(SUPERUSER)).await {
-                Ok(connection) => return Ok(connection.close().await?),
-                Err(error) => error,
-            };
-            if let Some(status) = self.process.exited() {
-                bail!("Postgres {}:\n{}", process::describe(status), process::tail(log, 20));
-            }
-            if Instant::now() > deadline {
-                bail!("Postgres does not answer ({error}):\n{}", process::tail(log, 20));
-            }
-            tokio::time::sleep(process::POLL).await;
-        }
     }
 
     /// The superuser's connection string for a database.
@@ -126,18 +105,16 @@ impl Postgres {
         format!("postgres://{SUPERUSER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// The port it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The server's process.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// Makes sure that there is a database of this name and a role of the same name that owns it; answers the role's
-    /// connection string. The name is part of the program, never input.
+    /// Makes a database, and a role of the same name that owns it, if they are missing. Returns the role's connection
+    /// string. The name becomes SQL as it is, so it must be a constant of the program.
     pub async fn database(&self, name: &'static str) -> anyhow::Result<String> {
         let mut connection = PgConnection::connect(&self.url(SUPERUSER)).await?;
         let (roles, databases): (i64, i64) = sqlx::query_as(
@@ -164,32 +141,29 @@ impl Postgres {
         Ok(format!("postgres://{name}:{}@127.0.0.1:{}/{name}", self.password, self.port))
     }
 
-    /// Ends every session and the server; a throw-away cluster's directory goes too.
+    /// Ends all sessions and the server.
     pub async fn stop(mut self) {
-        // A fast shutdown: sessions are cut, data is written. If that takes too long, an immediate one: the next start
-        // replays the log.
-        if !self.process.ask(Signal::INT, FAST_SHUTDOWN).await {
-            self.process.stop(Signal::QUIT, IMMEDIATE_SHUTDOWN).await;
+        // SIGINT asks for a fast shutdown, SIGQUIT for an immediate one, after which the next start replays the log.
+        if !self.process.ask(Signal::INT, FAST_SHUTDOWN_TIMEOUT).await {
+            self.process.stop(Signal::QUIT, IMMEDIATE_SHUTDOWN_TIMEOUT).await;
         }
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if self.scratch.is_some() || self.process.exited().is_none() {
-            // Unlike a kill, this also ends the server's own children.
-            self.process.stop_blocking(Signal::QUIT, IMMEDIATE_SHUTDOWN);
-        }
+        // Unlike a kill, this also ends the server's own children.
+        self.process.stop_blocking(Signal::QUIT, IMMEDIATE_SHUTDOWN_TIMEOUT);
     }
 }
 
-/// Where the cluster of this state directory is, if there is one: it may be elsewhere.
+/// The directory of this state directory's cluster, which may be elsewhere; none if there is no cluster.
 pub fn cluster_home(state: &Path) -> Option<PathBuf> {
     state.join("postgres").canonicalize().ok()
 }
 
 /// Stops the server that a killed launcher left running on this state directory.
-pub(crate) async fn stop_stale(state: &Path, say: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<()> {
+pub(crate) async fn stop_stale(state: &Path, say: Say<'_>) -> anyhow::Result<()> {
     match cluster_home(state) {
         Some(home) => stale::stop(&home.join("data"), say).await,
         None => Ok(()),

@@ -1,5 +1,5 @@
-//! A child process in a process group of its own, so that a terminal's Ctrl-C reaches the launcher alone and the
-//! launcher decides who stops when. Dropping one kills it.
+//! A child process in a process group of its own. A terminal's Ctrl-C therefore reaches only the launcher, which
+//! decides in what order its children stop. Dropping a child kills it.
 
 use std::{
     fs::{self, File},
@@ -11,13 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// How often a process is looked at while it is waited for.
+/// The pause between two looks at something that is awaited.
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 
-/// A running child.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -26,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the command with nothing to read; what it prints is appended to the file `log`.
+    /// Starts the command with an empty standard input. Its output is appended to the file `log`.
     pub fn spawn(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let command_line = [command.get_program()]
             .into_iter()
@@ -42,42 +41,63 @@ impl Process {
         Ok(Self { name: name.to_owned(), command_line, child })
     }
 
-    /// What it is called in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its process id, which is its process group's as well.
+    /// The process id, which is also the id of the process group.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The program and its arguments, as [`command_line`] shows them while it runs.
+    /// The same text as the function [`command_line`] returns while the process runs.
     pub fn command_line(&self) -> &str {
         &self.command_line
     }
 
-    /// How it ended, if it did.
+    /// None while the process runs.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
+    /// Waits until `check` succeeds. Fails with the end of the log if the process ends, or if it takes too long; then
+    /// the error of `check` follows the name `who` in the message.
+    pub(crate) async fn wait_until(
+        &mut self,
+        mut check: impl AsyncFnMut() -> Result<(), String>,
+        timeout: Duration,
+        who: &str,
+        log: &Path,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + timeout;
+        while let Err(error) = check().await {
+            if let Some(status) = self.exited() {
+                bail!("{who} {}:\n{}", describe(status), tail(log, 20));
+            }
+            if Instant::now() > deadline {
+                bail!("{who} {error}:\n{}", tail(log, 20));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
     /// Sends a signal to the process itself, not to its group.
     pub fn signal(&mut self, signal: Signal) {
-        // A process that was waited for has given its id back.
+        // After its end, the id may belong to another process.
         if self.exited().is_none() {
             let _ = kill_process(Pid::from_child(&self.child), signal);
         }
     }
 
-    /// Asks with a signal, waits up to `grace`, then kills the whole group.
+    /// Sends the signal, waits up to `grace`, then kills the whole group.
     pub async fn stop(&mut self, signal: Signal, grace: Duration) {
         if !self.ask(signal, grace).await {
             self.kill();
         }
     }
 
-    /// Asks with a signal and waits up to `grace`; answers whether it has gone.
+    /// Sends the signal and waits up to `grace`. Returns whether the process has ended.
     pub(crate) async fn ask(&mut self, signal: Signal, grace: Duration) -> bool {
         self.signal(signal);
         let deadline = Instant::now() + grace;
@@ -90,7 +110,7 @@ impl Process {
         true
     }
 
-    /// As [`stop`](Self::stop), for where nothing can be awaited.
+    /// Like [`stop`](Self::stop), for code that cannot await, such as `drop`.
     pub(crate) fn stop_blocking(&mut self, signal: Signal, grace: Duration) {
         self.signal(signal);
         let deadline = Instant::now() + grace;
@@ -103,7 +123,7 @@ impl Process {
         }
     }
 
-    /// Kills the whole group at once and waits until the process is gone.
+    /// Kills the whole group, and waits until the process has ended.
     pub fn kill(&mut self) {
         if self.exited().is_none() {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
@@ -118,7 +138,7 @@ impl Drop for Process {
     }
 }
 
-/// An exit in words: `exited with code 1`, `was ended by signal 9`.
+/// Such as `exited with code 1` or `was ended by signal 9`.
 pub fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with code {code}"),
@@ -127,7 +147,7 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The last lines of a log, indented, for messages.
+/// The last lines of a log, indented.
 pub fn tail(log: &Path, lines: usize) -> String {
     let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<_> = text.lines().collect();
@@ -138,12 +158,12 @@ pub fn tail(log: &Path, lines: usize) -> String {
     last.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// The program and arguments of any running process, joined by blanks; nothing when there is no such process.
+/// The program and the arguments of any process, joined by blanks; none if there is no such process.
 pub fn command_line(pid: u32) -> Option<String> {
     let parts = match fs::read(format!("/proc/{pid}/cmdline")) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).replace('\0', " "),
         Err(_) if Path::new("/proc/self").exists() => return None,
-        // Not Linux.
+        // A system without /proc, such as macOS.
         Err(_) => {
             let output = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output().ok()?;
             String::from_utf8_lossy(&output.stdout).into_owned()
@@ -152,20 +172,19 @@ pub fn command_line(pid: u32) -> Option<String> {
     Some(parts.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
-/// Ends a process that is no child of ours: asks with each signal in turn and gives it so long to go. Answers whether
-/// it is gone.
-pub(crate) async fn end_stranger(pid: u32, signals: &[(Signal, Duration)]) -> bool {
-    // One that nobody has waited for yet still has an id, but no command line.
-    let gone = || command_line(pid).is_none();
+/// Ends a process that is not our child: sends each signal in turn and waits so long. Returns whether it has ended.
+pub(crate) async fn end_by_pid(pid: u32, signals: &[(Signal, Duration)]) -> bool {
+    // A process that has ended may keep its id until its parent waits for it, but it has no command line.
+    let has_ended = || command_line(pid).is_none();
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return true };
     for (signal, grace) in signals {
         if kill_process(id, *signal).is_err() {
             break;
         }
         let deadline = Instant::now() + *grace;
-        while !gone() && Instant::now() < deadline {
+        while !has_ended() && Instant::now() < deadline {
             tokio::time::sleep(POLL).await;
         }
     }
-    gone()
+    has_ended()
 }

@@ -1,5 +1,4 @@
-//! A stand-in for ProductService, with the local catalogue, over TLS. Tests make it misbehave and see which calls
-//! reached it, and when.
+//! A stand-in for ProductService, with the local catalogue, over TLS. Tests can make it fail, and can see its calls.
 
 use std::{
     collections::BTreeMap,
@@ -29,11 +28,11 @@ use crate::{
     standin::{Faults, Server},
 };
 
-/// The token it accepts.
+/// The only token that it accepts.
 pub const TOKEN: &str = "testtoken";
 
-/// The most SKUs in one answer of `ListSkus`.
-const PAGE: u32 = 1000;
+/// In one answer of `ListSkus`.
+const MAX_SKUS: u32 = 1000;
 
 /// A running stand-in. Dropping it cuts every connection.
 #[derive(Debug)]
@@ -42,37 +41,34 @@ pub struct ProductService {
     shop: Arc<Shop>,
 }
 
-/// What a call may meet instead of its answer.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// Its answer, but so much later.
+    /// The call is answered, but so much later.
     Delay(Duration),
-    /// An error of this code.
+    /// The answer is an error with this code.
     Answer(Code),
-    /// Nothing, ever.
+    /// The call is never answered.
     Hang,
 }
 
 /// A call that arrived.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// When.
     pub at: Instant,
-    /// The name of the method.
     pub method: &'static str,
-    /// The product asked about; none for `ListSkus`.
+    /// None for `ListSkus`.
     pub sku: Option<u32>,
 }
 
 impl ProductService {
-    /// Starts one with this certificate; port 0 stands for any free one.
+    /// Port 0 means any free port.
     pub fn start(listen: SocketAddr, certificate: &Issued) -> anyhow::Result<Self> {
         let products = catalogue::products().context("the embedded catalogue is damaged")?;
         let shop =
             Arc::new(Shop { products: Mutex::new(products), calls: Mutex::default(), faults: Faults::default() });
         let routes = routes(Arc::clone(&shop))?;
-        // Two providers are built in by way of the dependencies; tonic panics rather than choose. An error means that
-        // somebody chose before.
+        // The dependencies bring two providers, and tonic panics if nobody chooses one. An error means that a provider
+        // is already installed.
         let _ = aws_lc_rs::default_provider().install_default();
         let identity = Identity::from_pem(&certificate.certificate, &certificate.key);
         let mut builder = tonic::transport::Server::builder().tls_config(ServerTlsConfig::new().identity(identity))?;
@@ -84,7 +80,7 @@ impl ProductService {
         Ok(Self { server, shop })
     }
 
-    /// As [`start`](Self::start), with the certificate of that name in a directory made by [`crate::certs`].
+    /// Like [`start`](Self::start), with the certificate `product-service.pem` in the directory `certs`.
     pub fn start_with(listen: SocketAddr, certs: &Path) -> anyhow::Result<Self> {
         let read = |file: &str| {
             let path = certs.join(file);
@@ -94,37 +90,31 @@ impl ProductService {
         Self::start(listen, &certificate)
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// Its address for clients, by a name that its certificate is valid for.
+    /// The address with a host name that is in the certificate.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.address().port())
     }
 
-    /// After those asked for before, the next `times` calls meet this fault.
+    /// Queues a fault for `times` calls, behind earlier faults.
     pub fn misbehave(&self, fault: Fault, times: u32) {
         self.shop.faults.add(fault, times);
     }
 
-    /// From now on calls are answered properly.
-    pub fn behave(&self) {
-        self.shop.faults.clear();
-    }
-
-    /// Takes a product out of the catalogue.
+    /// Removes a product from the catalogue.
     pub fn remove(&self, sku: u32) {
         self.shop.products().remove(&sku);
     }
 
-    /// Puts a product into the catalogue, or changes the one that is there.
+    /// Adds a product to the catalogue, or replaces it.
     pub fn put(&self, product: Product) {
         self.shop.products().insert(product.sku, product);
     }
 
-    /// Every call so far, in order of arrival, whatever it was answered.
+    /// All calls so far, in order of arrival, also those that failed.
     pub fn calls(&self) -> Vec<Call> {
         self.shop.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -139,7 +129,7 @@ fn routes(shop: Arc<Shop>) -> anyhow::Result<Routes> {
         .with_service_name("grpc.health.v1.Health")
         .build_v1()?;
     let service = ProductServiceServer::from_arc(shop);
-    // Nothing else writes to a reporter that was just made, so this is ready at once.
+    // This does not wait: nobody else uses the new reporter yet.
     futures::executor::block_on(health.set_serving::<ProductServiceServer<Shop>>());
     Ok(Routes::new(service).add_service(health_server).add_service(reflection))
 }
@@ -156,7 +146,7 @@ impl Shop {
         self.products.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What every call goes through: it is noted, meets its fault, and shows its token.
+    /// Begins every call: records it, applies the next fault, and checks the token.
     async fn admit(&self, method: &'static str, sku: Option<u32>, token: &str) -> Result<(), Status> {
         let call = Call { at: Instant::now(), method, sku };
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
@@ -183,7 +173,7 @@ impl Rpc for Shop {
     async fn list_skus(&self, request: Request<ListSkusRequest>) -> Result<Response<ListSkusResponse>, Status> {
         let ListSkusRequest { token, start_after_sku, count } = request.into_inner();
         self.admit("ListSkus", None, &token).await?;
-        let count = count.min(PAGE) as usize;
+        let count = count.min(MAX_SKUS) as usize;
         let after = (std::ops::Bound::Excluded(start_after_sku), std::ops::Bound::Unbounded);
         let skus = self.products().range(after).map(|(sku, _)| *sku).take(count).collect();
         Ok(Response::new(ListSkusResponse { skus }))

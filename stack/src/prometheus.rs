@@ -1,11 +1,11 @@
-//! Prometheus: the programs of an installation, and a server on this machine, with storage of its own.
+//! Finds an installed Prometheus, and runs its server on this machine with a storage of its own.
 
 use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -13,46 +13,41 @@ use reqwest::Client;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{
-    packages, ports,
-    process::{self, Process},
-};
+use crate::{packages, ports, process::Process};
 
-/// How to get it, a sentence that follows what is missing.
+/// The end of the message that Prometheus is missing.
 pub const INSTALL: &str = "install it (Debian, Ubuntu: sudo apt-get install prometheus, then sudo systemctl disable \
                            --now prometheus, as the fleet runs its own; macOS: brew install prometheus; elsewhere: \
                            https://prometheus.io/download/)";
 
-/// How long it may take to start; after a crash it first replays its log.
-const START: Duration = Duration::from_secs(60);
+/// Long, because after a crash Prometheus first replays its log.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it may take to write down what it has in memory.
+/// Enough to write its data in memory to disk.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long samples are kept: as long as the longest window that a rule looks back on, and a little.
+/// A little longer than the longest window of a rule.
 const RETENTION: &str = "31d";
 
 /// The programs of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tools {
-    /// The server.
     pub prometheus: PathBuf,
-    /// What checks configurations, rules and metrics.
     pub promtool: PathBuf,
 }
 
-/// The installed programs; Debian's package is installed first where that needs no question.
+/// The installed programs. Debian's package is installed first, if that is possible without asking the user.
 pub fn tools() -> anyhow::Result<Tools> {
     packages::install_if_missing("prometheus", || find().is_some(), INSTALL, &mut |line| eprintln!("{line}"))?;
     find().with_context(|| format!("Prometheus is missing: {INSTALL}"))
 }
 
-/// The installed programs, if both are there.
+/// The installed programs; none if one of them is missing.
 pub fn find() -> Option<Tools> {
     Some(Tools { prometheus: packages::find("prometheus")?, promtool: packages::find("promtool")? })
 }
 
-/// The server's command: configured by a file, with its storage in a directory.
+/// The command that runs the server with the configuration file `config` and the directory `storage`.
 pub(crate) fn command(program: &Path, config: &Path, storage: &Path, listen: SocketAddr) -> Command {
     let mut command = Command::new(program);
     let option = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
@@ -75,8 +70,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with this configuration and waits until it is ready. The configuration, its storage and its log go
-    /// into the directory; relative paths in the configuration begin there.
+    /// Starts a server and waits until it is ready. Its configuration file, its storage and its log are in the
+    /// directory, and relative paths in the configuration start from there.
     pub async fn start(config: &str, directory: &Path, port: u16) -> anyhow::Result<Self> {
         let Tools { prometheus, .. } = tools()?;
         let directory = directory.canonicalize().with_context(|| format!("no directory {}", directory.display()))?;
@@ -84,40 +79,29 @@ impl Prometheus {
         fs::write(&file, config).with_context(|| format!("cannot write {}", file.display()))?;
         let address = ports::loopback(port);
         let command = command(&prometheus, &file, &directory.join("data"), address);
-        let process = Process::spawn("prometheus", command, &log)?;
-        let mut server = Self { process, address, client: Client::new() };
-        server.is_ready(&log).await?;
-        Ok(server)
+        let mut process = Process::spawn("prometheus", command, &log)?;
+        let (client, ready) = (Client::new(), format!("http://{address}/-/ready"));
+        let check = async || match client.get(&ready).send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(_) | Err(_) => Err("is not ready".to_owned()),
+        };
+        process.wait_until(check, START_TIMEOUT, "Prometheus", &log).await?;
+        Ok(Self { process, address, client })
     }
 
-    async fn is_ready(&mut self, log: &Path) -> anyhow::Result<()> {
-        let deadline = Instant::now() + START;
-        let url = format!("{}/-/ready", self.url());
-        while !self.client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            if let Some(status) = self.process.exited() {
-                bail!("Prometheus {}:\n{}", process::describe(status), process::tail(log, 20));
-            }
-            if Instant::now() > deadline {
-                bail!("Prometheus is not ready:\n{}", process::tail(log, 20));
-            }
-            tokio::time::sleep(process::POLL).await;
-        }
-        Ok(())
-    }
-
-    /// Where its interface and its API are.
+    /// The address of the web interface and of the API.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The result of an instant query now: for a vector, one element a series, `{"metric": {...}, "value": [...]}`.
+    /// Evaluates a query now. A vector has an element for each series: `{"metric": {...}, "value": [...]}`.
     pub async fn query(&self, query: &str) -> anyhow::Result<Vec<Value>> {
         let answer = self.get("query", &[("query", query)]).await?;
         answer["result"].as_array().cloned().with_context(|| format!("`{query}` answered {answer}"))
     }
 
-    /// The `data` of an answer of its API, `/api/v1/<path>`.
-    pub async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
+    /// Calls the API, `/api/v1/<path>`, and returns the `data` of its answer.
+    async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<Value> {
         let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/{path}", self.url()), parameters)?;
         let mut answer: Value = self.client.get(url).send().await?.json().await?;
         if answer["status"] != "success" {
@@ -126,12 +110,6 @@ impl Prometheus {
         Ok(answer["data"].take())
     }
 
-    /// Its process.
-    pub fn process(&mut self) -> &mut Process {
-        &mut self.process
-    }
-
-    /// Ends it in good order.
     pub async fn stop(mut self) {
         self.process.stop(Signal::TERM, GRACE).await;
     }

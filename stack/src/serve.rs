@@ -1,4 +1,4 @@
-//! `stack broker`. It is here and not in the library, so that only this program links the broker.
+//! `stack broker`. This is not in the library, so that only this program links the broker.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -9,14 +9,14 @@ use tansu_broker::{NODE_ID, broker::Broker, coordinator::group::administrator::C
 use tansu_storage::StorageContainer;
 use uuid::Uuid;
 
-/// Serves until a signal asks to stop; what it holds is gone then.
+/// Serves until a signal asks to stop. Then all messages are lost.
 pub async fn broker(listen: SocketAddr) -> anyhow::Result<()> {
     let mut signals = StopSignals::new()?;
     let url = Url::parse(&format!("tcp://{listen}"))?;
     let incarnation = Uuid::new_v4();
     let mut broker = Broker::<Controller<StorageContainer>, StorageContainer>::builder()
         .node_id(NODE_ID)
-        // It begins empty and so is another cluster than the one before it; the id is how clients can tell.
+        // Each start is a new, empty cluster. Clients see that by the id.
         .cluster_id(format!("route256-{incarnation}"))
         .incarnation_id(incarnation)
         .listener(url.clone())
@@ -26,7 +26,7 @@ pub async fn broker(listen: SocketAddr) -> anyhow::Result<()> {
         .build()
         .await?;
     println!("the broker listens on {listen}");
-    // Not its own `main`, which on a signal waits for clients to leave.
+    // Not `Broker::main`: after a signal, it waits for the clients to leave.
     tokio::select! {
         ended = broker.serve(Instant::now().into()) => ended.with_context(|| format!("cannot serve on {listen}")),
         _ = signals.next() => Ok(()),

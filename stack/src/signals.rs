@@ -5,7 +5,7 @@ use std::io;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Listens from now on; each call of [`next`](Self::next) waits for one more.
+/// Each call of [`next`](Self::next) waits for one more signal.
 #[derive(Debug)]
 pub struct StopSignals {
     interrupt: tokio::signal::unix::Signal,
@@ -14,7 +14,7 @@ pub struct StopSignals {
 }
 
 impl StopSignals {
-    /// Takes these signals over from the system, which would end this process.
+    /// From now on, these signals no longer end this process.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -23,7 +23,6 @@ impl StopSignals {
         })
     }
 
-    /// The next of them.
     pub async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::INT,

@@ -1,4 +1,4 @@
-//! What the stand-ins share: a runtime of their own, and faults in the order they were asked for.
+//! What all stand-ins need: a server on a runtime of its own, and a queue of faults.
 
 use std::{
     collections::VecDeque,
@@ -13,8 +13,8 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::process::POLL;
 
-/// How long the port of one that went away may take to be free again.
-const FREE: Duration = Duration::from_secs(5);
+/// After a server went away, its port may stay in use for so long.
+const PORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server on a runtime of its own. Dropping it closes the port and cuts every connection, as a crash would.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Opens the port, then runs what `serve` makes of it until this is dropped.
+    /// Opens the port, then runs the future that `serve` returns, until the server is dropped.
     pub fn start<F>(listen: SocketAddr, serve: impl FnOnce(TcpListener) -> F) -> io::Result<Self>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -41,7 +41,6 @@ impl Server {
         Ok(Self { runtime: Some(runtime), address })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -55,20 +54,20 @@ impl Drop for Server {
     }
 }
 
-/// Starts something on the port that it had before, as soon as that is free.
-pub(crate) async fn again<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let deadline = Instant::now() + FREE;
+/// Starts a server on the port that it had before, as soon as the port is free.
+pub(crate) async fn start_again<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + PORT_TIMEOUT;
     loop {
         match start() {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 tokio::time::sleep(POLL).await;
             }
-            outcome => return outcome,
+            result => return result,
         }
     }
 }
 
-/// Faults to come, each for a number of calls.
+/// A queue of faults, each with the number of calls that get it.
 #[derive(Debug)]
 pub(crate) struct Faults<F>(Mutex<VecDeque<(F, u32)>>);
 
@@ -79,14 +78,14 @@ impl<F> Default for Faults<F> {
 }
 
 impl<F: Clone> Faults<F> {
-    /// After those asked for before, the next `times` calls meet this fault.
+    /// Queues a fault for `times` calls, behind earlier faults.
     pub fn add(&self, fault: F, times: u32) {
         if times > 0 {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back((fault, times));
         }
     }
 
-    /// The fault that a call arriving now meets.
+    /// The fault for a call that arrives now.
     pub fn take(&self) -> Option<F> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (fault, times) = faults.front_mut()?;
@@ -98,7 +97,7 @@ impl<F: Clone> Faults<F> {
         Some(fault)
     }
 
-    /// From now on calls are answered properly.
+    /// From now on, calls get no fault.
     pub fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

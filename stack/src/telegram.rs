@@ -1,5 +1,5 @@
-//! A stand-in for Telegram's Bot API: `sendMessage`, the ways in which the real one refuses it, a list of what was
-//! received, and faults on demand.
+//! A stand-in for Telegram's Bot API. It has `sendMessage` with the refusals of the real API, a list of the received
+//! messages, and faults on demand.
 
 mod api;
 
@@ -25,8 +25,8 @@ use serde_json::Value;
 use crate::standin::{Faults, Server};
 use api::{Answer, Refusal, SendMessage};
 
-/// How many messages are kept; the oldest make room.
-const KEPT: usize = 100_000;
+/// If there are more messages, the oldest are dropped.
+const MAX_MESSAGES: usize = 100_000;
 
 /// A running stand-in. Dropping it cuts every connection.
 #[derive(Debug)]
@@ -38,28 +38,25 @@ pub struct Telegram {
 /// A message that was accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// The chat it went to: a number, or a channel's `@name`.
+    /// A number, or the `@name` of a channel.
     pub chat_id: Value,
-    /// Its text.
     pub text: String,
-    /// When it was accepted.
     #[serde(serialize_with = "rfc3339")]
     pub at: DateTime<Utc>,
 }
 
-/// What calls meet instead of, or before, their answer; as JSON, what `POST /faults` takes.
+/// A fault for the next calls, and the JSON of `POST /faults`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
     /// The HTTP status to refuse with.
     pub status: Option<u16>,
-    /// With 429, the seconds after which to come again.
+    /// In seconds, with the status 429.
     pub retry_after: Option<u64>,
-    /// No answer, ever.
+    /// The call is never answered.
     pub hang: bool,
-    /// The answer comes so many milliseconds later.
     pub delay_ms: u64,
-    /// For how many calls; one unless said otherwise.
+    /// The number of calls; one by default.
     pub times: Option<u32>,
 }
 
@@ -71,7 +68,7 @@ struct Bot {
 }
 
 impl Telegram {
-    /// Starts one; port 0 stands for any free one. With a key, every other key is refused.
+    /// Port 0 means any free port. With a key, all other keys are refused.
     pub fn start(listen: SocketAddr, key: Option<String>) -> anyhow::Result<Self> {
         let bot = Arc::new(Bot { key, ..Bot::default() });
         let routes = routes(Arc::clone(&bot));
@@ -83,29 +80,23 @@ impl Telegram {
         Ok(Self { server, bot })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// What stands for `https://api.telegram.org`.
+    /// The address to use instead of `https://api.telegram.org`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// Every message accepted so far, in order of arrival.
+    /// All accepted messages so far, in order of arrival.
     pub fn messages(&self) -> Vec<Message> {
         self.bot.messages()
     }
 
-    /// After those asked for before, calls meet this fault.
+    /// Queues a fault, behind earlier faults.
     pub fn misbehave(&self, fault: Fault) {
         self.bot.misbehave(fault);
-    }
-
-    /// From now on calls are answered properly.
-    pub fn behave(&self) {
-        self.bot.faults.clear();
     }
 }
 
@@ -119,11 +110,11 @@ impl Bot {
         self.faults.add(fault, times);
     }
 
-    /// Keeps a message; answers its number.
+    /// Returns the number of the message.
     fn keep(&self, chat_id: Value, text: String, at: DateTime<Utc>) -> usize {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        if messages.len() >= KEPT {
-            messages.drain(..KEPT / 10);
+        if messages.len() >= MAX_MESSAGES {
+            messages.drain(..MAX_MESSAGES / 10);
         }
         messages.push(Message { chat_id, text, at });
         messages.len()
@@ -139,7 +130,7 @@ fn routes(bot: Arc<Bot>) -> Router {
         .with_state(bot)
 }
 
-/// Takes JSON whatever it is called, so that `curl -d` needs no header.
+/// Reads JSON under any content type, so that `curl -d` needs no header.
 async fn add_fault(State(bot): State<Arc<Bot>>, body: Bytes) -> Response {
     let fault: Fault = match serde_json::from_slice(&body) {
         Ok(fault) => fault,

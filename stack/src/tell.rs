@@ -1,4 +1,4 @@
-//! `stack demo`: the story against the fleet that runs, or against one of its own that ends with it.
+//! `stack demo`: tells the story against the running fleet, or starts a fleet for it.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use stack::{
     signals::StopSignals,
 };
 
-/// Tells the story; answers the exit code.
+/// Returns the exit code.
 pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
     let mut signals = StopSignals::new()?;
     if let Some(addresses) = fleet::running(&state) {
-        // What the story started stops as its future is dropped.
+        // After a signal, the future of the story is dropped, and with it all that the story has started.
         return tokio::select! {
             told = demo::tell(&addresses) => told.map(|()| 0),
             _ = signals.next() => Ok(1),

@@ -1,4 +1,4 @@
-//! Worlds for tests: a database of its own for each test, and waiting for conditions. Postgres and the broker come from
+//! Helps tests: gives each a database of its own, and waits for conditions. Postgres and the broker come from
 //! `stack with -- COMMAND`, which sets the variables below.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,23 +17,23 @@ use sqlx::{
 };
 use tokio::runtime::Builder;
 
-/// Names a Postgres whose user may create databases.
+/// The variable with the connection string of a user who may create databases.
 pub const POSTGRES_VARIABLE: &str = "TEST_POSTGRES_URL";
-/// Names the brokers, `host:port` separated by commas.
+/// The variable with the brokers: `host:port`, separated by commas.
 pub const KAFKA_VARIABLE: &str = "TEST_KAFKA_BROKERS";
 
-/// How long a condition may take to come true before the test fails.
+/// A condition that takes longer fails the test.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What must hold of a database whatever happened: a sentence, and a query that counts what breaks it.
+/// What must be true of a database after every test: a sentence, and a query that counts the violations.
 pub type Check = (&'static str, &'static str);
 
 /// A database that only one test uses.
 pub struct TestDatabase {
-    /// Its address, for a service's configuration.
+    /// The connection string, for a service's configuration.
     pub url: String,
     pub pool: PgPool,
-    checks: Checks,
+    final_checks: FinalChecks,
 }
 
 impl TestDatabase {
@@ -44,10 +44,10 @@ impl TestDatabase {
         database
     }
 
-    /// Has the checks made when the test ends.
+    /// These checks run when the test ends.
     #[must_use]
     pub fn checked(mut self, checks: &'static [Check]) -> Self {
-        self.checks.of = Mutex::new(checks);
+        self.final_checks.checks = Mutex::new(checks);
         self
     }
 
@@ -64,29 +64,29 @@ impl TestDatabase {
         let url = options.to_url_lossy().to_string();
         let pool =
             PgPoolOptions::new().max_connections(20).connect_with(options).await.expect("the new database answers");
-        let checks = Checks { url: url.clone(), of: Mutex::new(&[]) };
-        Self { url, pool, checks }
+        let final_checks = FinalChecks { url: url.clone(), checks: Mutex::new(&[]) };
+        Self { url, pool, final_checks }
     }
 
-    /// Leaves the checks out, for a test that spoils the data itself.
+    /// Drops the checks, for a test that breaks the data on purpose.
     pub fn is_spoilt(&self) {
-        *self.checks.of.lock().unwrap_or_else(PoisonError::into_inner) = &[];
+        *self.final_checks.checks.lock().unwrap_or_else(PoisonError::into_inner) = &[];
     }
 }
 
-/// Made when it is dropped, unless the test has failed already.
-struct Checks {
+/// Runs its checks when it is dropped, unless the test has already failed.
+struct FinalChecks {
     url: String,
-    of: Mutex<&'static [Check]>,
+    checks: Mutex<&'static [Check]>,
 }
 
-impl Drop for Checks {
+impl Drop for FinalChecks {
     fn drop(&mut self) {
-        let checks = *self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let checks = *self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         if checks.is_empty() || thread::panicking() {
             return;
         }
-        // The runtime of the test cannot wait for anything here.
+        // A thread, because the runtime of the test cannot be awaited here.
         let url = self.url.clone();
         let broken = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime for the checks");
@@ -97,7 +97,7 @@ impl Drop for Checks {
     }
 }
 
-/// The checks that do not hold.
+/// The sentences that are not true.
 async fn broken(url: &str, checks: &[Check]) -> sqlx::Result<Vec<&'static str>> {
     let mut connection = PgConnectOptions::from_str(url)?.connect().await?;
     let mut broken = Vec::new();
@@ -110,7 +110,6 @@ async fn broken(url: &str, checks: &[Check]) -> sqlx::Result<Vec<&'static str>> 
     Ok(broken)
 }
 
-/// The brokers that tests use.
 pub fn brokers() -> Vec<String> {
     variable(KAFKA_VARIABLE).split(',').map(str::to_owned).collect()
 }
@@ -119,7 +118,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, or `stack with -- cargo test`"))
 }
 
-/// Waits until a condition answers something; fails the test, naming `what`, if it takes too long.
+/// Waits until the condition returns a value. If it takes too long, the test fails with the text `what`.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
     let answer = async {
         loop {

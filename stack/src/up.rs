@@ -1,4 +1,4 @@
-//! `stack up`: the fleet in the foreground, told about line by line, until Ctrl-C.
+//! `stack up`: runs the fleet in the foreground until Ctrl-C, and prints what happens.
 
 use std::{
     path::PathBuf,
@@ -12,8 +12,8 @@ use stack::{
     signals::StopSignals,
 };
 
-/// For how long after a signal another one is taken for the same.
-const ECHO: Duration = Duration::from_secs(1);
+/// After a signal, another one within this time counts as the same signal.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// The options of `stack up`.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ enum Choice {
     Free,
 }
 
-/// Starts the fleet and stops it when asked to; answers the exit code.
+/// Returns the exit code.
 pub async fn run(up: Up) -> anyhow::Result<u8> {
     let begin = Instant::now();
     let say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
@@ -67,7 +67,7 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
     let mut tell = say;
     let mut fleet = tokio::select! {
         fleet = Fleet::start(&settings, &mut tell) => fleet?,
-        // What was started stops as the other future is dropped.
+        // The future of the start is dropped, which stops all that was started.
         _ = signals.next() => {
             say("stopping");
             return Ok(0);
@@ -90,24 +90,24 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
     };
     println!();
     say("stopping");
-    // Whoever asks twice is in a hurry: dropping the fleet kills it. But some wrappers pass one signal on twice.
-    let asked_again = async {
-        let echoes = async {
+    // A second signal kills the fleet, as the fleet is then dropped. But some wrappers pass one signal on twice.
+    let second_signal = async {
+        let repetitions = async {
             loop {
                 signals.next().await;
             }
         };
-        let _: Result<(), _> = tokio::time::timeout(ECHO, echoes).await;
+        let _: Result<(), _> = tokio::time::timeout(SAME_SIGNAL, repetitions).await;
         signals.next().await
     };
     tokio::select! {
         () = fleet.stop() => say("stopped"),
-        _ = asked_again => say("killed"),
+        _ = second_signal => say("killed"),
     }
     Ok(code)
 }
 
-/// Reads a payment timeout, within the bounds of LOMS.
+/// LOMS accepts the same bounds.
 fn payment_timeout(text: &str) -> Result<Duration, String> {
     let bounds = Duration::from_secs(1)..=Duration::from_secs(365 * 24 * 60 * 60);
     humantime::parse_duration(text)
@@ -116,7 +116,6 @@ fn payment_timeout(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "must be a duration from 1s to 365d, such as 10m or 5s".into())
 }
 
-/// Reads an OTLP endpoint.
 fn otlp(text: &str) -> Result<String, String> {
     reqwest::Url::parse(text)
         .ok()
@@ -125,7 +124,7 @@ fn otlp(text: &str) -> Result<String, String> {
         .ok_or_else(|| "must be an address such as http://localhost:4317".into())
 }
 
-/// What runs where, and what does not although it was asked for.
+/// A table of the processes, and below it the sentences of `missing`.
 fn table(fleet: &mut Fleet, missing: &[String]) -> String {
     let mut rows = vec![["process", "pid", "address", "admin", "log"].map(str::to_owned)];
     for part in Part::all() {
@@ -141,7 +140,7 @@ fn table(fleet: &mut Fleet, missing: &[String]) -> String {
         rows.push([
             part.name().to_owned(),
             id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
-            addresses.of(part),
+            addresses.address_of(part),
             admin,
             id.map_or_else(String::new, |_| shown(&log).display().to_string()),
         ]);
@@ -156,7 +155,7 @@ fn table(fleet: &mut Fleet, missing: &[String]) -> String {
     rows.iter().map(line).chain(missing).collect()
 }
 
-/// What to try next.
+/// Commands that the user can try next.
 fn hints(addresses: &Addresses) -> String {
     let certs = shown(&addresses.certs).display();
     let (checkout, loms) = (addresses.checkout.grpc.port(), addresses.loms.grpc.port());

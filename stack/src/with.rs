@@ -1,5 +1,5 @@
-//! `stack with -- COMMAND`: runs a command beside a private Postgres and broker, whose addresses it finds in its
-//! environment, and takes them down when it ends.
+//! `stack with -- COMMAND`: runs a command beside a private Postgres and a private broker, and stops them when the
+//! command ends. The command finds their addresses in its environment.
 
 use std::{
     ffi::OsString,
@@ -14,19 +14,19 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::{process::Command, time};
 
-use crate::{broker::Broker, fleet::Service, ports, postgres::Postgres, signals::StopSignals};
+use crate::{
+    broker::Broker,
+    fleet::Service,
+    ports,
+    postgres::Postgres,
+    signals::StopSignals,
+    testing::{KAFKA_VARIABLE, POSTGRES_VARIABLE},
+};
 
-/// The variable with the superuser's connection string.
-pub const POSTGRES_VARIABLE: &str = "TEST_POSTGRES_URL";
-
-/// The variable with the broker's host and port.
-pub const KAFKA_VARIABLE: &str = "TEST_KAFKA_BROKERS";
-
-/// How long a command may take to stop once it was asked to.
+/// After a signal, the command may take so long to end.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Runs the program (first) with its arguments; answers the exit code to pass on. With `kafka`, uses that broker
-/// instead of one of its own.
+/// Returns the exit code of the command. `kafka` is an external broker to use instead of a private one.
 pub async fn run(kafka: Option<String>, command: &[OsString]) -> anyhow::Result<u8> {
     let (program, arguments) = command.split_first().context("no command given")?;
     let mut signals = StopSignals::new()?;
@@ -37,7 +37,7 @@ pub async fn run(kafka: Option<String>, command: &[OsString]) -> anyhow::Result<
     let mut command = Command::new(program);
     command.args(arguments);
     command.env(POSTGRES_VARIABLE, servers.postgres.url("postgres")).env(KAFKA_VARIABLE, &servers.kafka);
-    // The services' databases, without a schema.
+    // The services' databases have no schema yet.
     for service in Service::ALL {
         command.env(service.facts().database_variable, servers.postgres.database(service.name()).await?);
     }
@@ -46,7 +46,6 @@ pub async fn run(kafka: Option<String>, command: &[OsString]) -> anyhow::Result<
     Ok(code_of(status.with_context(|| format!("cannot run {}", program.display()))?))
 }
 
-/// What the command is given.
 struct Servers {
     postgres: Postgres,
     broker: Option<Broker>,
@@ -77,10 +76,10 @@ impl Servers {
     }
 }
 
-/// Runs the command to its end, passing on the signals that ask for it.
+/// Runs the command to its end, and passes stop signals on to it.
 async fn supervise(mut command: Command, signals: &mut StopSignals) -> io::Result<ExitStatus> {
-    // A command that reads from a terminal must stay in the terminal's foreground group, and then gets Ctrl-C from it.
-    // Any other gets a group of its own, so that what it started can be told apart and ended with it.
+    // A command that reads from a terminal must stay in the terminal's foreground group, and so gets Ctrl-C from the
+    // terminal. Any other command gets a group of its own, so that its children can be ended with it.
     let on_terminal = stdin().is_terminal();
     if !on_terminal {
         command.process_group(0);
@@ -90,11 +89,11 @@ async fn supervise(mut command: Command, signals: &mut StopSignals) -> io::Resul
     let send = |signal| {
         let _ = if on_terminal { kill_process(id, signal) } else { kill_process_group(id, signal) };
     };
-    let first = tokio::select! {
+    let signal = tokio::select! {
         status = child.wait() => Err(status),
         signal = signals.next() => Ok(signal),
     };
-    let status = match first {
+    let status = match signal {
         Err(status) => status,
         Ok(signal) => {
             if !(on_terminal && signal == Signal::INT) {
@@ -122,7 +121,7 @@ fn code_of(status: ExitStatus) -> u8 {
     }
 }
 
-/// As shells have it.
+/// The exit code that shells use.
 fn code_of_signal(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(1)
 }

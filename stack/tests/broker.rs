@@ -35,7 +35,7 @@ async fn what_is_sent_to_the_broker_is_read_from_it() {
     assert_eq!(message.payload(), Some(&b"hello"[..]));
     drop(message);
 
-    // It leaves its group first, which takes it a whole session timeout when there is no broker to tell.
+    // The consumer leaves its group first. Without a broker, this would take a whole session timeout.
     drop(consumer);
     broker.stop().await;
 }

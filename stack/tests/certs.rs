@@ -3,27 +3,27 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use stack::certs::{self, Authority, Outcome};
+use stack::certs::{self, Authority, CertificateSet};
 use tempfile::TempDir;
 
-fn made() -> TempDir {
+fn new_set() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(certs::ensure(dir.path()).unwrap(), Outcome::Made("ca.pem is missing".into()));
+    assert_eq!(certs::ensure(dir.path()).unwrap(), CertificateSet::Made("ca.pem is missing".into()));
     dir
 }
 
-fn reason(dir: &Path) -> String {
+fn reason_for_new_set(dir: &Path) -> String {
     match certs::ensure(dir).unwrap() {
-        Outcome::Made(reason) => reason,
-        Outcome::Kept => panic!("the set was kept"),
+        CertificateSet::Made(reason) => reason,
+        CertificateSet::Kept => panic!("the set was kept"),
     }
 }
 
 #[test]
 fn a_whole_set_is_made_once_and_then_kept() {
-    let dir = made();
+    let dir = new_set();
     let before = fs::read(dir.path().join("ca.pem")).unwrap();
-    assert_eq!(certs::ensure(dir.path()).unwrap(), Outcome::Kept);
+    assert_eq!(certs::ensure(dir.path()).unwrap(), CertificateSet::Kept);
     assert_eq!(fs::read(dir.path().join("ca.pem")).unwrap(), before);
     let mut files: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -48,7 +48,7 @@ fn a_whole_set_is_made_once_and_then_kept() {
 
 #[test]
 fn private_keys_are_readable_for_their_owner_alone() {
-    let dir = made();
+    let dir = new_set();
     for name in certs::names() {
         let mode = fs::metadata(dir.path().join(format!("{name}.key"))).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}.key");
@@ -57,18 +57,18 @@ fn private_keys_are_readable_for_their_owner_alone() {
 
 #[test]
 fn a_set_with_a_missing_a_foreign_or_a_damaged_part_is_made_anew() {
-    let dir = made();
+    let dir = new_set();
     fs::remove_file(dir.path().join("loms.key")).unwrap();
-    assert_eq!(reason(dir.path()), "loms.pem or loms.key is missing");
+    assert_eq!(reason_for_new_set(dir.path()), "loms.pem or loms.key is missing");
 
     Authority::new().unwrap().issue("client").unwrap().write(dir.path(), "client").unwrap();
-    assert!(reason(dir.path()).starts_with("client: invalid peer certificate"));
+    assert!(reason_for_new_set(dir.path()).starts_with("client: invalid peer certificate"));
 
     fs::copy(dir.path().join("checkout.key"), dir.path().join("loms.key")).unwrap();
-    assert!(reason(dir.path()).starts_with("loms: "));
+    assert!(reason_for_new_set(dir.path()).starts_with("loms: "));
 
     fs::write(dir.path().join("ca.pem"), "nonsense").unwrap();
-    assert!(reason(dir.path()).starts_with("ca.pem: "));
+    assert!(reason_for_new_set(dir.path()).starts_with("ca.pem: "));
 
-    assert_eq!(certs::ensure(dir.path()).unwrap(), Outcome::Kept);
+    assert_eq!(certs::ensure(dir.path()).unwrap(), CertificateSet::Kept);
 }

@@ -1,23 +1,21 @@
 //! The fleet stops while events are on their way, with the real services: they have to be built, as `make test` does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::fs;
-
 use futures::{StreamExt as _, stream};
 use proto::loms::{CreateOrderRequest, OrderItem, loms_client::LomsClient};
 use sqlx::PgPool;
-use stack::fleet::{Addresses, Fleet, Ports, Settings};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use stack::{
+    certs,
+    fleet::{Addresses, Fleet, Ports, Settings},
+};
+use tonic::transport::{Channel, Endpoint};
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the test needs.
 const PLENTY: u32 = 1212;
 const ORDERS: i64 = 100;
 
 fn loms(addresses: &Addresses) -> LomsClient<Channel> {
-    let read = |file: &str| fs::read(addresses.certs.join(file)).unwrap();
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("ca.pem")))
-        .identity(Identity::from_pem(read("client.pem"), read("client.key")));
+    let tls = certs::client_tls(&addresses.certs).unwrap();
     LomsClient::new(Endpoint::from_shared(addresses.loms.url()).unwrap().tls_config(tls).unwrap().connect_lazy())
 }
 
@@ -37,7 +35,7 @@ async fn events_that_are_on_their_way_when_the_fleet_stops_are_kept_sooner_or_la
     assert!(created.iter().all(Result::is_ok), "{:?}", created.iter().find(|answer| answer.is_err()));
     fleet.stop().await;
 
-    // What LOMS had not published by then, it publishes now. What it had is in no broker any more.
+    // LOMS publishes the other events after the new start. Those that it had already published are in no broker now.
     let fleet = Fleet::start(&settings, &mut |_| {}).await.unwrap();
     let database = PgPool::connect(&fleet.addresses().notifications.database).await.unwrap();
     stack::testing::eventually("each order's two events are kept", async || {

@@ -1,4 +1,4 @@
-//! A Prometheus of the machine's, which is installed where that needs no question.
+//! The installed Prometheus of this machine. It is installed first, if that is possible without asking the user.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use stack::{ports, prometheus::Prometheus};

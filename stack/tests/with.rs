@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// `stack with -- sh -c SCRIPT`, told not to use the addresses that this test itself may have been given.
+/// `stack with -- sh -c SCRIPT`, without the addresses that this test may have in its own environment.
 fn with(script: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
     command.args(["with", "--", "sh", "-c", script]).stdin(Stdio::null());

@@ -1,4 +1,4 @@
-//! Whether a directory holds a set of certificates that clients and servers will accept.
+//! Checks that a directory holds a set of certificates which clients and servers will accept.
 
 use std::{path::Path, sync::Arc, time::SystemTime};
 
@@ -12,14 +12,13 @@ use rustls::{
 
 use super::{CA_FILE, names};
 
-/// Verifies every certificate as a client would at the instant `at`; the error says what is wrong with the first bad
-/// one.
+/// Verifies every certificate as a client would at the time `at`. The error describes the first wrong file.
 pub(super) fn check(dir: &Path, at: SystemTime) -> Result<(), String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = verifier(&dir.join(CA_FILE), &provider)?;
     let at = UnixTime::since_unix_epoch(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     for name in names() {
-        pair(dir, name, &verifier, &provider, at)?;
+        check_pair(dir, name, &verifier, &provider, at)?;
     }
     Ok(())
 }
@@ -37,7 +36,7 @@ fn verifier(ca: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServe
         .map_err(|error| wrong(&error))
 }
 
-fn pair(
+fn check_pair(
     dir: &Path,
     name: &'static str,
     verifier: &WebPkiServerVerifier,
@@ -53,7 +52,7 @@ fn pair(
     let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(&error))?;
     let server = ServerName::try_from(name).map_err(|error| wrong(&error))?;
     verifier.verify_server_cert(&certificate, &[], &server, &[], at).map_err(|error| wrong(&error))?;
-    // Fails when the key is not the certificate's.
+    // This fails if the key does not belong to the certificate.
     CertifiedKey::from_der(vec![certificate], key, provider).map_err(|error| wrong(&error))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A span as it arrived, in a form that is easy to assert on.
+//! A received span, in a form that is easy to compare in tests.
 
 use std::collections::BTreeMap;
 
@@ -13,40 +13,28 @@ use super::{SpanKind, StatusCode};
 /// A received span. Ids are in hexadecimal digits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// The trace it belongs to.
     pub trace_id: String,
-    /// What names it in its trace.
     pub span_id: String,
-    /// The span that caused it; none for the first of a trace.
+    /// The id of the span that caused this one; none for the first span of a trace.
     pub parent: Option<String>,
-    /// Its name.
     pub name: String,
-    /// Which side of what call it is.
     pub kind: SpanKind,
-    /// What became of it.
     pub status: StatusCode,
-    /// What went wrong, in words.
     pub status_message: String,
-    /// When it began, in nanoseconds since 1970.
+    /// In nanoseconds since 1970, as is `end`.
     pub start: u64,
-    /// When it ended.
     pub end: u64,
-    /// Its attributes by name.
     pub attributes: BTreeMap<String, Value>,
-    /// The spans it is linked to.
     pub links: Vec<Link>,
-    /// How many events it has: warnings of what happened in it.
+    /// The number of events. Each event is a warning that was logged during the span.
     pub events: usize,
-    /// What sent it: attributes by name, `service.name` among them.
+    /// Attributes of the sender, such as `service.name`.
     pub resource: BTreeMap<String, Value>,
 }
 
-/// A link to another span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// The other span's trace.
     pub trace_id: String,
-    /// The other span.
     pub span_id: String,
 }
 
@@ -74,37 +62,36 @@ impl Span {
         }
     }
 
-    /// The service that sent it.
+    /// The name of the service that sent the span.
     pub fn service(&self) -> &str {
         self.resource.get("service.name").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// An attribute; null where it has none of this name.
+    /// Null if the span has no attribute of this name.
     pub fn attribute(&self, name: &str) -> &Value {
         self.attributes.get(name).unwrap_or(&Value::Null)
     }
 
-    /// Whether it is linked to another span.
     pub fn is_linked_to(&self, other: &Self) -> bool {
         self.links.iter().any(|link| link.trace_id == other.trace_id && link.span_id == other.span_id)
     }
 }
 
 pub(super) fn attributes(attributes: Vec<KeyValue>) -> BTreeMap<String, Value> {
-    attributes.into_iter().map(|one| (one.key, value(one.value))).collect()
+    attributes.into_iter().map(|attribute| (attribute.key, value(attribute.value))).collect()
 }
 
 fn value(value: Option<AnyValue>) -> Value {
     use any_value::Value as Any;
     match value.and_then(|value| value.value) {
-        // The last is for profiles, and null to whoever receives something else.
+        // `StringValueStrindex` is for profiles only. In a span it means null.
         None | Some(Any::StringValueStrindex(_)) => Value::Null,
         Some(Any::StringValue(text)) => text.into(),
         Some(Any::BoolValue(flag)) => flag.into(),
         Some(Any::IntValue(number)) => number.into(),
         Some(Any::DoubleValue(number)) => number.into(),
         Some(Any::BytesValue(bytes)) => hex(&bytes).into(),
-        Some(Any::ArrayValue(array)) => array.values.into_iter().map(|one| self::value(Some(one))).collect(),
+        Some(Any::ArrayValue(array)) => array.values.into_iter().map(|item| self::value(Some(item))).collect(),
         Some(Any::KvlistValue(list)) => attributes(list.values).into_iter().collect(),
     }
 }

@@ -1,6 +1,6 @@
-//! The calls of the story: each is made through the public API, over TLS, and shown with its request and its answer.
+//! The calls of the story. Each goes through the public API, over TLS, and prints its request and its answer.
 
-use std::{fmt::Display, fs, path::Path};
+use std::{fmt::Display, path::Path};
 
 use anyhow::{Context as _, bail};
 use proto::{
@@ -24,62 +24,60 @@ use proto::{
 use serde_json::{Value, json};
 use tonic::{
     Response, Status,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
 
 use super::narrator;
-use crate::{certs::CA_FILE, fleet::Addresses, product_service::TOKEN};
+use crate::{certs, fleet::Addresses, product_service::TOKEN};
 
-/// A request as a person would write it for grpcurl.
-trait Shown {
+/// A request in the JSON that a person would give to grpcurl.
+trait GrpcurlRequest {
     fn json(&self) -> Value;
 }
 
-macro_rules! shown {
-    ($($request:ty: |$it:ident| $json:expr;)*) => {
-        $(impl Shown for $request {
+macro_rules! grpcurl_requests {
+    ($($type:ty: |$request:ident| $json:expr;)*) => {
+        $(impl GrpcurlRequest for $type {
             fn json(&self) -> Value {
-                let $it = self;
+                let $request = self;
                 $json
             }
         })*
     };
 }
 
-shown! {
-    ListSkusRequest: |it| json!({"count": it.count, "start_after_sku": it.start_after_sku});
-    GetProductRequest: |it| json!({"sku": it.sku});
-    StocksRequest: |it| json!({"sku": it.sku});
-    AddToCartRequest: |it| json!({"user": it.user, "sku": it.sku, "count": it.count});
-    DeleteFromCartRequest: |it| json!({"user": it.user, "sku": it.sku, "count": it.count});
-    ListCartRequest: |it| json!({"user": it.user});
-    PurchaseRequest: |it| json!({"user": it.user, "idempotency_key": it.idempotency_key});
-    CreateOrderRequest: |it| json!({
-        "user": it.user,
-        "items": it.items.iter().map(|item| json!({"sku": item.sku, "count": item.count})).collect::<Vec<_>>(),
+grpcurl_requests! {
+    ListSkusRequest: |request| json!({"count": request.count, "start_after_sku": request.start_after_sku});
+    GetProductRequest: |request| json!({"sku": request.sku});
+    StocksRequest: |request| json!({"sku": request.sku});
+    AddToCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});
+    DeleteFromCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});
+    ListCartRequest: |request| json!({"user": request.user});
+    PurchaseRequest: |request| json!({"user": request.user, "idempotency_key": request.idempotency_key});
+    CreateOrderRequest: |request| json!({
+        "user": request.user,
+        "items": request.items.iter().map(|item| json!({"sku": item.sku, "count": item.count})).collect::<Vec<_>>(),
     });
-    ListOrderRequest: |it| json!({"orderID": it.order_id});
-    OrderPayedRequest: |it| json!({"orderID": it.order_id});
-    CancelOrderRequest: |it| json!({"orderID": it.order_id});
-    GetHistoryWithPeriodRequest: |it| {
+    ListOrderRequest: |request| json!({"orderID": request.order_id});
+    OrderPayedRequest: |request| json!({"orderID": request.order_id});
+    CancelOrderRequest: |request| json!({"orderID": request.order_id});
+    GetHistoryWithPeriodRequest: |request| {
         let day = |date: &Option<proto::notifications::Date>| {
             date.map(|date| json!({"year": date.year, "month": date.month, "day": date.day}))
         };
-        json!({"user": it.user, "from": day(&it.from), "to": day(&it.to)})
+        json!({"user": request.user, "from": day(&request.from), "to": day(&request.to)})
     };
 }
 
-/// What a call did: it answered, or it was refused.
-pub enum Outcome<T> {
-    /// The answer.
+pub enum Reply<T> {
     Answered(T),
-    /// The refusal's reason and text.
+    /// The reason and the text of the refusal.
     Refused(String),
 }
 
-impl<T> Outcome<T> {
-    /// The answer of a call that must succeed.
+impl<T> Reply<T> {
+    /// Fails if the call was refused.
     pub fn answered(self) -> anyhow::Result<T> {
         match self {
             Self::Answered(answer) => Ok(answer),
@@ -87,7 +85,7 @@ impl<T> Outcome<T> {
         }
     }
 
-    /// Makes sure that the call was refused for this reason.
+    /// Fails unless the call was refused for this reason.
     pub fn refused_with(self, reason: &str) -> anyhow::Result<()> {
         match self {
             Self::Refused(refusal) if refusal.contains(reason) => Ok(()),
@@ -97,12 +95,13 @@ impl<T> Outcome<T> {
     }
 }
 
-fn outcome<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> String) -> anyhow::Result<Outcome<T>> {
+/// Prints the answer or the refusal. An error without details is no refusal: the call failed.
+fn reply<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> String) -> anyhow::Result<Reply<T>> {
     match answer {
         Ok(response) => {
             let answer = response.into_inner();
             narrator::answer(show(&answer));
-            Ok(Outcome::Answered(answer))
+            Ok(Reply::Answered(answer))
         }
         Err(status) => {
             let Some(info) = status.get_details_error_info() else {
@@ -110,7 +109,7 @@ fn outcome<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> Stri
             };
             let refusal = format!("{:?} {}: {}", status.code(), info.reason, status.message());
             narrator::answer(&refusal);
-            Ok(Outcome::Refused(refusal))
+            Ok(Reply::Refused(refusal))
         }
     }
 }
@@ -127,15 +126,11 @@ fn ok<T>(_: &T) -> String {
 /// Clients of everything that the story talks to.
 #[derive(Clone)]
 pub struct Calls {
-    /// Checkout.
     pub cart: CartClient<Channel>,
-    /// Logistics and order management.
     pub loms: LomsClient<Channel>,
-    /// The history of messages.
     pub notifications: NotificationsClient<Channel>,
-    /// The catalogue.
     pub products: ProductServiceClient<Channel>,
-    /// The trace of the last call, as its answer named it.
+    /// The trace id in the answer to the last call.
     pub trace_id: String,
 }
 
@@ -145,12 +140,12 @@ macro_rules! call {
         narrator::call($service, $name, request.json());
         let answer = $self.$client.$method(request).await;
         $self.trace_id = trace_id(&answer);
-        outcome(answer, $show)
+        reply(answer, $show)
     }};
 }
 
 impl Calls {
-    /// Clients of a fleet; they connect at their first call.
+    /// The clients connect at their first call.
     pub fn new(fleet: &Addresses) -> anyhow::Result<Self> {
         let channel = |port| channel(&fleet.certs, port);
         Ok(Self {
@@ -187,7 +182,7 @@ impl Calls {
         .answered()
     }
 
-    pub async fn add_to_cart(&mut self, user: i64, sku: u32, count: u32) -> anyhow::Result<Outcome<()>> {
+    pub async fn add_to_cart(&mut self, user: i64, sku: u32, count: u32) -> anyhow::Result<Reply<()>> {
         call!(self.cart.add_to_cart(AddToCartRequest { user, sku, count }), CART, "AddToCart", ok)
     }
 
@@ -209,7 +204,7 @@ impl Calls {
         .answered()
     }
 
-    pub async fn purchase(&mut self, user: i64, key: &str) -> anyhow::Result<Outcome<PurchaseResponse>> {
+    pub async fn purchase(&mut self, user: i64, key: &str) -> anyhow::Result<Reply<PurchaseResponse>> {
         let request = PurchaseRequest { user, idempotency_key: key.into() };
         call!(self.cart.purchase(request), CART, "Purchase", |answer| format!("order {}", answer.order_id))
     }
@@ -219,7 +214,7 @@ impl Calls {
         user: i64,
         sku: u32,
         count: u32,
-    ) -> anyhow::Result<Outcome<CreateOrderResponse>> {
+    ) -> anyhow::Result<Reply<CreateOrderResponse>> {
         let items = vec![OrderItem { sku, count }];
         let request = CreateOrderRequest { user, items, idempotency_key: String::new() };
         call!(self.loms.create_order(request), LOMS, "CreateOrder", |answer| format!("order {}", answer.order_id))
@@ -230,7 +225,7 @@ impl Calls {
             .answered()
     }
 
-    pub async fn pay(&mut self, order_id: i64) -> anyhow::Result<Outcome<()>> {
+    pub async fn pay(&mut self, order_id: i64) -> anyhow::Result<Reply<()>> {
         call!(self.loms.order_payed(OrderPayedRequest { order_id }), LOMS, "OrderPayed", ok)
     }
 
@@ -249,22 +244,16 @@ impl Calls {
     }
 }
 
-/// A client of the LOMS on this port.
 pub fn loms(certs: &Path, port: u16) -> anyhow::Result<LomsClient<Channel>> {
     Ok(LomsClient::new(channel(certs, port)?))
 }
 
-/// Shows the development client's certificate to servers that ask for one.
 fn channel(certs: &Path, port: u16) -> anyhow::Result<Channel> {
-    let read =
-        |file: &str| fs::read(certs.join(file)).with_context(|| format!("cannot read {file} in {}", certs.display()));
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read(CA_FILE)?))
-        .identity(Identity::from_pem(read("client.pem")?, read("client.key")?));
-    Ok(Endpoint::from_shared(format!("https://localhost:{port}"))?.tls_config(tls)?.connect_lazy())
+    let endpoint = Endpoint::from_shared(format!("https://localhost:{port}"))?;
+    Ok(endpoint.tls_config(certs::client_tls(certs)?)?.connect_lazy())
 }
 
-/// Free units over all warehouses.
+/// The free units in all warehouses together.
 pub fn free(stocks: &StocksResponse) -> u64 {
     stocks.stocks.iter().map(|stock| stock.count).sum()
 }

@@ -1,9 +1,8 @@
-//! How a trace of the fleet is looked up.
+//! Tells people how to look up a trace of the fleet.
 
-use crate::fleet::{Addresses, shown};
+use crate::fleet::{Addresses, ServiceAddresses, shown};
 
-/// Where the spans and the log lines of Anna's purchase are.
-pub fn of(trace_id: &str, fleet: &Addresses) -> String {
+pub fn instructions(trace_id: &str, fleet: &Addresses) -> String {
     let spans = match (fleet.jaeger, &fleet.otlp) {
         (Some(jaeger), _) => format!("In Jaeger, from the click to the message:\n  http://{jaeger}/trace/{trace_id}"),
         (None, Some(endpoint)) => format!("Its spans went to {endpoint}."),
@@ -11,9 +10,9 @@ pub fn of(trace_id: &str, fleet: &Addresses) -> String {
                          make run ARGS=--observability"
             .to_owned(),
     };
-    let logs = [&fleet.checkout, &fleet.loms, &fleet.notifications].map(|it| shown(&it.log).display().to_string());
+    let log = |service: &ServiceAddresses| shown(&service.log).display().to_string();
+    let logs = [&fleet.checkout, &fleet.loms, &fleet.notifications].map(log).join(" ");
     format!(
-        "Anna's purchase is trace {trace_id}. What the services logged of it:\n  grep -h {trace_id} {} | sort\n{spans}",
-        logs.join(" ")
+        "Anna's purchase is trace {trace_id}. What the services logged of it:\n  grep -h {trace_id} {logs} | sort\n{spans}"
     )
 }

@@ -1,4 +1,4 @@
-//! Where everything of a running fleet is, for whoever uses it: written to `fleet.json`.
+//! The addresses of a running fleet. The fleet writes them to `fleet.json` for all who use it.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -7,66 +7,54 @@ use serde::{Deserialize, Serialize};
 use super::{Installed, Observer, Part, Service, Settings, StandIn, state::State};
 use crate::ports::loopback;
 
-/// Where a fleet is.
+/// An observer that does not run has no address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Addresses {
-    /// Checkout.
     pub checkout: ServiceAddresses,
-    /// LOMS.
     pub loms: ServiceAddresses,
-    /// Notifications.
     pub notifications: ServiceAddresses,
-    /// The ProductService stand-in: gRPC with TLS.
+    /// The stand-in: gRPC with TLS.
     pub product_service: SocketAddr,
-    /// The Telegram stand-in: HTTP.
+    /// The stand-in: HTTP.
     pub telegram: SocketAddr,
-    /// The database server.
     pub postgres: SocketAddr,
-    /// The brokers, `host:port`.
+    /// The brokers: `host:port`, separated by commas.
     pub kafka: String,
-    /// Prometheus, where there is one: HTTP.
     pub prometheus: Option<SocketAddr>,
-    /// Jaeger's interface, where there is one: HTTP.
+    /// The web interface.
     pub jaeger: Option<SocketAddr>,
-    /// Where Jaeger takes spans: OTLP/gRPC.
+    /// The receiver of spans: OTLP/gRPC.
     pub jaeger_otlp: Option<SocketAddr>,
-    /// Grafana, where there is one: HTTP.
     pub grafana: Option<SocketAddr>,
-    /// The endpoint that the services send their spans to.
+    /// The endpoint that receives the services' spans.
     pub otlp: Option<String>,
-    /// The host of the Graylog that the services send their log to.
+    /// The host of the Graylog that receives the services' logs.
     pub graylog: Option<String>,
     /// The directory of the certificates.
     pub certs: PathBuf,
-    /// How long an order waits for its payment.
     #[serde(with = "seconds")]
     pub payment_timeout: Duration,
 }
 
-/// Where a service is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceAddresses {
-    /// For callers: gRPC with TLS.
     pub grpc: SocketAddr,
-    /// For operators: HTTP.
     pub admin: SocketAddr,
-    /// Its configuration file.
     pub config: PathBuf,
-    /// Its log file.
     pub log: PathBuf,
-    /// The connection string of its database.
+    /// The connection string.
     pub database: String,
 }
 
 impl ServiceAddresses {
-    /// Its address for clients, by a name that its certificate is valid for.
+    /// The gRPC address with a host name that is in the certificate.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.grpc.port())
     }
 }
 
 impl Addresses {
-    /// What the settings lead to. `databases` are the services' connection strings.
+    /// `databases` are the services' connection strings.
     pub(super) fn new(
         settings: &Settings,
         certs: PathBuf,
@@ -103,7 +91,6 @@ impl Addresses {
         }
     }
 
-    /// A service's.
     pub fn service(&self, service: Service) -> &ServiceAddresses {
         match service {
             Service::Checkout => &self.checkout,
@@ -112,7 +99,7 @@ impl Addresses {
         }
     }
 
-    /// Forgets an observer that does not run.
+    /// Removes the addresses of an observer that does not run.
     pub(super) fn forget(&mut self, observer: Observer) {
         match observer {
             Observer::Prometheus => self.prometheus = None,
@@ -121,9 +108,10 @@ impl Addresses {
         }
     }
 
-    /// Where a part answers, for people; nothing for an observer that does not run.
-    pub fn of(&self, part: Part) -> String {
-        let http = |address: Option<SocketAddr>| address.map_or_else(String::new, |it| format!("http://{it}"));
+    /// The address of a part as people use it; empty for an observer that does not run.
+    pub fn address_of(&self, part: Part) -> String {
+        let http =
+            |address: Option<SocketAddr>| address.map_or_else(String::new, |address| format!("http://{address}"));
         match part {
             Part::Postgres => self.postgres.to_string(),
             Part::Broker => self.kafka.clone(),
@@ -137,7 +125,7 @@ impl Addresses {
     }
 }
 
-/// A duration as a number of seconds.
+/// Writes a duration as a number of seconds.
 mod seconds {
     use std::time::Duration;
 

@@ -1,29 +1,28 @@
-//! The configuration files of the services of a local fleet. They hold passwords.
+//! Writes the configuration files of the fleet's services. The files hold passwords.
 
 use serde_json::{Value, json};
 
 use super::{Addresses, Service};
 use crate::{files::replace_secret, product_service};
 
-/// How long a service finishes what runs. Shorter than the launcher waits for it.
+/// Shorter than the time that the launcher waits for a service to stop.
 const GRACE: &str = "3s";
 
-/// The Telegram stand-in takes any key and any chat.
+/// Key and chat: the stand-in accepts any.
 const TELEGRAM: (&str, i64) = ("local", 256);
 
-/// Writes a service's file.
 pub(super) fn write(service: Service, addresses: &Addresses) -> anyhow::Result<()> {
-    let text = serde_yaml::to_string(&of(service, addresses))?;
+    let text = serde_yaml::to_string(&config(service, addresses))?;
     replace_secret(&addresses.service(service).config, &text)
 }
 
-fn of(service: Service, addresses: &Addresses) -> Value {
+fn config(service: Service, addresses: &Addresses) -> Value {
     let (own, certs) = (addresses.service(service), &addresses.certs);
     let mut tls = json!({
         "certificate": certs.join(format!("{}.pem", service.name())),
         "key": certs.join(format!("{}.key", service.name())),
     });
-    // Shoppers, who call checkout, have no certificate of ours.
+    // Checkout asks for no certificate: shoppers have none.
     if service != Service::Checkout {
         tls["client_ca"] = json!(certs.join("ca.pem"));
     }

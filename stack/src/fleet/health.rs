@@ -1,4 +1,4 @@
-//! Waiting until a part answers.
+//! Waits until a part of the fleet is healthy.
 
 use std::{
     path::Path,
@@ -9,24 +9,24 @@ use anyhow::{Context as _, bail};
 use proto::product::product_service_server;
 use reqwest::Client;
 use tokio::net::TcpStream;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::Endpoint;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{Addresses, Observer, Part, StandIn, state::State};
-use crate::process::{self, POLL, Process};
+use crate::{
+    certs,
+    process::{self, POLL, Process},
+};
 
-/// How long a part may take to become healthy.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one question may take.
-const QUESTION: Duration = Duration::from_secs(2);
-
-/// Waits until the part is healthy; fails if its process ends before that.
+/// Fails if the process ends before the part is healthy.
 pub(super) async fn wait(part: Part, process: &mut Process, fleet: &Addresses, state: &State) -> anyhow::Result<()> {
     let (client, log) = (Client::new(), state.log(part));
-    let deadline = Instant::now() + START;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        let unhealthy = match tokio::time::timeout(QUESTION, ask(part, fleet, &client)).await {
+        let unhealthy = match tokio::time::timeout(CHECK_TIMEOUT, check(part, fleet, &client)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => format!("{error:#}"),
             Err(_) => "no answer".into(),
@@ -42,20 +42,20 @@ pub(super) async fn wait(part: Part, process: &mut Process, fleet: &Addresses, s
     }
 }
 
-/// Makes sure that one of somebody else's brokers, `host:port` separated by commas, is there.
+/// Fails unless one of the external brokers answers: `host:port`, separated by commas.
 pub(super) async fn broker_answers(brokers: &str) -> anyhow::Result<()> {
     for broker in brokers.split(',') {
-        if let Ok(Ok(_)) = tokio::time::timeout(QUESTION, TcpStream::connect(broker)).await {
+        if let Ok(Ok(_)) = tokio::time::timeout(CHECK_TIMEOUT, TcpStream::connect(broker)).await {
             return Ok(());
         }
     }
     bail!("no broker answers at {brokers}")
 }
 
-async fn ask(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
+async fn check(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
     match part {
         Part::Service(service) => {
-            // Both the operators' answer and the callers' must be good.
+            // Both the admin port and the gRPC port must be healthy.
             let own = addresses.service(service);
             let ready = client.get(format!("http://{}/readyz", own.admin)).send().await?;
             ready.error_for_status().context("not ready")?;
@@ -66,24 +66,20 @@ async fn ask(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Resu
             serving(&url, product_service_server::SERVICE_NAME, &addresses.certs).await
         }
         Part::Observer(Observer::Prometheus) => {
-            client.get(format!("{}/-/ready", addresses.of(part))).send().await?.error_for_status()?;
+            client.get(format!("{}/-/ready", addresses.address_of(part))).send().await?.error_for_status()?;
             Ok(())
         }
         Part::Postgres | Part::Broker | Part::StandIn(StandIn::Telegram) | Part::Observer(_) => {
-            let address = addresses.of(part);
+            let address = addresses.address_of(part);
             TcpStream::connect(address.trim_start_matches("http://")).await?;
             Ok(())
         }
     }
 }
 
-/// Asks the gRPC health service, with TLS and a client's certificate.
+/// Asks the gRPC health service, as a client with a certificate.
 async fn serving(url: &str, service: &str, certs: &Path) -> anyhow::Result<()> {
-    let read = |file: &str| std::fs::read(certs.join(file));
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("ca.pem")?))
-        .identity(Identity::from_pem(read("client.pem")?, read("client.key")?));
-    let channel = Endpoint::from_shared(url.to_owned())?.tls_config(tls)?.connect().await?;
+    let channel = Endpoint::from_shared(url.to_owned())?.tls_config(certs::client_tls(certs)?)?.connect().await?;
     let request = HealthCheckRequest { service: service.to_owned() };
     let answer = HealthClient::new(channel).check(request).await?.into_inner();
     if answer.status() == ServingStatus::Serving {

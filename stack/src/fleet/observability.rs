@@ -1,5 +1,5 @@
-//! What people look at the fleet with: Prometheus, Jaeger and Grafana, as far as they are installed. They are found,
-//! configured from the files of `deployments/config`, and run beside the fleet, which does without any of them.
+//! The observers: Prometheus, Jaeger and Grafana. Those that are installed run beside the fleet, configured by the
+//! files of `deployments/config`. The fleet works without them.
 
 use std::{fs, path::Path, process::Command};
 
@@ -18,7 +18,7 @@ use jaeger::Jaeger;
 
 pub use grafana::overview;
 
-/// Which of them are installed.
+/// The observers that are installed.
 #[derive(Debug, Clone, Default)]
 pub struct Installed {
     prometheus: Option<prometheus::Tools>,
@@ -27,12 +27,10 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// Looks for them.
     pub fn find() -> Self {
         Self { prometheus: prometheus::find(), jaeger: Jaeger::find(), grafana: Grafana::find() }
     }
 
-    /// Whether this one is installed.
     pub fn has(&self, observer: Observer) -> bool {
         match observer {
             Observer::Prometheus => self.prometheus.is_some(),
@@ -41,7 +39,7 @@ impl Installed {
         }
     }
 
-    /// How to get what is not installed, a sentence each.
+    /// For each observer that is not installed, a sentence that says how to get it.
     pub fn missing(&self) -> Vec<String> {
         let how = [
             (Observer::Prometheus, "Prometheus", prometheus::INSTALL),
@@ -54,7 +52,8 @@ impl Installed {
             .collect()
     }
 
-    /// Writes the configuration of one that is installed, in a directory of its own; answers the command that runs it.
+    /// Writes the configuration of an observer to a directory of its own, and returns the command that runs the
+    /// observer; none if it is not installed.
     pub(super) fn prepare(&self, observer: Observer, fleet: &Addresses, dir: &Path) -> anyhow::Result<Option<Command>> {
         let directory = dir.join(Part::Observer(observer).name());
         let command = match observer {
@@ -68,8 +67,7 @@ impl Installed {
     }
 }
 
-/// Writes the files below a directory of `deployments/config` to where a fleet has them. What lies there of an earlier
-/// run goes.
+/// Replaces the directory `to` with the embedded files below a directory of `deployments/config`.
 fn unpack(from: &str, to: &Path) -> anyhow::Result<()> {
     let write = || {
         if to.exists() {

@@ -2,43 +2,33 @@
 
 use super::Service;
 
-/// One process, or the broker, which may be somebody else's.
+/// A process of the fleet. The broker may be an external one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// The database server of all services.
     Postgres,
-    /// What carries events.
     Broker,
-    /// What stands for somebody else's service.
     StandIn(StandIn),
-    /// What people look at the fleet with.
     Observer(Observer),
-    /// What the fleet is for.
     Service(Service),
 }
 
-/// What stands for a service that is not ours.
+/// A process that takes the place of a service that is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StandIn {
-    /// For ProductService.
     ProductService,
-    /// For Telegram's Bot API.
     Telegram,
 }
 
-/// What people look at the fleet with, where they asked for it. The fleet does without any of them.
+/// A program that shows people what the fleet does. The fleet works without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observer {
-    /// Collects metrics.
     Prometheus,
-    /// Collects traces.
     Jaeger,
-    /// Shows both.
     Grafana,
 }
 
 impl Part {
-    /// All, in the order of their start.
+    /// All parts, in the order of their start.
     pub fn all() -> impl Iterator<Item = Self> {
         let stand_ins = StandIn::ALL.into_iter().map(Self::StandIn);
         let observers = Observer::ALL.into_iter().map(Self::Observer);
@@ -46,7 +36,7 @@ impl Part {
         [Self::Postgres, Self::Broker].into_iter().chain(stand_ins).chain(observers).chain(services)
     }
 
-    /// Its name: a service's is its program's, a stand-in's is its command's, any log file's is this.
+    /// Also the name of the log file, of a service's program, and of a stand-in's command of `stack`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -62,11 +52,11 @@ impl Part {
 }
 
 impl StandIn {
-    /// All, in the order of their start.
+    /// In the order of their start.
     pub const ALL: [Self; 2] = [Self::ProductService, Self::Telegram];
 }
 
 impl Observer {
-    /// All, in the order of their start.
+    /// In the order of their start.
     pub const ALL: [Self; 3] = [Self::Prometheus, Self::Jaeger, Self::Grafana];
 }

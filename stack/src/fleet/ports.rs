@@ -1,44 +1,34 @@
-//! Which port belongs to what.
+//! The ports that a fleet listens on.
 
 use anyhow::bail;
 
 use super::{Observer, Part, Service, StandIn};
 use crate::ports;
 
-/// The ports of one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServicePorts {
-    /// For callers.
     pub grpc: u16,
-    /// For operators.
     pub admin: u16,
 }
 
-/// Every port of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
-    /// The services', in the order of [`Service::ALL`].
+    /// In the order of [`Service::ALL`].
     pub services: [ServicePorts; Service::ALL.len()],
-    /// The ProductService stand-in's.
     pub product_service: u16,
-    /// The Telegram stand-in's.
     pub telegram: u16,
-    /// The database server's.
     pub postgres: u16,
-    /// The broker's.
     pub broker: u16,
-    /// Prometheus's, where there is one.
     pub prometheus: u16,
-    /// That of Jaeger's interface, where there is one.
+    /// The web interface.
     pub jaeger: u16,
-    /// Jaeger's for spans, OTLP/gRPC.
+    /// The receiver of spans: OTLP/gRPC.
     pub jaeger_otlp: u16,
-    /// Grafana's, where there is one.
     pub grafana: u16,
 }
 
 impl Ports {
-    /// Those that the fleet is known by.
+    /// The ports that the documentation names.
     pub const DEFAULT: Self = Self {
         services: [Service::Loms.facts().ports, Service::Checkout.facts().ports, Service::Notifications.facts().ports],
         product_service: 50054,
@@ -60,13 +50,11 @@ impl Ports {
         Ok(free)
     }
 
-    /// A service's.
     pub fn service(&self, service: Service) -> ServicePorts {
         self.services[service as usize]
     }
 
-    /// Fails if something listens on one of them, naming all that are taken; those of parts that are not to be started
-    /// do not count.
+    /// Fails if something listens on the port of a part that is to be started. The error names all such ports.
     pub(super) fn check(mut self, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
         let wanted = self.each().into_iter().filter(|(part, ..)| is_started(*part));
         let taken = wanted.filter(|(_, _, port)| ports::is_taken(**port));
@@ -77,7 +65,7 @@ impl Ports {
         bail!("{}; stop what listens there and try again", taken.join("; "))
     }
 
-    /// Each, with the part that listens there and what for.
+    /// Every port, with the part that listens on it and its name in messages.
     fn each(&mut self) -> Vec<(Part, String, &mut u16)> {
         let mut each = vec![
             (Part::Postgres, "Postgres".into(), &mut self.postgres),

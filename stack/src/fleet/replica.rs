@@ -1,5 +1,5 @@
-//! A second process of a service, beside the fleet's own: the same database and the same configuration, but for its
-//! ports and what the caller changes.
+//! A second process of a service, beside the fleet's own. It has the same database and the same configuration, except
+//! for its ports and for the changes that the caller wants.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::ExitStatus};
 
@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_yaml::Value;
 
-use super::{Addresses, SERVICE_GRACE, Service, steps::serve};
+use super::{Addresses, SERVICE_GRACE, Service, steps::service_command};
 use crate::{files::replace_secret, ports, process::Process};
 
 /// A running replica. Dropping it kills it.
@@ -15,17 +15,15 @@ use crate::{files::replace_secret, ports, process::Process};
 pub struct Replica {
     process: Process,
     config: PathBuf,
-    /// Its gRPC port.
+    /// The gRPC port.
     pub port: u16,
-    /// For operators: HTTP.
     pub admin: SocketAddr,
-    /// Its log file.
     pub log: PathBuf,
 }
 
 impl Replica {
-    /// Starts a replica of a fleet's service on ports of its own; each change is a section, a key and its value. Its
-    /// configuration and its log lie beside the original's.
+    /// Starts a replica of a service. Each change is a section, a key and its value. The replica's configuration and
+    /// log are written beside those of the fleet's own process.
     pub fn start(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
         let original = fleet.service(service);
         let text = fs::read_to_string(&original.config)
@@ -41,23 +39,22 @@ impl Replica {
         let file = original.config.with_file_name(format!("{name}.yaml"));
         replace_secret(&file, &serde_yaml::to_string(&config)?)?;
         let log = original.log.with_file_name(format!("{name}.log"));
-        let process = Process::spawn(&name, serve(service, &file)?, &log)?;
+        let process = Process::spawn(&name, service_command(service, &file)?, &log)?;
         Ok(Self { process, config: file, port, admin, log })
     }
 
-    /// Whether it is ready to serve.
     pub async fn is_ready(&self) -> bool {
         let url = format!("http://{}/readyz", self.admin);
         reqwest::get(url).await.is_ok_and(|response| response.status().is_success())
     }
 
-    /// Stops it as an operator would; answers how it ended: by a signal, if it was too slow.
+    /// Asks the replica to stop, and returns its exit status. A replica that is too slow is killed.
     pub async fn stop(mut self) -> Option<ExitStatus> {
         self.process.stop(Signal::TERM, SERVICE_GRACE).await;
         self.process.exited()
     }
 
-    /// Ends it as a crash would.
+    /// Kills the replica, as a crash would.
     pub fn kill(mut self) {
         self.process.kill();
     }
@@ -65,7 +62,7 @@ impl Replica {
 
 impl Drop for Replica {
     fn drop(&mut self) {
-        // It holds a password that is of no more use.
+        // The file holds a password.
         let _ = fs::remove_file(&self.config);
     }
 }

@@ -1,40 +1,35 @@
-//! The services of a fleet, and all that it knows of each.
+//! The services of the fleet, and what the fleet knows about each of them.
 
 use proto::{cart::cart_server, loms::loms_server, notifications::notifications_server};
 
 use super::ServicePorts;
 
-/// A service. They are declared in the order of their start.
+/// The order of the variants must be that of [`Service::ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Service {
-    /// Orders and stock.
     Loms,
-    /// Carts and purchases.
     Checkout,
-    /// Messages about orders.
     Notifications,
 }
 
-/// What a fleet knows of a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
-    /// Its name: that of its program, its certificate, its database and its job in Prometheus.
+    /// Also the name of the program, of the certificate, of the database and of the job in Prometheus.
     pub name: &'static str,
-    /// The full name of its gRPC service.
+    /// The full name of the gRPC service.
     pub rpc: &'static str,
-    /// Where it listens in a fleet on the ports that fleets are known by.
+    /// The ports that the documentation names.
     pub ports: ServicePorts,
-    /// The port of a Graylog's input for its log.
+    /// The port of the Graylog input that receives the service's log.
     pub graylog_port: u16,
-    /// The variable that names its database to `make migrate`.
+    /// The environment variable with the address of the database, for `make migrate`.
     pub database_variable: &'static str,
 }
 
 impl Service {
-    /// All, in the order of their start.
+    /// In the order of their start.
     pub const ALL: [Self; 3] = [Self::Loms, Self::Checkout, Self::Notifications];
 
-    /// What is known of it.
     pub const fn facts(self) -> Facts {
         match self {
             Self::Loms => Facts {
@@ -61,7 +56,6 @@ impl Service {
         }
     }
 
-    /// Its name.
     pub const fn name(self) -> &'static str {
         self.facts().name
     }

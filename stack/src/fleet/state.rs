@@ -1,5 +1,5 @@
-//! The state directory: claimed by one launcher at a time, it outlives the launcher, and what a killed launcher left
-//! running is found by it.
+//! The state directory. One launcher at a time can claim it. It lists the launcher's processes, so that after a kill of
+//! the launcher the next one can find and stop them.
 
 use std::{
     fs::{self, File},
@@ -13,30 +13,31 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::{Addresses, Part, Say, Service};
+use super::{Addresses, Part, Service};
 use crate::{
+    Say,
     files::replace_secret,
-    process::{self, Process, end_stranger},
+    process::{self, Process, end_by_pid},
 };
 
 const LOCK: &str = "launcher.lock";
 const ADDRESSES: &str = "fleet.json";
 const PROCESSES: &str = "processes.json";
 
-/// How a process of an earlier launcher is ended.
+/// How to stop a process of an earlier launcher: signals, and how long to wait after each.
 const SIGNALS: [(Signal, Duration); 2] =
     [(Signal::TERM, Duration::from_secs(6)), (Signal::KILL, Duration::from_secs(2))];
 
-/// A claimed state directory. Dropping it gives it back.
+/// A claimed state directory. Dropping it ends the claim.
 #[derive(Debug)]
 pub(super) struct State {
     directory: PathBuf,
     processes: Vec<Record>,
-    // Locked; the system unlocks it however this process ends.
+    // Locked. The system unlocks the file when this process ends, even by a kill.
     _lock: File,
 }
 
-/// What is remembered of a process, to know it again.
+/// A process, with its command line: its id alone may belong to another process later.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     name: String,
@@ -45,7 +46,7 @@ struct Record {
 }
 
 impl State {
-    /// Makes the directory where it is missing and claims it; fails if a launcher has it.
+    /// Makes the directory if it is missing, and claims it. Fails if another launcher has it.
     pub fn claim(directory: &Path) -> anyhow::Result<Self> {
         for part in [directory, &directory.join("log"), &directory.join("config")] {
             fs::create_dir_all(part).with_context(|| format!("cannot make the directory {}", part.display()))?;
@@ -60,7 +61,8 @@ impl State {
                 let addresses = directory.join(ADDRESSES);
                 bail!("the fleet is already running (process {}); see {}", owner.trim(), addresses.display());
             }
-            // The owner removes the file as it leaves: this must not be the removed one.
+            // The last owner removes the file when it ends. If it did so since we opened the file, ours is a lock on a
+            // file that nobody else finds, so try again.
             if fs::metadata(&path).is_ok_and(|file| Some(file.ino()) == lock.metadata().map(|own| own.ino()).ok()) {
                 lock.set_len(0)?;
                 writeln!(lock, "{}", std::process::id())?;
@@ -69,40 +71,37 @@ impl State {
         }
     }
 
-    /// Where it is.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The file for a part's output.
     pub fn log(&self, part: Part) -> PathBuf {
         self.directory.join("log").join(format!("{}.log", part.name()))
     }
 
-    /// The file for a service's configuration.
     pub fn config(&self, service: Service) -> PathBuf {
         self.directory.join("config").join(format!("{}.yaml", service.name()))
     }
 
-    /// Ends what a killed launcher left running.
+    /// Stops the processes that a killed launcher left running.
     pub async fn end_leftovers(&self, say: Say<'_>) -> anyhow::Result<()> {
         let text = fs::read(self.directory.join(PROCESSES)).unwrap_or_default();
         let records: Vec<Record> = serde_json::from_slice(&text).unwrap_or_default();
-        // The services were started last and go first.
+        // The services were started last, so they are stopped first.
         for record in records.iter().rev() {
-            // By now the id may be another process's.
+            // The id may belong to another process by now.
             if process::command_line(record.pid).as_ref() != Some(&record.command_line) {
                 continue;
             }
             say(&format!("stopping {} of an earlier run (process {})", record.name, record.pid));
-            if !end_stranger(record.pid, &SIGNALS).await {
+            if !end_by_pid(record.pid, &SIGNALS).await {
                 bail!("{} of an earlier run (process {}) does not stop", record.name, record.pid);
             }
         }
         Ok(())
     }
 
-    /// Remembers a process, for the launcher that comes after this one.
+    /// Adds a process to the list for the next launcher.
     pub fn remember(&mut self, process: &Process) -> anyhow::Result<()> {
         self.processes.retain(|record| record.name != process.name());
         self.processes.push(Record {
@@ -114,7 +113,7 @@ impl State {
         replace_secret(&self.directory.join(PROCESSES), &text)
     }
 
-    /// Tells others where the fleet is.
+    /// Writes `fleet.json`. Others read in it that the fleet is ready, and where it is.
     pub fn publish(&self, addresses: &Addresses) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(addresses)?;
         replace_secret(&self.directory.join(ADDRESSES), &text)
@@ -123,15 +122,14 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        // The processes stay written down: one that was not stopped is then found by the next launcher, and one that
-        // was is known by its command line not to be there.
+        // The list of processes stays, so that the next launcher finds a process that was not stopped.
         for file in [ADDRESSES, LOCK] {
             let _ = fs::remove_file(self.directory.join(file));
         }
     }
 }
 
-/// The addresses of the fleet that runs on this state directory, if one does and is ready.
+/// The addresses of the fleet that runs on this state directory; none if no fleet is ready.
 pub fn running(directory: &Path) -> Option<Addresses> {
     let lock = File::open(directory.join(LOCK)).ok()?;
     if lock.try_lock().is_ok() {

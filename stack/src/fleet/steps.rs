@@ -9,19 +9,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{
-    Addresses, Fleet, Installed, Observer, Part, Say, Service, Settings, StandIn, config, health, state::State,
-};
+use super::{Addresses, Fleet, Installed, Observer, Part, Service, Settings, StandIn, config, health, state::State};
 use crate::{
-    binaries,
+    Say, binaries,
     broker::Broker,
     catalogue,
-    certs::{self, Outcome},
+    certs::{self, CertificateSet},
     postgres::{self, Postgres},
     process::Process,
 };
 
-/// All steps, in order.
 pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<Fleet> {
     for service in Service::ALL {
         binaries::find(service.name())?;
@@ -38,7 +35,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     settings.ports.check(is_started)?;
     begin_logs(&state, is_started)?;
 
-    if let Outcome::Made(reason) = certs::ensure(&settings.certs)? {
+    if let CertificateSet::Made(reason) = certs::ensure(&settings.certs)? {
         say(&format!("making certificates: {reason}"));
     }
     let certs = settings.certs.canonicalize()?;
@@ -72,7 +69,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     say("starting the product service and the Telegram stand-in");
     for stand_in in StandIn::ALL {
         let part = Part::StandIn(stand_in);
-        let mut process = spawn(part, stand_for(stand_in, &fleet.addresses)?, &mut fleet.state)?;
+        let mut process = spawn(part, stand_in_command(stand_in, &fleet.addresses)?, &mut fleet.state)?;
         health::wait(part, &mut process, &fleet.addresses, &fleet.state).await?;
         fleet.stand_ins.push((stand_in, process));
     }
@@ -82,11 +79,11 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     let [first @ .., last] = Service::ALL.map(Service::name);
     say(&format!("starting {} and {last}", first.join(", ")));
     for service in Service::ALL {
-        let command = serve(service, &fleet.addresses.service(service).config)?;
+        let command = service_command(service, &fleet.addresses.service(service).config)?;
         let process = spawn(Part::Service(service), command, &mut fleet.state)?;
         fleet.services.push((service, process));
     }
-    // All at once, so that the first one to fail is the one that is reported.
+    // Wait for all at once: the first one to fail is the cause, and must be the one that is reported.
     let (addresses, state) = (&fleet.addresses, &fleet.state);
     let healthy = fleet
         .services
@@ -98,7 +95,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     Ok(fleet)
 }
 
-/// Starts the observers that are installed. They get ready while the rest starts.
+/// Starts the observers that are installed. They become ready while the rest starts.
 fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> anyhow::Result<()> {
     for observer in Observer::ALL {
         let Some(command) = installed.prepare(observer, &fleet.addresses, fleet.state.directory())? else { continue };
@@ -110,7 +107,7 @@ fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> an
     Ok(())
 }
 
-/// Waits until the observers are ready. One that does not get there is told of and left out.
+/// Waits until the observers are ready. An observer that fails is reported and left out.
 async fn await_observers(fleet: &mut Fleet, say: Say<'_>) {
     let (addresses, state) = (&fleet.addresses, &fleet.state);
     let ready = fleet.observers.iter_mut().map(async |(observer, process)| {
@@ -125,7 +122,7 @@ async fn await_observers(fleet: &mut Fleet, say: Say<'_>) {
     }
 }
 
-/// Begins new logs, so that one run's are read in one piece; those of the run before are kept beside them.
+/// Begins new log files, so that each holds one run only. The files of the run before are kept beside them.
 fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Result<()> {
     for part in Part::all().filter(|part| is_started(*part)) {
         let log = state.log(part);
@@ -138,12 +135,13 @@ fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Resul
     Ok(())
 }
 
-/// Writes a service's configuration and brings its database up to date.
+/// Writes a service's configuration and migrates its database.
 async fn prepare(service: Service, fleet: &Fleet, say: Say<'_>) -> anyhow::Result<()> {
     let config = &fleet.addresses.service(service).config;
     config::write(service, &fleet.addresses)?;
     say(&format!("migrating the database {}", service.name()));
     run(service, &["migrate"], config).await?;
+    // A list of one line has the header only: the stock is empty.
     if service == Service::Loms && run(service, &["stock", "list"], config).await?.lines().count() <= 1 {
         say("importing the first stock");
         let file = fleet.state.directory().join("stock.csv");
@@ -154,7 +152,7 @@ async fn prepare(service: Service, fleet: &Fleet, say: Say<'_>) -> anyhow::Resul
     Ok(())
 }
 
-/// Runs a command of a service to its end; answers what it printed.
+/// Runs a command of a service to its end, and returns its standard output.
 async fn run(service: Service, arguments: &[&str], config: &Path) -> anyhow::Result<String> {
     let name = service.name();
     let mut command = tokio::process::Command::new(binaries::find(name)?);
@@ -167,15 +165,13 @@ async fn run(service: Service, arguments: &[&str], config: &Path) -> anyhow::Res
     Ok(String::from_utf8_lossy(&stdout).into_owned())
 }
 
-/// The command that runs a service with a configuration file.
-pub(super) fn serve(service: Service, config: &Path) -> anyhow::Result<Command> {
+pub(super) fn service_command(service: Service, config: &Path) -> anyhow::Result<Command> {
     let mut command = Command::new(binaries::find(service.name())?);
     command.arg("serve").arg("--config").arg(config);
     Ok(command)
 }
 
-/// The command that runs a stand-in.
-fn stand_for(stand_in: StandIn, addresses: &Addresses) -> anyhow::Result<Command> {
+fn stand_in_command(stand_in: StandIn, addresses: &Addresses) -> anyhow::Result<Command> {
     let mut command = Command::new(binaries::find("stack")?);
     command.args([Part::StandIn(stand_in).name(), "--listen"]);
     match stand_in {
@@ -187,7 +183,6 @@ fn stand_for(stand_in: StandIn, addresses: &Addresses) -> anyhow::Result<Command
     Ok(command)
 }
 
-/// Starts a part's process.
 fn spawn(part: Part, command: Command, state: &mut State) -> anyhow::Result<Process> {
     let process = Process::spawn(part.name(), command, &state.log(part))?;
     state.remember(&process)?;

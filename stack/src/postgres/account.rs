@@ -1,4 +1,4 @@
-//! The account that Postgres runs as. It refuses to run as root, so there it steps down to an unprivileged one.
+//! The account that Postgres runs as. Postgres refuses to run as root, so root runs it as an unprivileged account.
 
 use std::{
     fs, io,
@@ -20,11 +20,11 @@ pub(super) struct Account {
     gid: u32,
 }
 
-/// Accounts to step down to, best first.
+/// The best account comes first.
 const UNPRIVILEGED: [&str; 3] = ["postgres", "_postgres", "nobody"];
 
 impl Account {
-    /// The account to step down to; none when this process is not root and needs no other.
+    /// The account that Postgres must run as; none if it can run as the account of this process.
     pub fn for_postgres() -> anyhow::Result<Option<Self>> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
@@ -32,12 +32,14 @@ impl Account {
         let accounts = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
         UNPRIVILEGED
             .iter()
-            .find_map(|name| accounts.lines().find_map(|line| Self::parse(line).filter(|one| one.name == *name)))
+            .find_map(|name| {
+                accounts.lines().find_map(|line| Self::parse(line).filter(|account| account.name == *name))
+            })
             .map(Some)
             .context("Postgres does not run as root, and this machine has no account postgres or nobody for it")
     }
 
-    /// A line of `/etc/passwd`.
+    /// Reads a line of `/etc/passwd`.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();
@@ -45,31 +47,30 @@ impl Account {
         Some(Self { name, uid, gid })
     }
 
-    /// Its name, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes the command run as this account; its supplementary groups are dropped as well.
+    /// Makes the command run as this account, without supplementary groups.
     pub fn run(&self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Gives it a file or directory (a link itself, not what the link points to).
+    /// Makes this account the owner of a file or directory. For a link, this means the link itself.
     pub fn give(&self, path: &Path) -> io::Result<()> {
         lchown(path, Some(self.uid), Some(self.gid))
     }
 
-    /// Whether it owns a file or directory (a link itself, not what the link points to).
+    /// Whether this account owns a file or directory. For a link, this means the link itself.
     pub fn owns(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|file| file.uid() == self.uid)
     }
 
-    /// Whether it can enter the directory and every one above it.
+    /// Whether this account can enter the directory and every directory above it.
     pub fn can_enter(&self, directory: &Path) -> bool {
         let Ok(directory) = directory.canonicalize() else { return false };
-        directory.ancestors().all(|one| {
-            fs::metadata(one).is_ok_and(|file| {
+        directory.ancestors().all(|directory| {
+            fs::metadata(directory).is_ok_and(|file| {
                 let mode = file.mode();
                 let enter = if file.uid() == self.uid {
                     0o100

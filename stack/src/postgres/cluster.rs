@@ -1,4 +1,4 @@
-//! The files of one cluster: `data` and, beside it and readable for the same account alone, the password.
+//! The files of one cluster: the directory `data`, and the file `password`, which only the same account can read.
 
 use std::{
     fs,
@@ -9,9 +9,8 @@ use anyhow::{Context as _, bail};
 use uuid::Uuid;
 
 use super::{SUPERUSER, account::Account, server::Server};
-use crate::files::replace_secret;
+use crate::{Say, files::replace_secret};
 
-/// A cluster that was made before.
 #[derive(Debug)]
 pub(super) struct Cluster {
     home: PathBuf,
@@ -19,23 +18,21 @@ pub(super) struct Cluster {
     password: String,
 }
 
-/// How carefully a cluster is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Care {
-    /// Written to disk; passwords never cross a connection.
-    Full,
-    /// For tests, which make many connections: whether the machine may crash does not matter, and SCRAM's thousands of
-    /// hash rounds for each connection do.
-    None,
+pub(super) enum Durability {
+    /// The cluster survives a crash of the machine, and asks for passwords by SCRAM.
+    Durable,
+    /// For tests. They make many connections, and SCRAM would compute thousands of hashes for each.
+    ThrowAway,
 }
 
 impl Cluster {
-    /// Opens the cluster in `home`, or makes one there.
+    /// Opens the cluster in `home`, or makes a durable one there.
     pub fn open_or_create(
         server: &Server,
         account: Option<Account>,
         home: &Path,
-        say: &mut (dyn FnMut(&str) + Send),
+        say: Say<'_>,
     ) -> anyhow::Result<Self> {
         if home.join("data").exists() {
             let file = home.join("password");
@@ -43,11 +40,16 @@ impl Cluster {
             return Ok(Self { home: home.to_owned(), account, password });
         }
         say("making a database cluster");
-        Self::create(server, account, home, Care::Full)
+        Self::create(server, account, home, Durability::Durable)
     }
 
-    /// Makes a cluster in `home`, an existing directory of the account.
-    pub fn create(server: &Server, account: Option<Account>, home: &Path, care: Care) -> anyhow::Result<Self> {
+    /// Makes a cluster in `home`, a directory that exists and belongs to the account.
+    pub fn create(
+        server: &Server,
+        account: Option<Account>,
+        home: &Path,
+        durability: Durability,
+    ) -> anyhow::Result<Self> {
         let password = Uuid::new_v4().simple().to_string();
         let file = home.join("password");
         replace_secret(&file, &password)?;
@@ -55,7 +57,7 @@ impl Cluster {
             account.give(&file).with_context(|| format!("cannot give {} away", file.display()))?;
         }
 
-        // Renamed once it is whole, so that an interrupted one is never opened.
+        // Renamed when it is complete, so that the cluster of an interrupted `initdb` is never opened.
         let unfinished = home.join("data.new");
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished)?;
@@ -67,9 +69,9 @@ impl Cluster {
             .arg(&file)
             .arg("--pgdata")
             .arg(&unfinished);
-        match care {
-            Care::Full => initdb.arg("--auth=scram-sha-256"),
-            Care::None => initdb.args(["--auth=password", "--no-sync"]),
+        match durability {
+            Durability::Durable => initdb.arg("--auth=scram-sha-256"),
+            Durability::ThrowAway => initdb.args(["--auth=password", "--no-sync"]),
         };
         let output = initdb.output().context("cannot run initdb")?;
         if !output.status.success() {
@@ -79,28 +81,26 @@ impl Cluster {
         Ok(Self { home: home.to_owned(), account, password })
     }
 
-    /// The directory around everything of this cluster.
+    /// The directory with all files of this cluster.
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Postgres's data directory.
     pub fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 
-    /// Who the server runs as, when not as this process.
+    /// The account that the server must run as, if not that of this process.
     pub fn account(&self) -> Option<&Account> {
         self.account.as_ref()
     }
 
-    /// The superuser's password.
     pub fn password(&self) -> &str {
         &self.password
     }
 }
 
-/// The major version that the cluster in `home` was made by, if there is one.
+/// The major version of Postgres that made the cluster in `home`; none if there is no cluster.
 pub(super) fn version(home: &Path) -> anyhow::Result<Option<u32>> {
     let file = home.join("data/PG_VERSION");
     if !file.exists() {

@@ -1,5 +1,5 @@
-//! Where a lasting cluster lives. Beside the rest of the state if the account can get there, else in a directory
-//! below `/var/tmp` with a link to it: a checkout below root's home is closed to every other account.
+//! Chooses the directory of a durable cluster. It is in the state directory if Postgres's account can enter that. If
+//! not, as below root's home, it is below `/var/tmp`, and the state directory has a link to it.
 
 use std::{
     fs, io,
@@ -10,13 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{account::Account, stale};
+use crate::Say;
 
-/// Makes sure that the directory exists and is the account's, or is a link to one that is; answers where it is.
-pub(super) async fn prepare(
-    wanted: &Path,
-    account: Option<&Account>,
-    say: &mut (dyn FnMut(&str) + Send),
-) -> anyhow::Result<PathBuf> {
+/// Makes sure that `wanted` is a directory of the account, or a link to one. Returns the directory.
+pub(super) async fn prepare(wanted: &Path, account: Option<&Account>, say: Say<'_>) -> anyhow::Result<PathBuf> {
     let state = wanted.parent().context("the state directory has no name")?;
     let make = |directory: &Path| {
         make(directory, account).with_context(|| format!("cannot make the directory {}", directory.display()))
@@ -28,7 +25,7 @@ pub(super) async fn prepare(
         return Ok(existing);
     }
     let Some(account) = account.filter(|account| !account.can_enter(state)) else {
-        // A link whose directory was deleted.
+        // There may be a link whose target was deleted.
         let _ = fs::remove_file(wanted);
         make(wanted)?;
         return Ok(wanted.canonicalize()?);
@@ -44,7 +41,7 @@ pub(super) async fn prepare(
         if !account.owns(&elsewhere) {
             bail!("{} is in the way: it belongs to somebody else", elsewhere.display());
         }
-        // Of a state directory that was at this path before and was deleted.
+        // It is left over from a state directory that was at this path and was deleted.
         stale::stop(&elsewhere.join("data"), say).await?;
         fs::remove_dir_all(&elsewhere)?;
     }
@@ -59,13 +56,13 @@ fn make(directory: &Path, account: Option<&Account>) -> io::Result<()> {
     account.map_or(Ok(()), |account| account.give(directory))
 }
 
-/// A path that is this state directory's alone.
+/// A path that no other state directory has.
 fn elsewhere(state: &Path) -> io::Result<PathBuf> {
     let state = state.canonicalize()?;
     Ok(Path::new("/var/tmp").join(format!("route256-{:016x}", fnv1a(state.as_os_str().as_encoded_bytes()))))
 }
 
-/// FNV-1a: the same on every build, unlike the standard library's hasher.
+/// The hash FNV-1a. Unlike the standard library's hash, it is the same in every build.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

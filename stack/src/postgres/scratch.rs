@@ -1,5 +1,5 @@
-//! The directory of a throw-away cluster. It is removed with its owner; one whose owner was killed is removed by the
-//! next that is made.
+//! The temporary directory of a throw-away cluster. It is removed when its owner ends. If the owner was killed, the
+//! next owner of such a directory removes it.
 
 use std::{
     env,
@@ -16,13 +16,12 @@ use super::{account::Account, stale};
 
 const PREFIX: &str = "route256-postgres-";
 
-/// Held locked by the owner, which the system undoes however the owner ends.
+/// The owner keeps this file locked. The system unlocks it when the owner ends, even by a kill.
 const LOCK: &str = "owner.lock";
 
-/// A directory too young to be swept: its owner may be about to lock it.
-const YOUNG: Duration = Duration::from_secs(60);
+/// The owner of a younger directory may not have locked it yet.
+const MIN_AGE: Duration = Duration::from_secs(60);
 
-/// A directory and the claim to it.
 #[derive(Debug)]
 pub(super) struct Scratch {
     directory: TempDir,
@@ -30,7 +29,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a directory that belongs to the account, and removes abandoned ones.
+    /// Removes abandoned directories, and makes one that belongs to the account.
     pub async fn new(account: Option<&Account>) -> anyhow::Result<Self> {
         let parent = parent(account);
         sweep(&parent).await;
@@ -45,13 +44,12 @@ impl Scratch {
         make().with_context(|| format!("cannot make a directory in {}", parent.display()))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 }
 
-/// The directory for temporary files, unless the account cannot enter it.
+/// The directory for temporary files, or another one if the account cannot enter it.
 fn parent(account: Option<&Account>) -> PathBuf {
     let usual = env::temp_dir();
     match account {
@@ -60,22 +58,22 @@ fn parent(account: Option<&Account>) -> PathBuf {
     }
 }
 
-/// Removes what killed owners left. What cannot be removed is somebody else's and stays.
+/// Removes the directories of killed owners. One that cannot be removed belongs to somebody else, and stays.
 async fn sweep(parent: &Path) {
     let Ok(entries) = parent.read_dir() else { return };
     for directory in entries.flatten().map(|entry| entry.path()) {
         let ours = directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-        if ours && abandoned(&directory).unwrap_or(false) {
+        if ours && is_abandoned(&directory).unwrap_or(false) {
             let _ = stale::stop(&directory.join("data"), &mut |_| ()).await;
             let _ = fs::remove_dir_all(&directory);
         }
     }
 }
 
-fn abandoned(directory: &Path) -> std::io::Result<bool> {
+fn is_abandoned(directory: &Path) -> std::io::Result<bool> {
     let lock = File::open(directory.join(LOCK))?;
-    // Another account's directory is not ours to judge.
+    // A directory of another account is never removed.
     let ours = lock.metadata()?.uid() == rustix::process::geteuid().as_raw();
-    let young = lock.metadata()?.modified()?.elapsed().is_ok_and(|age| age < YOUNG);
+    let young = lock.metadata()?.modified()?.elapsed().is_ok_and(|age| age < MIN_AGE);
     Ok(ours && !young && !matches!(lock.try_lock(), Err(TryLockError::WouldBlock | TryLockError::Error(_))))
 }

@@ -1,4 +1,4 @@
-//! The programs of an installed Postgres, found or, where that needs no question, installed.
+//! Finds the programs of an installed Postgres, or installs one if that is possible without asking the user.
 
 use std::{
     env,
@@ -9,13 +9,16 @@ use std::{
 use anyhow::Context as _;
 
 use super::account::Account;
-use crate::packages::{self, in_path};
+use crate::{
+    Say,
+    packages::{self, in_path},
+};
 
-/// What to do where nothing can be installed without asking.
+/// The end of the message that Postgres is missing.
 const INSTALL: &str = "install the PostgreSQL server (Debian, Ubuntu: sudo apt-get install postgresql; Fedora: sudo dnf \
                        install postgresql-server; macOS: brew install postgresql@17)";
 
-/// Directories that hold one directory for each installed version: parent, then what follows the version.
+/// Parent, prefix and bin. The programs of a version are in `<parent>/<prefix><version>/<bin>`.
 const VERSIONED: [(&str, &str, &str); 4] = [
     ("/usr/lib/postgresql", "", "bin"),
     ("/usr", "pgsql-", "bin"),
@@ -23,7 +26,6 @@ const VERSIONED: [(&str, &str, &str); 4] = [
     ("/usr/local/opt", "postgresql@", "bin"),
 ];
 
-/// An installation.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
     bin: PathBuf,
@@ -31,14 +33,14 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The newest installation, or the one of the given major version.
+    /// Finds the newest installation, or the one of this major version.
     pub fn find(version: Option<u32>, account: Option<&Account>) -> anyhow::Result<Self> {
-        let found = installations(account);
+        let installed = installations(account);
         let Some(version) = version else {
-            return found.into_iter().next().with_context(|| format!("PostgreSQL is missing: {INSTALL}"));
+            return installed.into_iter().next().with_context(|| format!("PostgreSQL is missing: {INSTALL}"));
         };
-        let others = found.iter().map(|server| server.version.to_string()).collect::<Vec<_>>().join(", ");
-        found.into_iter().find(|server| server.version == version).with_context(|| {
+        let others = installed.iter().map(|server| server.version.to_string()).collect::<Vec<_>>().join(", ");
+        installed.into_iter().find(|server| server.version == version).with_context(|| {
             format!(
                 "the local data was made by PostgreSQL {version}, installed is {}: install version {version}, or begin \
                  anew with `make clean`",
@@ -47,10 +49,10 @@ impl Server {
         })
     }
 
-    /// A command of this installation, run as the account.
+    /// A program of this installation, to run as the account.
     pub fn command(&self, program: &str, account: Option<&Account>) -> Command {
         let mut command = Command::new(self.bin.join(program));
-        // A variable of the caller's must not lead it to another server.
+        // Postgres's variables in our environment must not lead the program to another server.
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("PG") {
                 command.env_remove(name);
@@ -63,23 +65,22 @@ impl Server {
     }
 }
 
-/// Installs a server where there is none, this is root and the system has `apt-get`; elsewhere [`Server::find`] says
-/// what to do.
-pub(super) fn install_if_missing(say: &mut (dyn FnMut(&str) + Send)) -> anyhow::Result<()> {
+/// If this does nothing, [`Server::find`] says how to install Postgres by hand.
+pub(super) fn install_if_missing(say: Say<'_>) -> anyhow::Result<()> {
     packages::install_if_missing("postgresql", || !installations(None).is_empty(), INSTALL, say)
 }
 
-/// Every installation that works, newest first.
+/// Every installation that the account can run, newest first.
 fn installations(account: Option<&Account>) -> Vec<Server> {
-    let mut found: Vec<_> = directories().into_iter().filter_map(|bin| probe(bin, account)).collect();
-    found.sort_by_key(|server| std::cmp::Reverse(server.version));
-    found
+    let mut servers: Vec<_> = directories().into_iter().filter_map(|bin| probe(bin, account)).collect();
+    servers.sort_by_key(|server| std::cmp::Reverse(server.version));
+    servers
 }
 
-/// Where the programs may be.
+/// The directories in which the programs may be.
 fn directories() -> Vec<PathBuf> {
     let mut directories: Vec<_> = in_path("postgres")
-        // Links in a directory of links have no `initdb` or libraries beside them.
+        // The search path may have only a link to the program, without `initdb` and the libraries beside it.
         .and_then(|program| program.canonicalize().ok())
         .and_then(|program| program.parent().map(Path::to_owned))
         .into_iter()
@@ -96,7 +97,7 @@ fn directories() -> Vec<PathBuf> {
     directories
 }
 
-/// The installation in a directory, if the account can run it.
+/// The installation in a directory, if there is one and the account can run it.
 fn probe(bin: PathBuf, account: Option<&Account>) -> Option<Server> {
     if !bin.join("initdb").exists() || account.is_some_and(|account| !account.can_enter(&bin)) {
         return None;

@@ -1,4 +1,4 @@
-//! The shapes of the Bot API: what `sendMessage` takes, what it answers, and how it refuses.
+//! The requests, answers and refusals of the Bot API's `sendMessage`.
 
 use axum::{
     Form, Json,
@@ -10,17 +10,17 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The longest text, in UTF-16 code units, which is how Telegram counts.
-const LONGEST: usize = 4096;
+/// In UTF-16 code units, as Telegram counts.
+const MAX_TEXT: usize = 4096;
 
-/// A message to send, with a chat and a text that can be one's.
+/// A message with a valid chat and a valid text.
 #[derive(Debug)]
 pub(super) struct SendMessage {
     pub chat_id: Value,
     pub text: String,
 }
 
-/// The fields as they come; both may be missing, and a form has the chat as text.
+/// The fields of a request. Both may be missing, and in a form the chat is a text.
 #[derive(Deserialize)]
 struct Fields {
     #[serde(default)]
@@ -30,7 +30,7 @@ struct Fields {
 }
 
 impl SendMessage {
-    /// Reads a request's JSON or form, and checks it as the real API does.
+    /// Reads JSON or a form, and checks it as the real API does.
     pub async fn read(content_type: &str, request: Request) -> Result<Self, Refusal> {
         let unreadable = |error: String| Refusal::bad_request(format!("Bad Request: {error}"));
         let Fields { chat_id, text } = if content_type.starts_with("application/json") {
@@ -38,19 +38,19 @@ impl SendMessage {
         } else {
             Form::from_request(request, &()).await.map_err(|error| unreadable(error.body_text()))?.0
         };
-        let chat_id = chat_of(chat_id).ok_or_else(|| Refusal::bad_request("Bad Request: chat_id is empty"))?;
+        let chat_id = parse_chat(chat_id).ok_or_else(|| Refusal::bad_request("Bad Request: chat_id is empty"))?;
         if text.trim().is_empty() {
             return Err(Refusal::bad_request("Bad Request: message text is empty"));
         }
-        if text.encode_utf16().count() > LONGEST {
+        if text.encode_utf16().count() > MAX_TEXT {
             return Err(Refusal::bad_request("Bad Request: message is too long"));
         }
         Ok(Self { chat_id, text })
     }
 }
 
-/// A chat: a number, also when written as text, or a channel's name.
-fn chat_of(value: Value) -> Option<Value> {
+/// A chat is a number, which may be written as text, or the name of a channel.
+fn parse_chat(value: Value) -> Option<Value> {
     match value {
         Value::Number(_) => Some(value),
         Value::String(text) if text.is_empty() => None,
@@ -59,7 +59,6 @@ fn chat_of(value: Value) -> Option<Value> {
     }
 }
 
-/// The answer to a message that was accepted.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     ok: bool,
@@ -67,7 +66,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The message as the API gives it back.
+    /// The API returns the accepted message.
     pub fn accepted(number: usize, chat_id: &Value, text: &str, at: DateTime<Utc>) -> Self {
         let chat = json!({ "id": chat_id, "type": "private" });
         let result = json!({ "message_id": number, "date": at.timestamp(), "chat": chat, "text": text });
@@ -75,7 +74,7 @@ impl Answer {
     }
 }
 
-/// An error in the API's own form.
+/// An error of the API.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -84,22 +83,19 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The message itself is at fault.
     pub fn bad_request(description: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, description: description.into(), retry_after: None }
     }
 
-    /// The key is not the bot's.
     pub fn unauthorized() -> Self {
         Self { status: StatusCode::UNAUTHORIZED, description: "Unauthorized".into(), retry_after: None }
     }
 
-    /// The path is none of the API's.
     pub fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, description: "Not Found".into(), retry_after: None }
     }
 
-    /// The refusal of a fault.
+    /// The refusal that a fault asks for.
     pub fn asked_for(status: u16, retry_after: Option<u64>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let reason = status.canonical_reason().unwrap_or("Error");

@@ -80,7 +80,7 @@ fn what_a_killed_launcher_left_behind_is_stopped_by_the_next() {
 #[test]
 fn a_taken_port_is_named_with_what_it_is_wanted_for() {
     let taken: Vec<_> = [9090, 9092, 50052].map(|port| TcpListener::bind(("127.0.0.1", port))).into_iter().collect();
-    // Of what is not installed no port is wanted.
+    // The port of a Prometheus that is not installed would not be checked.
     prometheus::tools().unwrap();
     let world = World::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));

@@ -1,5 +1,5 @@
-//! `stack up --observability`: with the Prometheus of the machine, and programs that stand for Jaeger and Grafana: they
-//! write down how they were started, and listen where they were told to.
+//! `stack up --observability`, with the installed Prometheus of this machine, and with scripts in place of Jaeger and
+//! Grafana. The scripts write down how they were started, and listen on the address that they were given.
 
 use std::{
     collections::HashMap,
@@ -20,11 +20,11 @@ use stack::{
 
 use crate::world::{World, kill};
 
-/// What answers on a port in place of a program.
+/// A shell command that listens on a port; the address follows.
 const LISTEN: &str = concat!("exec ", env!("CARGO_BIN_EXE_stack"), " telegram --listen");
 
 impl World {
-    /// Puts a program in front of all others of its name.
+    /// Adds a script that is found before all other programs of this name.
     fn program(&self, name: &str, script: &str) {
         let file = self.programs().join(name);
         fs::create_dir_all(self.programs()).unwrap();
@@ -36,8 +36,8 @@ impl World {
         self.directory.path().join("programs")
     }
 
-    /// `stack up --observability` with these programs.
-    fn observed(&self) -> Command {
+    /// `stack up --observability` with these scripts.
+    fn observed_command(&self) -> Command {
         let mut command = self.command();
         let path = env::var_os("PATH").unwrap();
         let path = [self.programs()].into_iter().chain(env::split_paths(&path));
@@ -45,7 +45,7 @@ impl World {
         command
     }
 
-    /// The environment that a program wrote down.
+    /// The environment that a script wrote to a file.
     fn environment(&self, file: &str) -> HashMap<String, String> {
         let text = fs::read_to_string(self.programs().join(file)).unwrap();
         text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
@@ -56,7 +56,7 @@ fn yaml(file: &Path) -> Value {
     serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// What Prometheus answers, asked for as any client would.
+/// Calls the API of Prometheus.
 async fn ask(addresses: &Addresses, path: &str) -> Value {
     let url = format!("http://{}/api/v1/{path}", addresses.prometheus.unwrap());
     reqwest::get(url).await.unwrap().json().await.unwrap()
@@ -71,7 +71,7 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     let address = "$GF_SERVER_HTTP_ADDR:$GF_SERVER_HTTP_PORT";
     world
         .program("grafana", &format!("echo \"$@\" > grafana.arguments\nenv > grafana.environment\n{LISTEN} {address}"));
-    let up = World::start(world.observed());
+    let up = World::start(world.observed_command());
     let addresses = running(&world.state()).unwrap();
     let shown = up.lines.join("\n");
     let (jaeger, otlp) = (addresses.jaeger.unwrap(), addresses.jaeger_otlp.unwrap());
@@ -86,7 +86,7 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     eventually("every service is scraped", || async {
         let answer = ask(&addresses, "query?query=up{job!=\"prometheus\"}==1").await;
         let scraped = answer["data"]["result"].as_array()?;
-        let is_scraped = |service: Service| scraped.iter().any(|it| it["metric"]["job"] == service.name());
+        let is_scraped = |service: Service| scraped.iter().any(|series| series["metric"]["job"] == service.name());
         Service::ALL.into_iter().all(is_scraped).then_some(())
     })
     .await;
@@ -95,30 +95,30 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     let here = world.state().canonicalize().unwrap().join("prometheus/rules/slo.yml");
     assert!(files.contains(&&json!(here)), "{files:?}");
 
-    // Traces: the services send them to where Jaeger takes them.
+    // Traces: the services send them to Jaeger's receiver.
     for service in Service::ALL {
         assert_eq!(yaml(&addresses.service(service).config)["jaeger"]["endpoint"], json!(format!("http://{otlp}")));
     }
-    let told = yaml(&world.programs().join("jaeger.yml"));
-    assert_eq!(told["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"], json!(otlp));
+    let written = yaml(&world.programs().join("jaeger.yml"));
+    assert_eq!(written["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"], json!(otlp));
 
     // Dashboards: Grafana is told where both are, and its files are there.
-    let told = world.environment("grafana.environment");
-    assert_eq!(told["PROMETHEUS_URL"], format!("http://{metrics}"));
-    assert_eq!(told["JAEGER_URL"], format!("http://{jaeger}"));
-    assert_eq!(told["GF_ANALYTICS_REPORTING_ENABLED"], "false");
-    let dashboards = Path::new(&told["DASHBOARDS"]);
+    let written = world.environment("grafana.environment");
+    assert_eq!(written["PROMETHEUS_URL"], format!("http://{metrics}"));
+    assert_eq!(written["JAEGER_URL"], format!("http://{jaeger}"));
+    assert_eq!(written["GF_ANALYTICS_REPORTING_ENABLED"], "false");
+    let dashboards = Path::new(&written["DASHBOARDS"]);
     assert!(dashboards.join("overview.json").is_file());
-    assert!(Path::new(&told["GF_PATHS_PROVISIONING"]).join("datasources/datasources.yml").is_file());
+    assert!(Path::new(&written["GF_PATHS_PROVISIONING"]).join("datasources/datasources.yml").is_file());
     let arguments = fs::read_to_string(world.programs().join("grafana.arguments")).unwrap();
     assert!(arguments.starts_with("server --homepath /"), "{arguments}");
 
-    // The fleet does without.
+    // The fleet goes on without Prometheus.
     let processes = up.processes();
     assert_eq!(processes.len(), 10);
     kill(up.pid("prometheus"), Signal::KILL);
-    up.told("prometheus was ended by signal 9");
-    up.told("The fleet goes on without it.");
+    up.wait_for_error("prometheus was ended by signal 9");
+    up.wait_for_error("The fleet goes on without it.");
     assert!(command_line(up.pid("checkout")).is_some());
     up.signal(Signal::TERM);
     assert_eq!(up.end(), (Some(0), String::new()));
@@ -133,7 +133,7 @@ fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_wr
     let world = World::new();
     world.program("jaeger", "echo of no use\nexit 3");
     world.program("grafana", "echo of no use either\nexit 4");
-    let mut command = world.observed();
+    let mut command = world.observed_command();
     command.args(["--otlp", "http://otlp.example:4317/", "--graylog", "logs.example"]);
     let up = World::start(command);
     let addresses = running(&world.state()).unwrap();

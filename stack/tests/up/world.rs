@@ -1,4 +1,4 @@
-//! Launchers to look at from outside.
+//! Starts launchers as processes, for tests that look at them from outside.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -13,21 +13,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use stack::fleet::Part;
 use tempfile::TempDir;
 
-/// How long a launcher may take to say something.
+/// A test fails if the launcher prints an expected line later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A directory to run fleets in.
+/// A temporary directory to run fleets in.
 pub struct World {
-    /// Goes with it.
     pub directory: TempDir,
 }
 
-/// A launcher that said `ready`.
+/// A launcher that has printed `ready`.
 pub struct Up {
     launcher: Child,
-    /// What it printed until then.
+    /// Standard output until `ready`.
     pub lines: Vec<String>,
-    /// What it says of troubles, line by line.
+    /// Standard error, line by line.
     errors: Receiver<String>,
 }
 
@@ -52,7 +51,7 @@ impl World {
         Self::start(self.command())
     }
 
-    /// Waits until a launcher says `ready`.
+    /// Waits until the launcher prints `ready`.
     pub fn start(mut command: Command) -> Up {
         let mut launcher = command.spawn().unwrap();
         let mut lines = Vec::new();
@@ -69,19 +68,19 @@ impl World {
 }
 
 fn listen(stderr: ChildStderr) -> Receiver<String> {
-    let (said, heard) = channel();
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stderr).lines() {
-            // The test may have ended.
-            let _ = said.send(line.unwrap());
+            // Nobody receives it if the test has ended.
+            let _ = sender.send(line.unwrap());
         }
     });
-    heard
+    receiver
 }
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The data of a cluster may be elsewhere.
+        // `stack clean` also removes data that is outside the directory.
         let mut clean = Command::new(env!("CARGO_BIN_EXE_stack"));
         let _ = clean.args(["clean", "--state-dir"]).arg(self.state()).stdout(Stdio::null()).status();
     }
@@ -89,7 +88,7 @@ impl Drop for World {
 
 impl Drop for Up {
     fn drop(&mut self) {
-        // Of a test that failed.
+        // Only a failed test leaves the launcher running.
         if matches!(self.launcher.try_wait(), Ok(None)) {
             self.signal(Signal::TERM);
             let _ = self.launcher.wait();
@@ -98,7 +97,7 @@ impl Drop for Up {
 }
 
 impl Up {
-    /// The process ids in the table.
+    /// The names and process ids in the table that the launcher printed.
     pub fn processes(&self) -> Vec<(String, u32)> {
         let row = |line: &String| {
             let mut words = line.split_whitespace();
@@ -116,26 +115,25 @@ impl Up {
         kill_process(Pid::from_child(&self.launcher), signal).unwrap();
     }
 
-    /// Waits until it says something of a trouble.
-    pub fn told(&self, what: &str) {
+    /// Waits until the launcher prints this text to standard error.
+    pub fn wait_for_error(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.errors.recv_timeout(left).unwrap_or_else(|_| panic!("the launcher does not say: {what}"));
-            if line.contains(what) {
+            let line = self.errors.recv_timeout(left).unwrap_or_else(|_| panic!("the launcher does not say: {text}"));
+            if line.contains(text) {
                 return;
             }
         }
     }
 
-    /// Waits for its end; answers its exit code and what else it said of troubles.
+    /// Waits for the launcher's end. Returns its exit code and the rest of standard error.
     pub fn end(mut self) -> (Option<i32>, String) {
-        let said: Vec<_> = self.errors.iter().collect();
-        (self.launcher.wait().unwrap().code(), said.join("\n"))
+        let errors: Vec<_> = self.errors.iter().collect();
+        (self.launcher.wait().unwrap().code(), errors.join("\n"))
     }
 }
 
-/// Sends a signal to any process.
 pub fn kill(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
 }

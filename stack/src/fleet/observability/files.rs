@@ -8,7 +8,7 @@ macro_rules! embedded {
     };
 }
 
-/// Each with its path below `deployments/config`.
+/// Paths below `deployments/config`, and texts.
 const FILES: &[(&str, &str)] = &embedded![
     "prometheus/prometheus.yml",
     "grafana/dashboards/checkout.json",
@@ -28,13 +28,12 @@ const FILES: &[(&str, &str)] = &embedded![
     "prometheus/rules/telemetry.yml",
 ];
 
-/// The text of a file.
 pub(super) fn text(path: &str) -> anyhow::Result<&'static str> {
-    let found = FILES.iter().find(|(name, _)| *name == path);
-    found.map(|(_, text)| *text).with_context(|| format!("{path} is not embedded"))
+    let file = FILES.iter().find(|(name, _)| *name == path);
+    file.map(|(_, text)| *text).with_context(|| format!("{path} is not embedded"))
 }
 
-/// The files below a directory: their paths there, and their texts.
+/// The files below a directory: their paths from there, and their texts.
 pub(super) fn below(directory: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let inside = move |path: &'static str| path.strip_prefix(directory)?.strip_prefix('/');
     FILES.iter().filter_map(move |(path, text)| Some((inside(path)?, *text)))
@@ -48,16 +47,15 @@ mod tests {
 
     use super::*;
 
-    /// Below which every file is a fleet's.
-    const ROOMS: [&str; 3] = ["prometheus/rules", "grafana/provisioning", "grafana/dashboards"];
+    const DIRECTORIES: [&str; 3] = ["prometheus/rules", "grafana/provisioning", "grafana/dashboards"];
 
-    fn files(directory: &Path, found: &mut BTreeSet<String>) {
+    fn add_files(directory: &Path, files: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                files(&path, found);
+                add_files(&path, files);
             } else {
-                found.insert(path.to_str().unwrap().to_owned());
+                files.insert(path.to_str().unwrap().to_owned());
             }
         }
     }
@@ -66,11 +64,14 @@ mod tests {
     fn every_rule_and_every_dashboard_of_a_deployment_is_a_local_fleets_too() {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/config");
         let mut deployed = BTreeSet::new();
-        for room in ROOMS {
-            files(&config.join(room), &mut deployed);
+        for directory in DIRECTORIES {
+            add_files(&config.join(directory), &mut deployed);
         }
-        let embedded = ROOMS.into_iter().flat_map(|room| below(room).map(move |(path, _)| format!("{room}/{path}")));
-        let embedded: BTreeSet<_> = embedded.map(|path| config.join(path).to_str().unwrap().to_owned()).collect();
+        let embedded = DIRECTORIES.into_iter().flat_map(|directory| {
+            let config = config.join(directory);
+            below(directory).map(move |(path, _)| config.join(path).to_str().unwrap().to_owned())
+        });
+        let embedded: BTreeSet<_> = embedded.collect();
         assert_eq!(embedded, deployed);
     }
 }

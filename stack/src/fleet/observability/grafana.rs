@@ -1,5 +1,5 @@
-//! Grafana beside a local fleet, provisioned with the data sources and dashboards of `deployments/config`, open to
-//! whoever can reach this machine's loopback interface.
+//! Runs Grafana beside a local fleet, with the data sources and dashboards of `deployments/config`. Nobody has to log
+//! in, so it listens on the loopback interface only.
 
 use std::{
     net::SocketAddr,
@@ -17,20 +17,19 @@ use crate::{
     ports::loopback,
 };
 
-/// How to get it, a sentence that follows what is missing.
+/// The end of the message that Grafana is missing.
 pub(super) const INSTALL: &str = "get it from https://grafana.com/grafana/download";
 
-/// Where packages put what is not a program of it.
+/// Where packages put the files that the program needs.
 const HOME: &str = "/usr/share/grafana";
 
-/// The dashboard to begin with.
+/// The home dashboard.
 const OVERVIEW: &str = "overview.json";
 
-/// An installed Grafana.
 #[derive(Debug, Clone)]
 pub(super) struct Grafana {
     program: PathBuf,
-    /// `grafana` has a command for the server, the older `grafana-server` is one.
+    /// The older program `grafana-server` is a server; the newer `grafana` needs the command `server`.
     is_server: bool,
 }
 
@@ -40,7 +39,7 @@ impl Grafana {
         new.or_else(|| find("grafana-server").map(|program| Self { program, is_server: true }))
     }
 
-    /// Writes what it is provisioned with; answers the command.
+    /// Writes the provisioning files, and returns the command that runs Grafana.
     pub fn prepare(&self, addresses: &Addresses, directory: &Path) -> anyhow::Result<Command> {
         let listen = addresses.grafana.context("the fleet has no Grafana")?;
         let (provisioning, dashboards) = (directory.join("provisioning"), directory.join("dashboards"));
@@ -66,7 +65,7 @@ impl Grafana {
         ];
         let settings = settings.into_iter().chain(FIXED.map(|(name, value)| (name, value.to_owned())));
         command.envs(settings.map(|(name, value)| (format!("GF_{name}"), value)));
-        // One that is not the fleet's own may be where it usually is.
+        // If the fleet has none of its own, another one may run on the usual port.
         let url = |own: Option<SocketAddr>, usual: u16| format!("http://{}", own.unwrap_or_else(|| loopback(usual)));
         command
             .env("PROMETHEUS_URL", url(addresses.prometheus, Ports::DEFAULT.prometheus))
@@ -75,7 +74,7 @@ impl Grafana {
         Ok(command)
     }
 
-    /// The directory of what was installed with the program.
+    /// Grafana's "home path", the directory of the files that the program needs.
     fn home(&self) -> PathBuf {
         let program = self.program.canonicalize();
         let root = program.ok().and_then(|program| Some(program.parent()?.parent()?.to_owned()));
@@ -85,21 +84,20 @@ impl Grafana {
     }
 }
 
-/// A program of an installed Grafana.
 fn find(name: &str) -> Option<PathBuf> {
     let packaged = Some(Path::new(HOME).join("bin").join(name)).filter(|program| program.is_file());
     match packages::find(name) {
-        // A script that runs the system's own one, with the system's configuration.
+        // This is a script that runs the system's Grafana with the system's configuration.
         Some(found) if found.starts_with("/usr/sbin") => packaged.or(Some(found)),
         Some(found) => Some(found),
         None => packaged,
     }
 }
 
-/// Who is let in, and what it keeps to itself.
+/// Settings that let everybody in, and that keep Grafana from calling servers on the internet.
 const FIXED: [(&str, &str); 14] = [
     ("AUTH_ANONYMOUS_ENABLED", "true"),
-    // Who may only view cannot follow a link to a trace.
+    // A viewer could not follow a link to a trace.
     ("AUTH_ANONYMOUS_ORG_ROLE", "Editor"),
     ("AUTH_DISABLE_LOGIN_FORM", "true"),
     ("SECURITY_DISABLE_INITIAL_ADMIN_CREATION", "true"),
@@ -115,7 +113,7 @@ const FIXED: [(&str, &str); 14] = [
     ("SNAPSHOTS_EXTERNAL_ENABLED", "false"),
 ];
 
-/// Where a Grafana that was started this way shows the dashboard to begin with.
+/// The URL of the home dashboard.
 pub fn overview(addresses: &Addresses) -> Option<String> {
     let dashboard: Value = serde_json::from_str(files::text(&format!("grafana/dashboards/{OVERVIEW}")).ok()?).ok()?;
     Some(format!("http://{}/d/{}", addresses.grafana?, dashboard["uid"].as_str()?))

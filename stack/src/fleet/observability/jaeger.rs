@@ -1,4 +1,4 @@
-//! Jaeger beside a local fleet: everything in one process, spans in memory, on the loopback interface alone.
+//! Runs Jaeger beside a local fleet: in one process, with spans in memory, on the loopback interface only.
 
 use std::{
     fs,
@@ -12,38 +12,38 @@ use serde_json::json;
 
 use crate::{fleet::Addresses, packages, ports};
 
-/// How to get it, a sentence that follows what is missing.
+/// The end of the message that Jaeger is missing.
 pub(super) const INSTALL: &str =
     "get it from https://www.jaegertracing.io/download/ and put its program `jaeger` on the PATH";
 
-/// How many traces are kept; the oldest make room.
-const TRACES: u32 = 50_000;
+/// If there are more traces, Jaeger drops the oldest.
+const MAX_TRACES: u32 = 50_000;
 
-/// By how much the times of spans may be shifted to fit into their parents'. An event is published after the call that
-/// caused it was answered, and must be shown there.
-const ONE_CLOCK: &str = "0s";
+/// Jaeger must not shift spans into the time of their parents. All processes have the same clock, and an event is
+/// rightly shown after the call that caused it: it is published when the call is already answered.
+const MAX_CLOCK_SKEW: &str = "0s";
 
-/// An installed Jaeger, which is configured in another way by each major version.
+/// The program. Each major version is configured in another way.
 #[derive(Debug, Clone)]
 pub(super) enum Jaeger {
-    /// A configuration file.
-    Two(PathBuf),
-    /// Environment variables; one that a version does not know does no harm, as an option would.
-    One(PathBuf),
+    /// Has a configuration file.
+    V2(PathBuf),
+    /// Has environment variables. It ignores a variable that it does not know; an unknown option would be an error.
+    V1(PathBuf),
 }
 
 impl Jaeger {
     pub fn find() -> Option<Self> {
-        let two = packages::find("jaeger").map(Self::Two);
-        two.or_else(|| packages::find("jaeger-all-in-one").map(Self::One))
+        let v2 = packages::find("jaeger").map(Self::V2);
+        v2.or_else(|| packages::find("jaeger-all-in-one").map(Self::V1))
     }
 
-    /// Writes its configuration; answers the command.
+    /// Writes the configuration, and returns the command that runs Jaeger.
     pub fn prepare(&self, addresses: &Addresses, directory: &Path) -> anyhow::Result<Command> {
         let interface = addresses.jaeger.context("the fleet has no Jaeger")?;
         let otlp = addresses.jaeger_otlp.context("the fleet has no Jaeger")?;
         match self {
-            Self::Two(program) => {
+            Self::V2(program) => {
                 fs::create_dir_all(directory)
                     .with_context(|| format!("cannot make the directory {}", directory.display()))?;
                 let file = directory.join("jaeger.yml");
@@ -53,7 +53,7 @@ impl Jaeger {
                 command.arg("--config").arg(file);
                 Ok(command)
             }
-            Self::One(program) => {
+            Self::V1(program) => {
                 let mut command = Command::new(program);
                 command.envs(variables(interface, otlp));
                 Ok(command)
@@ -62,8 +62,8 @@ impl Jaeger {
     }
 }
 
-/// Ports that nobody asks for are whatever is free.
-fn any() -> String {
+/// For the ports that nobody uses.
+fn any_port() -> String {
     ports::loopback(0).to_string()
 }
 
@@ -77,12 +77,12 @@ fn config(interface: SocketAddr, otlp: SocketAddr) -> serde_json::Value {
             "telemetry": { "metrics": { "level": "none" }, "logs": { "level": "warn" } },
         },
         "extensions": {
-            "jaeger_storage": { "backends": { "memory": { "memory": { "max_traces": TRACES } } } },
+            "jaeger_storage": { "backends": { "memory": { "memory": { "max_traces": MAX_TRACES } } } },
             "jaeger_query": {
                 "storage": { "traces": "memory" },
-                "max_clock_skew_adjust": ONE_CLOCK,
+                "max_clock_skew_adjust": MAX_CLOCK_SKEW,
                 "http": { "endpoint": interface },
-                "grpc": { "endpoint": any() },
+                "grpc": { "endpoint": any_port() },
             },
         },
         "receivers": { "otlp": { "protocols": { "grpc": { "endpoint": otlp } } } },
@@ -96,17 +96,17 @@ fn variables(interface: SocketAddr, otlp: SocketAddr) -> [(&'static str, String)
         ("QUERY_HTTP_SERVER_HOST_PORT", interface.to_string()),
         ("COLLECTOR_OTLP_ENABLED", "true".to_owned()),
         ("COLLECTOR_OTLP_GRPC_HOST_PORT", otlp.to_string()),
-        ("MEMORY_MAX_TRACES", TRACES.to_string()),
-        ("QUERY_MAX_CLOCK_SKEW_ADJUSTMENT", ONE_CLOCK.to_owned()),
+        ("MEMORY_MAX_TRACES", MAX_TRACES.to_string()),
+        ("QUERY_MAX_CLOCK_SKEW_ADJUSTMENT", MAX_CLOCK_SKEW.to_owned()),
         ("LOG_LEVEL", "warn".to_owned()),
-        ("QUERY_GRPC_SERVER_HOST_PORT", any()),
-        ("COLLECTOR_OTLP_HTTP_HOST_PORT", any()),
-        ("COLLECTOR_GRPC_SERVER_HOST_PORT", any()),
-        ("COLLECTOR_HTTP_SERVER_HOST_PORT", any()),
-        ("ADMIN_HTTP_HOST_PORT", any()),
-        ("HTTP_SERVER_HOST_PORT", any()),
-        ("PROCESSOR_JAEGER_COMPACT_SERVER_HOST_PORT", any()),
-        ("PROCESSOR_JAEGER_BINARY_SERVER_HOST_PORT", any()),
-        ("PROCESSOR_ZIPKIN_COMPACT_SERVER_HOST_PORT", any()),
+        ("QUERY_GRPC_SERVER_HOST_PORT", any_port()),
+        ("COLLECTOR_OTLP_HTTP_HOST_PORT", any_port()),
+        ("COLLECTOR_GRPC_SERVER_HOST_PORT", any_port()),
+        ("COLLECTOR_HTTP_SERVER_HOST_PORT", any_port()),
+        ("ADMIN_HTTP_HOST_PORT", any_port()),
+        ("HTTP_SERVER_HOST_PORT", any_port()),
+        ("PROCESSOR_JAEGER_COMPACT_SERVER_HOST_PORT", any_port()),
+        ("PROCESSOR_JAEGER_BINARY_SERVER_HOST_PORT", any_port()),
+        ("PROCESSOR_ZIPKIN_COMPACT_SERVER_HOST_PORT", any_port()),
     ]
 }

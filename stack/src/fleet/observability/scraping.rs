@@ -1,4 +1,4 @@
-//! Prometheus beside a local fleet: the configuration of a deployment, with the addresses of this machine.
+//! Runs Prometheus beside a local fleet, with the configuration of a deployment and the addresses of this machine.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
@@ -11,7 +11,7 @@ use crate::{
     prometheus,
 };
 
-/// Writes the configuration and the rules; answers the command.
+/// Writes the configuration and the rules, and returns the command that runs Prometheus.
 pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -> anyhow::Result<Command> {
     let listen = addresses.prometheus.context("the fleet has no Prometheus")?;
     unpack("prometheus/rules", &directory.join("rules"))?;
@@ -21,13 +21,16 @@ pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -
     Ok(prometheus::command(program, &file, &directory.join("data"), listen))
 }
 
-/// What a deployment's configuration is on this machine: each job asks its process here, jobs without one go, and so
-/// does whom alerts would be sent to.
+/// Changes a deployment's configuration for this machine: each job gets its local address, and jobs without a local
+/// process are left out. So is the receiver of alerts.
 fn config(deployed: &str, addresses: &Addresses, directory: &Path) -> anyhow::Result<String> {
     let mut config: Value = serde_yaml::from_str(deployed).context("prometheus.yml")?;
     let local = |job: &str| match job {
         "prometheus" => addresses.prometheus,
-        name => Service::ALL.into_iter().find(|it| it.name() == name).map(|it| addresses.service(it).admin),
+        name => Service::ALL
+            .into_iter()
+            .find(|service| service.name() == name)
+            .map(|service| addresses.service(service).admin),
     };
     let jobs = config["scrape_configs"].as_sequence().cloned().unwrap_or_default();
     let jobs = jobs.into_iter().filter_map(|mut job| {
