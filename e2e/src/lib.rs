@@ -1,14 +1,16 @@
-//! A whole fleet, as processes, for journeys that see it from outside.
+//! Starts a whole fleet, as processes, and reaches it as its clients do.
 
+pub mod files;
 pub mod metrics;
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicI64, Ordering},
 };
 
 use anyhow::Context as _;
+use chrono::{Datelike as _, Days, Utc};
 use platform::{
     config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
     grpc::client::Channel,
@@ -17,33 +19,34 @@ use platform::{
 use proto::{
     cart::{cart_client::CartClient, cart_server},
     loms::{loms_client::LomsClient, loms_server},
-    notifications::{notifications_client::NotificationsClient, notifications_server},
+    notifications::{
+        Date, GetHistoryWithPeriodRequest, Message, notifications_client::NotificationsClient, notifications_server,
+    },
 };
 use stack::{
-    fleet::{Addresses, Fleet, Ports, Settings},
-    telegram::Message,
+    fleet::{Addresses, Fleet, Ports, Replica, Service, Settings},
+    telegram,
+    testing::eventually,
 };
 use tempfile::TempDir;
 
-/// Names brokers to use instead of the fleet's own.
-pub const KAFKA_VARIABLE: &str = "E2E_KAFKA_BROKERS";
+/// The variable with external brokers to use instead of a local one.
+const KAFKA_VARIABLE: &str = "E2E_KAFKA_BROKERS";
 
-/// A running fleet and how to reach it.
+/// A running fleet.
 pub struct World {
     fleet: Fleet,
     directory: TempDir,
-    /// Where everything is.
     pub addresses: Addresses,
 }
 
 impl World {
-    /// Starts a fleet on free ports, with state and certificates of its own. Orders await their payment for longer
-    /// than any journey takes.
+    /// Starts a fleet on free ports, with its own state and certificates. Orders do not expire while tests run.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_with(|settings| settings).await
     }
 
-    /// As [`start`](Self::start), with settings of the caller's.
+    /// Like [`start`](Self::start), with changed settings.
     pub async fn start_with(change: impl FnOnce(Settings) -> Settings) -> anyhow::Result<Self> {
         install_crypto_provider();
         let directory = tempfile::tempdir()?;
@@ -58,69 +61,82 @@ impl World {
         Ok(Self { fleet, directory, addresses })
     }
 
-    /// Stops it in good order.
     pub async fn stop(self) {
         self.fleet.stop().await;
     }
 
-    /// The fleet's state directory.
     pub fn state(&self) -> PathBuf {
         self.directory.path().join("state")
     }
 
-    /// A shopper whom no other journey uses.
+    /// The id of a user that no other test has.
     pub fn shopper(&self) -> i64 {
         static NEXT: AtomicI64 = AtomicI64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A client of the fleet's checkout, which shows no certificate.
+    /// This client shows no certificate.
     pub fn checkout(&self) -> anyhow::Result<CartClient<Channel>> {
         self.checkout_at(self.addresses.checkout.grpc.port())
     }
 
-    /// A client of a checkout on another port.
     pub fn checkout_at(&self, port: u16) -> anyhow::Result<CartClient<Channel>> {
         Ok(CartClient::new(self.channel(port, None, cart_server::SERVICE_NAME)?))
     }
 
-    /// A client of LOMS, with the development client's certificate.
+    /// This client shows the development client's certificate.
     pub fn loms(&self) -> anyhow::Result<LomsClient<Channel>> {
         self.loms_at(self.addresses.loms.grpc.port())
     }
 
-    /// A client of a LOMS on another port.
     pub fn loms_at(&self, port: u16) -> anyhow::Result<LomsClient<Channel>> {
         Ok(LomsClient::new(self.channel(port, Some("client"), loms_server::SERVICE_NAME)?))
     }
 
-    /// A client of LOMS that shows no certificate.
     pub fn loms_without_certificate(&self) -> anyhow::Result<LomsClient<Channel>> {
         Ok(LomsClient::new(self.channel(self.addresses.loms.grpc.port(), None, loms_server::SERVICE_NAME)?))
     }
 
-    /// A client of notifications, with the development client's certificate.
+    /// This client shows the development client's certificate.
     pub fn notifications(&self) -> anyhow::Result<NotificationsClient<Channel>> {
         self.notifications_at(self.addresses.notifications.grpc.port())
     }
 
-    /// A client of notifications on another port.
     pub fn notifications_at(&self, port: u16) -> anyhow::Result<NotificationsClient<Channel>> {
         Ok(NotificationsClient::new(self.channel(port, Some("client"), notifications_server::SERVICE_NAME)?))
     }
 
-    /// A client of notifications that shows no certificate.
     pub fn notifications_without_certificate(&self) -> anyhow::Result<NotificationsClient<Channel>> {
         let port = self.addresses.notifications.grpc.port();
         Ok(NotificationsClient::new(self.channel(port, None, notifications_server::SERVICE_NAME)?))
     }
 
-    /// What Telegram received, oldest first.
-    pub async fn telegram(&self) -> anyhow::Result<Vec<Message>> {
+    /// The messages in a user's history.
+    pub async fn history(&self, user: i64) -> anyhow::Result<Vec<Message>> {
+        let today = Utc::now().date_naive();
+        // From yesterday to tomorrow, because a test may run over midnight.
+        let [from, to] = [today - Days::new(1), today + Days::new(1)].map(|day| Date {
+            year: day.year(),
+            month: day.month() as i32,
+            day: day.day() as i32,
+        });
+        let request = GetHistoryWithPeriodRequest { user, from: Some(from), to: Some(to), ..Default::default() };
+        Ok(self.notifications()?.get_history_with_period(request).await?.into_inner().messages)
+    }
+
+    /// Starts a replica of a service and waits until it is ready. Each change is a section, a key and its value.
+    pub async fn replica(&self, service: Service, changes: &[(&str, &str, &str)]) -> anyhow::Result<Replica> {
+        let replica = Replica::start(service, &self.addresses, changes)?;
+        eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
+        Ok(replica)
+    }
+
+    /// The messages that Telegram has received, oldest first.
+    pub async fn telegram(&self) -> anyhow::Result<Vec<telegram::Message>> {
         Ok(reqwest::get(format!("http://{}/messages", self.addresses.telegram)).await?.json().await?)
     }
 
-    /// Makes Telegram misbehave.
+    /// Makes Telegram fail. The fault is JSON as in [`telegram::Fault`].
     pub async fn telegram_fault(&self, fault: serde_json::Value) -> anyhow::Result<()> {
         let url = format!("http://{}/faults", self.addresses.telegram);
         reqwest::Client::new().post(url).json(&fault).send().await?.error_for_status()?;
@@ -128,10 +144,15 @@ impl World {
     }
 
     fn channel(&self, port: u16, identity: Option<&str>, service: &str) -> anyhow::Result<Channel> {
-        let certs = &self.addresses.certs;
-        let identity = identity.map(|name| (certs.join(format!("{name}.pem")), certs.join(format!("{name}.key"))));
-        let tls = ClientTls::load(&ClientTlsConfig { ca: certs.join("ca.pem"), identity })?;
-        let url = ServiceUrl::from_text(&format!("https://localhost:{port}")).map_err(anyhow::Error::msg)?;
-        Channel::new(&url, &tls, service, proto::DESCRIPTORS).context("a channel")
+        channel(&self.addresses.certs, port, identity, service)
     }
+}
+
+/// A channel to a gRPC service on this machine. `certs` is the directory of the certificates, and `identity` is the
+/// name of the certificate that the client shows.
+pub fn channel(certs: &Path, port: u16, identity: Option<&str>, service: &str) -> anyhow::Result<Channel> {
+    let identity = identity.map(|name| (certs.join(format!("{name}.pem")), certs.join(format!("{name}.key"))));
+    let tls = ClientTls::load(&ClientTlsConfig { ca: certs.join("ca.pem"), identity })?;
+    let url = ServiceUrl::from_text(&format!("https://localhost:{port}")).map_err(anyhow::Error::msg)?;
+    Channel::new(&url, &tls, service, proto::DESCRIPTORS).context("a channel")
 }

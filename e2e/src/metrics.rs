@@ -1,5 +1,4 @@
-//! The metrics of the fleet in three places that must agree: in `docs/metrics.md`, in what a service exposes, and in the
-//! queries of rules and dashboards.
+//! Reads metrics from `docs/metrics.md`, from `/metrics` of a service, and from queries. All three must agree.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,25 +13,23 @@ use promql_parser::{
 };
 use stack::fleet::Service;
 
-/// The page that lists them.
 const DOCS: &str = include_str!("../../docs/metrics.md");
 
-/// Labels with their values.
+/// Labels and their values.
 pub type Labels = BTreeMap<String, BTreeSet<String>>;
 
-/// What the page says of a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Documented {
-    /// The one service that has it; `None` if each has.
+pub struct DocumentedMetric {
+    /// None if all services have this metric.
     pub service: Option<&'static str>,
     /// `counter`, `gauge` or `histogram`.
     pub kind: String,
-    /// Its labels; without values where they are not listed.
+    /// A label has no values here if the page lists none.
     pub labels: Labels,
 }
 
-/// The metrics that the page lists, by name.
-pub fn documented() -> anyhow::Result<BTreeMap<String, Documented>> {
+/// The metrics in `docs/metrics.md`, by name.
+pub fn documented() -> anyhow::Result<BTreeMap<String, DocumentedMetric>> {
     let mut metrics = BTreeMap::new();
     let mut service = None;
     for line in DOCS.lines() {
@@ -48,13 +45,13 @@ pub fn documented() -> anyhow::Result<BTreeMap<String, Documented>> {
     Ok(metrics)
 }
 
-fn row(line: &str, service: Option<&'static str>) -> anyhow::Result<(String, Documented)> {
+fn row(line: &str, service: Option<&'static str>) -> anyhow::Result<(String, DocumentedMetric)> {
     let cells: Vec<_> = line.split('|').map(str::trim).collect();
     let ["", name, kind, labels, _meaning, ""] = cells[..] else { bail!("four cells are expected") };
     let [name] = &quoted(name)[..] else { bail!("the first cell is the name") };
     let labels = labels.split(';').map(quoted).filter(|names| !names.is_empty());
     let labels = labels.map(|mut names| (names.remove(0), names.into_iter().collect())).collect();
-    Ok((name.clone(), Documented { service, kind: kind.to_owned(), labels }))
+    Ok((name.clone(), DocumentedMetric { service, kind: kind.to_owned(), labels }))
 }
 
 /// The texts between backticks.
@@ -62,31 +59,30 @@ fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What a service exposes at one moment.
+/// The answer of `/metrics`, in Prometheus's exposition format.
 #[derive(Debug)]
-pub struct Exposed {
-    /// As it came.
+pub struct Exposition {
     pub text: String,
     /// The kind of each metric, by name.
     pub kinds: BTreeMap<String, String>,
     samples: Vec<(Selector, f64)>,
 }
 
-impl Exposed {
-    /// Asks the service behind an admin port.
-    pub async fn ask(admin: SocketAddr) -> anyhow::Result<Self> {
+impl Exposition {
+    /// Asks the admin port of a service.
+    pub async fn fetch(admin: SocketAddr) -> anyhow::Result<Self> {
         let answer = reqwest::get(format!("http://{admin}/metrics")).await?.error_for_status()?;
-        Self::read(answer.text().await?)
+        Self::parse(answer.text().await?)
     }
 
-    fn read(text: String) -> anyhow::Result<Self> {
+    fn parse(text: String) -> anyhow::Result<Self> {
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let kinds = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(sample).collect::<Result<_, _>>()?;
         Ok(Self { text, kinds, samples })
     }
 
-    /// The labels of a metric with all values they have; the bounds of a histogram are no label of it.
+    /// The labels of a metric and all their values, without `le`, the bounds of a histogram.
     pub fn labels(&self, metric: &str) -> Labels {
         let mut labels = Labels::new();
         for (selector, _) in self.samples.iter().filter(|(selector, _)| selector.metric(&self.kinds) == metric) {
@@ -97,7 +93,7 @@ impl Exposed {
         labels
     }
 
-    /// The sum of all series that a selector such as `name{label="value"}` selects; `None` if there are none.
+    /// The sum of all series that match a selector such as `name{label="value"}`; none if no series matches.
     pub fn sum(&self, selector: &str) -> Option<f64> {
         let [wanted] = &selectors(selector).ok()?[..] else { return None };
         let has = |series: &Selector| {
@@ -108,57 +104,57 @@ impl Exposed {
     }
 }
 
-/// A line of the text format looks like a selector of one series, and the number that it has.
+/// A line of the format is a series, which looks like a selector, and a number.
 fn sample(line: &str) -> anyhow::Result<(Selector, f64)> {
     let (series, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
     let [selector] = &selectors(series)?[..] else { bail!("no series: {line}") };
     Ok((selector.clone(), value.parse().with_context(|| format!("no number: {line}"))?))
 }
 
-/// Series that a query asks for.
+/// The part of a query that selects series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
-    /// The name of the series, such as `x_bucket` of a histogram `x`.
+    /// The name of the series, such as `x_bucket` for a histogram `x`.
     pub name: String,
-    /// What is said of their labels: the values that they must, or must not, have.
+    /// The labels, with the values that they must have, or must not have.
     pub labels: Labels,
 }
 
 impl Selector {
-    /// The name of the metric that they belong to.
+    /// The name of the metric that the series belong to.
     pub fn metric<K: AsRef<str>>(&self, kinds: &BTreeMap<String, K>) -> &str {
         let histogram = ["_bucket", "_count", "_sum"].iter().find_map(|suffix| self.name.strip_suffix(suffix));
-        let is_one = |name: &&str| kinds.get(*name).is_some_and(|kind| kind.as_ref() == "histogram");
-        histogram.filter(is_one).unwrap_or(&self.name)
+        let is_histogram = |name: &&str| kinds.get(*name).is_some_and(|kind| kind.as_ref() == "histogram");
+        histogram.filter(is_histogram).unwrap_or(&self.name)
     }
 }
 
-/// All series that a query asks for.
+/// All selectors of a query.
 pub fn selectors(query: &str) -> anyhow::Result<Vec<Selector>> {
     let tree = parse(query).map_err(|error| anyhow!("{query}: {error}"))?;
-    let mut found = Found::default();
-    walk_expr(&mut found, &tree)?;
-    Ok(found.0)
+    let mut visitor = SelectorVisitor::default();
+    walk_expr(&mut visitor, &tree)?;
+    Ok(visitor.0)
 }
 
 #[derive(Default)]
-struct Found(Vec<Selector>);
+struct SelectorVisitor(Vec<Selector>);
 
-impl ExprVisitor for Found {
+impl ExprVisitor for SelectorVisitor {
     type Error = anyhow::Error;
 
     fn pre_visit(&mut self, expression: &Expr) -> anyhow::Result<bool> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "nothing else selects series")]
         match expression {
-            Expr::VectorSelector(selector) => self.0.push(read(selector)?),
-            Expr::MatrixSelector(selector) => self.0.push(read(&selector.vs)?),
+            Expr::VectorSelector(selector) => self.0.push(to_selector(selector)?),
+            Expr::MatrixSelector(selector) => self.0.push(to_selector(&selector.vs)?),
             _ => {}
         }
         Ok(true)
     }
 }
 
-fn read(selector: &VectorSelector) -> anyhow::Result<Selector> {
+fn to_selector(selector: &VectorSelector) -> anyhow::Result<Selector> {
     let name = selector.name.clone().with_context(|| format!("{selector} names no metric"))?;
     let labels = selector.matchers.matchers.iter().map(|matcher| {
         let values = match matcher.op {

@@ -1,4 +1,4 @@
-//! Addresses: whoever is spoken to exists, listens there, and is in a network with the speaker.
+//! Addresses in the configuration: the container exists, listens on the port, and is in a network with the caller.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use serde_yaml::Value;
+use serde_json::Value;
 use stack::{
     binaries,
     fleet::{self, Ports},
@@ -16,16 +16,15 @@ use stack::{
 use crate::{
     compose::{self, Compose, Service},
     dockerfile,
-    files::path,
+    files::{list, path, text, yaml},
 };
 
-/// The names of the services.
 fn services() -> impl Iterator<Item = &'static str> {
     fleet::Service::ALL.into_iter().map(fleet::Service::name)
 }
 
-/// On which ports images that are not ours listen, by what their names contain.
-const FOREIGN: [(&str, &[u16]); 9] = [
+/// The ports that images of others listen on, by the beginning of their names.
+const FOREIGN_PORTS: [(&str, &[u16]); 9] = [
     ("postgres:", &[5432]),
     ("apache/kafka:", &[9092, 9093]),
     ("kafbat/kafka-ui:", &[8080]),
@@ -37,57 +36,57 @@ const FOREIGN: [(&str, &[u16]); 9] = [
     ("graylog/graylog:", &[9000, 12201, 12202, 12203]),
 ];
 
-/// The ports that a service listens on.
-fn listens(service: &Service) -> Vec<u16> {
+/// The ports that a container listens on.
+fn listening_ports(service: &Service) -> Vec<u16> {
     match service.target() {
         Some(target) => dockerfile::stages()[&target].ports.clone(),
         None => {
             let image = service.text("image");
-            let found = FOREIGN.iter().find(|(name, _)| image.starts_with(name) || image.contains(&format!("/{name}")));
-            found.unwrap_or_else(|| panic!("on which ports does {image} listen?")).1.to_vec()
+            let is_image = |name: &str| image.starts_with(name) || image.contains(&format!("/{name}"));
+            let known = FOREIGN_PORTS.iter().find(|(name, _)| is_image(name));
+            known.unwrap_or_else(|| panic!("on which ports does {image} listen?")).1.to_vec()
         }
     }
 }
 
 /// The configuration of a service in containers.
 pub fn config(service: &str) -> Value {
-    let text = fs::read_to_string(path(&format!("deployments/config/{service}/config.yaml"))).unwrap();
-    serde_yaml::from_str(&text).unwrap()
+    yaml(&path(&format!("deployments/config/{service}/config.yaml")))
 }
 
 fn port_of(address: &Value) -> u16 {
-    address.as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
+    text(address).rsplit_once(':').unwrap().1.parse().unwrap()
 }
 
-/// Everything that a container is told: variables, command, health check, and files of ours that are mounted.
-fn told(service: &Service) -> String {
-    let mut told: Vec<_> = service.environment().into_values().collect();
-    told.extend(service.list("command"));
-    told.extend(service.health().unwrap_or_default());
+/// All settings of a container, as text: variables, command, health check, and our files that are mounted.
+fn settings(service: &Service) -> String {
+    let mut lines: Vec<_> = service.environment().into_values().collect();
+    lines.extend(service.list("command"));
+    lines.extend(service.health().unwrap_or_default());
     if service.target().is_some() && service.runs_once() {
-        // The file is that of the service, of which a migration needs the database alone.
-        return told.join("\n");
+        // A migration has the configuration file of its service, but uses only the address of the database.
+        return lines.join("\n");
     }
     for mount in service.mounts().iter().filter(|mount| mount.source.starts_with("./config/")) {
-        gather(&path("deployments").join(&mount.source), &mut told);
+        add_lines(&path("deployments").join(&mount.source), &mut lines);
     }
-    told.join("\n")
+    lines.join("\n")
 }
 
-/// The lines of the configuration files at a path, without those of rules, which name no addresses.
-fn gather(file: &Path, told: &mut Vec<String>) {
+/// Adds the lines of the configuration files at a path, without rules, which name no addresses.
+fn add_lines(file: &Path, lines: &mut Vec<String>) {
     if file.is_dir() {
         let entries = fs::read_dir(file).unwrap().map(|entry| entry.unwrap().path());
         for entry in entries.filter(|entry| !entry.ends_with("rules") && !entry.ends_with("tests")) {
-            gather(&entry, told);
+            add_lines(&entry, lines);
         }
-    } else if file.extension().is_some_and(|kind| kind != "json") {
+    } else if file.extension().is_some_and(|extension| extension != "json") {
         let text = fs::read_to_string(file).unwrap();
-        told.extend(text.lines().filter(|line| !line.trim_start().starts_with('#')).map(str::to_owned));
+        lines.extend(text.lines().filter(|line| !line.trim_start().starts_with('#')).map(str::to_owned));
     }
 }
 
-/// The names and ports in a text, as in `kafka-1:9092`; numbers and this machine's own name are none.
+/// The names and ports in a text, such as `kafka-1:9092`, without IP addresses and `localhost`.
 fn addresses(text: &str) -> BTreeSet<(String, u16)> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !":-._".contains(letter));
     let address = |word: &str| {
@@ -101,34 +100,40 @@ fn addresses(text: &str) -> BTreeSet<(String, u16)> {
 #[test]
 fn whoever_a_container_is_told_of_is_in_its_networks_and_listens_there() {
     let compose = Compose::both();
-    let mut spoken_to = BTreeSet::new();
+    let mut called = BTreeSet::new();
     for (name, service) in &compose.services {
-        for (host, port) in addresses(&told(service)) {
+        for (host, port) in addresses(&settings(service)) {
             let known = compose.services.get(&host).unwrap_or_else(|| panic!("{name} is told of {host}:{port}"));
             assert!(host == *name || compose.share_a_network(name, &host), "{name} cannot reach {host}");
-            assert!(listens(known).contains(&port), "{name} is told of {host}:{port}, which does not listen there");
-            spoken_to.insert(host);
+            assert!(
+                listening_ports(known).contains(&port),
+                "{name} is told of {host}:{port}, which does not listen there"
+            );
+            called.insert(host);
         }
     }
-    // What nobody speaks to, people look at.
+    // A container that no other one calls must be there for people.
     for (name, service) in compose.services.iter().filter(|(_, service)| !service.runs_once()) {
-        assert!(spoken_to.contains(name) || !service.ports().is_empty(), "nobody uses {name}");
+        assert!(called.contains(name) || !service.ports().is_empty(), "nobody uses {name}");
     }
 }
 
 #[test]
 fn no_two_containers_share_a_network_that_have_nothing_to_say_to_each_other() {
     let compose = Compose::both();
-    let says = |one: &str, other: &str| addresses(&told(&compose.services[one])).iter().any(|(host, _)| host == other);
+    let calls = |caller: &str, called: &str| {
+        addresses(&settings(&compose.services[caller])).iter().any(|(host, _)| host == called)
+    };
     for (network, members) in compose.networks.keys().map(|network| {
         let is_member = |service: &Service| service.networks().contains(network);
         let members = compose.services.iter().filter(|(_, service)| is_member(service)).map(|(name, _)| name);
         (network, members.collect::<Vec<_>>())
     }) {
         for member in &members {
-            let partner = members.iter().any(|other| other != member && (says(member, other) || says(other, member)));
-            let shows = members.len() == 1 && !compose.services[*member].ports().is_empty();
-            assert!(partner || shows, "{member} has nobody to speak to in the network {network}");
+            let has_partner =
+                members.iter().any(|other| other != member && (calls(member, other) || calls(other, member)));
+            let is_published = members.len() == 1 && !compose.services[*member].ports().is_empty();
+            assert!(has_partner || is_published, "{member} has nobody to speak to in the network {network}");
         }
     }
 }
@@ -173,11 +178,10 @@ fn nothing_else_is_published_where_a_local_fleet_listens() {
 
 #[test]
 fn prometheus_asks_every_service_at_its_port_for_operators() {
-    let text = fs::read_to_string(path("deployments/config/prometheus/prometheus.yml")).unwrap();
-    let yaml: Value = serde_yaml::from_str(&text).unwrap();
-    let jobs = yaml["scrape_configs"].as_sequence().unwrap().iter();
+    let jobs = list(&yaml(&path("deployments/config/prometheus/prometheus.yml"))["scrape_configs"]);
     let targets: BTreeMap<_, _> = jobs
-        .map(|job| (job["job_name"].as_str().unwrap(), job["static_configs"][0]["targets"][0].as_str().unwrap()))
+        .iter()
+        .map(|job| (text(&job["job_name"]), text(&job["static_configs"][0]["targets"][0])))
         .filter(|(job, _)| *job != "prometheus")
         .collect();
     let admin: BTreeMap<_, _> =
@@ -211,7 +215,7 @@ fn services_accept_their_configuration_and_need_exactly_the_variables_that_they_
     for name in services() {
         let environment = compose.services[name].environment();
         let file = path(&format!("deployments/config/{name}/config.yaml"));
-        let asked = compose::asked_for(&fs::read_to_string(&file).unwrap());
+        let asked = compose::variables_in(&fs::read_to_string(&file).unwrap());
         assert_eq!(asked, environment.keys().cloned().collect(), "variables {name} asks for, and those it gets");
         let mut command = Command::new(binaries::find(name).unwrap());
         command.env_clear().envs(environment).arg("check-config").arg("--config").arg(&file);

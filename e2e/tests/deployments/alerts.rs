@@ -1,4 +1,4 @@
-//! Alerts are tested, and lead whoever is woken to what there is to look at and to do.
+//! Every alert has tests, and leads the reader to a dashboard and to the runbook.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ fn every_alert_is_tested_where_it_fires_and_where_it_must_not() {
     let (mut fires, mut is_silent) = (BTreeSet::new(), BTreeSet::new());
     for test in files::rule_tests().iter().flat_map(|test| list(&test["alert_rule_test"])) {
         let expected = list(&test["exp_alerts"]);
-        let seen = if expected.is_empty() { &mut is_silent } else { &mut fires };
-        seen.insert(text(&test["alertname"]).to_owned());
+        let tested = if expected.is_empty() { &mut is_silent } else { &mut fires };
+        tested.insert(text(&test["alertname"]).to_owned());
     }
     let alerts: BTreeSet<_> = files::alerts().iter().map(|rule| rule.alert().unwrap().to_owned()).collect();
     assert_eq!(fires, alerts, "tests in which an alert fires, and alerts");
@@ -35,7 +35,7 @@ fn every_series_that_is_recorded_is_tested_for_its_values() {
 
 #[test]
 fn every_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on() {
-    let dashboards: Vec<_> = files::dashboards().into_iter().map(|uid| format!("/d/{uid}")).collect();
+    let dashboards: Vec<_> = files::dashboard_uids().into_iter().map(|uid| format!("/d/{uid}")).collect();
     for rule in files::alerts() {
         let (name, annotations) = (rule.alert().unwrap(), &rule.json["annotations"]);
         assert!(["page", "ticket"].contains(&text(&rule.json["labels"]["severity"])), "{name} has a severity");
@@ -44,7 +44,7 @@ fn every_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on() {
             assert!(sentence.len() > 10 && sentence.ends_with('.'), "{name}: {sentence}");
         }
         assert_eq!(annotations["runbook_url"], format!("docs/runbook.md#{}", name.to_lowercase()));
-        // An alert of any service leads to the dashboard of the service that it fires for.
+        // An alert that is for all services leads to the dashboard of the service that it fires for.
         for service in Service::ALL.map(Service::name) {
             let dashboard = text(&annotations["dashboard"]).replace("{{ $labels.job }}", service);
             assert!(dashboards.contains(&dashboard), "{name}: {dashboard} is none of {dashboards:?}");

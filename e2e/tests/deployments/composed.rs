@@ -1,4 +1,4 @@
-//! The compose files: containers that start in order, stay, keep to themselves and to what they may use.
+//! What must hold in the compose files: the order of starts, limits, rights, networks, volumes and health checks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,17 +10,18 @@ use std::{
 use stack::packages;
 
 use crate::{
+    addresses,
     compose::{self, Compose, FILES, Service},
     dockerfile,
-    files::path,
+    files::{path, text},
 };
 
-/// How to get the program that reads compose files.
+/// How to get docker-compose.
 const INSTALL: &str = "install it (Debian, Ubuntu: sudo apt-get install docker-compose; elsewhere: \
                        https://docs.docker.com/compose/install/)";
 
-/// What a service says that any container of ours must.
-const OURS: [(&str, &str); 2] = [("read_only", "true"), ("user", "65532:65532")];
+/// Settings that each of our containers must have.
+const OUR_SETTINGS: [(&str, &str); 2] = [("read_only", "true"), ("user", "65532:65532")];
 
 /// The containers of our own images.
 fn ours(compose: &Compose) -> impl Iterator<Item = (&String, &Service)> {
@@ -38,9 +39,10 @@ fn compose_itself_accepts_both_files_alone_and_together() {
         let output = command.output().unwrap();
         let (services, complaints) = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).into();
         assert!(output.status.success() && complaints.is_empty(), "{files:?}: {complaints}");
-        let understood: BTreeSet<_> = services.lines().map(str::to_owned).collect();
-        let read: BTreeSet<_> = files.iter().flat_map(|file| Compose::read(file).services.into_keys()).collect();
-        assert_eq!(understood, read, "services of {files:?} that compose sees, and that these tests see");
+        let seen_by_compose: BTreeSet<_> = services.lines().map(str::to_owned).collect();
+        let seen_by_tests: BTreeSet<_> =
+            files.iter().flat_map(|file| Compose::read(file).services.into_keys()).collect();
+        assert_eq!(seen_by_compose, seen_by_tests, "services of {files:?} that compose sees, and that these tests see");
     }
 }
 
@@ -102,7 +104,7 @@ fn containers_wait_for_what_they_need_in_a_way_that_can_come_true() {
             assert_eq!(condition, expected, "{name} waits for {needed}");
         }
     }
-    // A circle would leave services over.
+    // Remove services that wait for nothing that is left. Those of a circle cannot be removed.
     let mut left = compose.services.clone();
     while let Some(name) = left
         .iter()
@@ -118,7 +120,7 @@ fn containers_wait_for_what_they_need_in_a_way_that_can_come_true() {
 fn containers_of_ours_may_do_nothing_that_they_need_not() {
     let compose = Compose::both();
     for (name, service) in ours(&compose) {
-        for (key, value) in OURS {
+        for (key, value) in OUR_SETTINGS {
             assert_eq!(service.text(key), value, "{name}: {key}");
         }
         assert_eq!(service.list("cap_drop"), ["ALL"], "{name}");
@@ -142,7 +144,7 @@ fn what_is_published_is_for_this_machine_alone_and_nothing_is_published_twice() 
                 panic!("{name} and {other} both publish {outside}");
             }
         }
-        // What is published needs a way out.
+        // A port can be published only through a network that is not internal.
         let outward = service.networks().iter().any(|network| compose.networks[network]["internal"].is_null());
         assert!(service.ports().is_empty() || outward, "{name} is in internal networks only");
     }
@@ -179,18 +181,16 @@ fn a_container_of_ours_is_asked_for_its_health_by_its_own_program_and_has_time_t
             continue;
         }
         assert_eq!(check, stage.health, "{name}: the check of compose, and that of the image");
-        let text = fs::read_to_string(path(&format!("deployments/config/{name}/config.yaml"))).unwrap();
-        let config: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
-        let seconds = |text: &str| Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap());
-        let grace = seconds(config["shutdown"]["grace_period"].as_str().unwrap());
-        assert!(seconds(&service.text("stop_grace_period")) > grace + Duration::from_secs(3), "{name} is cut off");
+        let own_period = compose::seconds(text(&addresses::config(name)["shutdown"]["grace_period"]));
+        assert!(service.stop_grace_period() > own_period + Duration::from_secs(3), "{name} is cut off");
     }
 }
 
 #[test]
 fn an_event_is_kept_by_three_brokers_and_acknowledged_by_two() {
     let compose = Compose::both();
-    let brokers: Vec<_> = compose.services.iter().filter(|(_, one)| one.text("image").contains("/kafka:")).collect();
+    let brokers: Vec<_> =
+        compose.services.iter().filter(|(_, service)| service.text("image").contains("/kafka:")).collect();
     assert_eq!(brokers.len(), 3);
     let tested = fs::read_to_string(path("stack/apache-kafka/pom.xml")).unwrap();
     for (name, broker) in brokers {

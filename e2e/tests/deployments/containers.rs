@@ -1,13 +1,10 @@
-//! The containers of our images run as they are composed: with a Postgres and a broker of this machine behind the names
-//! of theirs, stand-ins for Graylog and Jaeger behind theirs, and a shopper who buys something.
+//! Runs the containers of our images as they are composed, while a shopper buys something. Other containers are
+//! replaced: their addresses lead to a Postgres, to a broker, and to stand-ins for Graylog and Jaeger.
 
 use std::{collections::BTreeSet, env, net::SocketAddr, path::Path};
 
-use platform::{
-    config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
-    grpc::client::Channel,
-    tls::{ClientTls, install_crypto_provider},
-};
+use e2e::channel;
+use platform::tls::install_crypto_provider;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest, cart_client::CartClient, cart_server},
     loms::{OrderPayedRequest, loms_client::LomsClient, loms_server},
@@ -25,14 +22,14 @@ use crate::{
     sandbox::{self, Container, Containers},
 };
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the test needs.
 const PLENTY: u32 = 1212;
 
-/// Set where a test runs on a network of its own.
-const ALONE: &str = "E2E_ON_A_NETWORK_OF_ITS_OWN";
+/// This variable is set if a test already runs on a network of its own.
+const ISOLATED: &str = "E2E_ON_A_NETWORK_OF_ITS_OWN";
 
-/// What the containers need that is not of our images.
-struct Around {
+/// What takes the place of the containers that are not ours.
+struct Replacements {
     postgres: Postgres,
     broker: Broker,
     jaeger: Collector,
@@ -41,8 +38,8 @@ struct Around {
     _logs: TempDir,
 }
 
-impl Around {
-    /// Starts it all; answers the variables that tell of it, too.
+impl Replacements {
+    /// Also returns the compose file, with the passwords of this Postgres.
     async fn start() -> (Self, Compose) {
         let logs = tempfile::tempdir().unwrap();
         let postgres = Postgres::throw_away().await.unwrap();
@@ -58,8 +55,8 @@ impl Around {
         (Self { postgres, broker, jaeger, graylog, _logs: logs }, Compose::read_with(FILES[0], &variables))
     }
 
-    /// Answers in the places of the containers that are there and not ours.
-    async fn stand_in(&self, containers: &Containers) {
+    /// Listens on the addresses of the containers that are not ours.
+    async fn listen(&self, containers: &Containers) {
         for name in containers.compose.services.keys() {
             let at = |port: u16| SocketAddr::from((containers.address(name), port));
             if name.starts_with("postgres-") {
@@ -77,13 +74,13 @@ impl Around {
     }
 }
 
-/// Passes on what arrives at one address to another, until the runtime ends.
+/// Forwards connections from one address to another, until the runtime ends.
 async fn forward(from: SocketAddr, to: SocketAddr) {
     let listener = TcpListener::bind(from).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut caller, _)) = listener.accept().await {
             tokio::spawn(async move {
-                // Either end may go at any time.
+                // Either end may close the connection at any time.
                 if let Ok(mut called) = TcpStream::connect(to).await {
                     let _ = tokio::io::copy_bidirectional(&mut caller, &mut called).await;
                 }
@@ -92,25 +89,17 @@ async fn forward(from: SocketAddr, to: SocketAddr) {
     });
 }
 
-/// A client's connection to where a service is published.
-fn channel(certs: &Path, port: u16, identity: Option<&str>, service: &str) -> Channel {
-    let identity = identity.map(|name| (certs.join(format!("{name}.pem")), certs.join(format!("{name}.key"))));
-    let tls = ClientTls::load(&ClientTlsConfig { ca: certs.join("ca.pem"), identity }).unwrap();
-    let url = ServiceUrl::from_text(&format!("https://localhost:{port}")).unwrap();
-    Channel::new(&url, &tls, service, proto::DESCRIPTORS).unwrap()
-}
-
 /// Buys something and pays for it.
 async fn shop(certs: &Path) {
-    let mut cart = CartClient::new(channel(certs, 50051, None, cart_server::SERVICE_NAME));
+    let mut cart = CartClient::new(channel(certs, 50051, None, cart_server::SERVICE_NAME).unwrap());
     cart.add_to_cart(AddToCartRequest { user: 7, sku: PLENTY, count: 2 }).await.unwrap();
     let bought = cart.purchase(PurchaseRequest { user: 7, idempotency_key: "once".into() }).await.unwrap();
     let order_id = bought.into_inner().order_id;
-    let mut loms = LomsClient::new(channel(certs, 50052, Some("client"), loms_server::SERVICE_NAME));
+    let mut loms = LomsClient::new(channel(certs, 50052, Some("client"), loms_server::SERVICE_NAME).unwrap());
     loms.order_payed(OrderPayedRequest { order_id }).await.unwrap();
 }
 
-/// Runs what ends, and starts what stays, in an order in which each finds what it waits for.
+/// Starts the containers, or runs them to their end, each after those that it waits for.
 async fn start(containers: &Containers) -> Vec<(String, Container)> {
     let mut left: BTreeSet<_> = containers.compose.services.keys().cloned().collect();
     let mut running = Vec::new();
@@ -124,7 +113,7 @@ async fn start(containers: &Containers) -> Vec<(String, Container)> {
             continue;
         }
         if service.runs_once() {
-            // Twice: a start of the fleet runs them again, and they must leave alone what they did before.
+            // Each start of the fleet runs them, so a second run must change nothing.
             for _ in 0..2 {
                 let output = containers.run(&name, &containers.command(&name)).await;
                 assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
@@ -136,8 +125,8 @@ async fn start(containers: &Containers) -> Vec<(String, Container)> {
     running
 }
 
-/// Waits until Telegram was told of everything that became of an order.
-async fn told() {
+/// Waits until Telegram has all messages about a paid order.
+async fn wait_for_messages() {
     eventually("Telegram has three messages", async || {
         let messages: Vec<Message> = reqwest::get("http://127.0.0.1:8091/messages").await.ok()?.json().await.ok()?;
         (messages.len() == 3).then_some(())
@@ -145,24 +134,24 @@ async fn told() {
     .await;
 }
 
-/// Stops everything, and sees it go in good order.
-async fn stop(containers: &Containers, running: Vec<(String, Container)>, around: Around) {
+/// Stops everything, and checks that each container ends without an error.
+async fn stop(containers: &Containers, running: Vec<(String, Container)>, replacements: Replacements) {
     for (name, container) in running.into_iter().rev() {
         let log = container.log();
-        let ended = container.stop(sandbox::grace(&containers.compose.services[&name])).await;
+        let ended = container.stop(containers.compose.services[&name].stop_grace_period()).await;
         assert!(ended.is_some_and(|status| status.success()), "{name} ended {ended:?}:\n{log}");
         let check = containers.run(&name, &containers.health(&name)).await;
         let complaint = String::from_utf8(check.stderr).unwrap();
         assert!(!check.status.success() && complaint.lines().count() == 1, "{name}, gone, is healthy: {complaint}");
     }
-    around.broker.stop().await;
-    around.postgres.stop().await;
+    replacements.broker.stop().await;
+    replacements.postgres.stop().await;
 }
 
-/// Runs a test of this file on a network of its own.
-fn alone<F: Future<Output = ()>>(test: &str, story: impl FnOnce() -> F) {
-    if env::var_os(ALONE).is_none() {
-        return sandbox::on_a_network_of_its_own(&format!("containers::{test}"), ALONE);
+/// Runs a test on a network of its own, because the containers have fixed ports.
+fn isolated<F: Future<Output = ()>>(test: &str, story: impl FnOnce() -> F) {
+    if env::var_os(ISOLATED).is_none() {
+        return sandbox::on_a_network_of_its_own(&format!("containers::{test}"), ISOLATED);
     }
     install_crypto_provider();
     tokio::runtime::Runtime::new().unwrap().block_on(story());
@@ -170,21 +159,21 @@ fn alone<F: Future<Output = ()>>(test: &str, story: impl FnOnce() -> F) {
 
 #[test]
 fn our_containers_run_as_composed_and_a_purchase_is_told_traced_logged_and_measured() {
-    alone("our_containers_run_as_composed_and_a_purchase_is_told_traced_logged_and_measured", async || {
-        let (around, compose) = Around::start().await;
+    isolated("our_containers_run_as_composed_and_a_purchase_is_told_traced_logged_and_measured", async || {
+        let (replacements, compose) = Replacements::start().await;
         let mut containers = Containers::new(compose);
-        // Graylog is in the other file, and in a network with the services all the same.
+        // Graylog is in the other compose file, and shares a network with the services.
         let graylog = Compose::read(FILES[1]).services.remove("graylog").unwrap();
         containers.compose.services.insert("graylog".into(), graylog);
-        around.stand_in(&containers).await;
+        replacements.listen(&containers).await;
         let running = start(&containers).await;
         shop(&containers.volume("certs")).await;
-        told().await;
+        wait_for_messages().await;
 
         eventually("every service is in a trace and in Graylog", async || {
-            let spans = around.jaeger.spans();
+            let spans = replacements.jaeger.spans();
             let is_traced = |name: &str| spans.iter().any(|span| span.service() == name);
-            let is_complete = around.graylog.iter().all(|(service, input)| {
+            let is_complete = replacements.graylog.iter().all(|(service, input)| {
                 let (name, messages) = (service.name(), input.messages());
                 is_traced(name) && !messages.is_empty() && messages.iter().all(|message| message["_service"] == name)
             });
@@ -197,22 +186,22 @@ fn our_containers_run_as_composed_and_a_purchase_is_told_traced_logged_and_measu
             let text = reqwest::get(url).await.unwrap().text().await.unwrap();
             assert!(text.contains("build_info{"), "{name} shows no metrics");
         }
-        stop(&containers, running, around).await;
+        stop(&containers, running, replacements).await;
     });
 }
 
 #[test]
 fn the_fleet_sells_without_graylog_and_jaeger() {
-    alone("the_fleet_sells_without_graylog_and_jaeger", async || {
-        let (around, compose) = Around::start().await;
+    isolated("the_fleet_sells_without_graylog_and_jaeger", async || {
+        let (replacements, compose) = Replacements::start().await;
         let mut containers = Containers::new(compose);
-        // Nobody has their names.
+        // The names of Graylog and Jaeger then lead nowhere.
         containers.compose.services.remove("jaeger");
         containers.compose.services.get_mut("grafana").unwrap().yaml["depends_on"] = serde_yaml::Value::Null;
-        around.stand_in(&containers).await;
+        replacements.listen(&containers).await;
         let running = start(&containers).await;
         shop(&containers.volume("certs")).await;
-        told().await;
-        stop(&containers, running, around).await;
+        wait_for_messages().await;
+        stop(&containers, running, replacements).await;
     });
 }

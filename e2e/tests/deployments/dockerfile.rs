@@ -1,32 +1,28 @@
-//! The Dockerfile, as far as it says how our images run.
+//! Reads from the Dockerfile how our images run.
 
 use std::{collections::BTreeMap, fs};
 
 use crate::files::path;
 
-/// The file.
 pub const FILE: &str = "deployments/Dockerfile";
 
-/// A stage, with what it takes over from the one it begins with.
+/// A stage, with all that it inherits.
 #[derive(Debug, Clone, Default)]
 pub struct Stage {
-    /// The image or stage it begins with.
+    /// The image or the stage that it inherits from.
     pub from: String,
-    /// The program that a container runs.
     pub entrypoint: Vec<String>,
-    /// Its arguments, unless a container has others.
+    /// The default arguments of the entrypoint.
     pub command: Vec<String>,
-    /// The check of its health.
+    /// The command of the health check.
     pub health: Vec<String>,
-    /// Whom it runs as.
     pub user: String,
-    /// The ports that it says it listens on.
     pub ports: Vec<u16>,
-    /// The program of ours that is in it: its name, and where it is.
+    /// Our program in this image: its name and its path.
     pub program: Option<(String, String)>,
 }
 
-/// The stages by name.
+/// The stages, by name.
 pub fn stages() -> BTreeMap<String, Stage> {
     let text = fs::read_to_string(path(FILE)).unwrap().replace("\\\n", " ");
     let mut stages = BTreeMap::<String, Stage>::new();
@@ -35,9 +31,9 @@ pub fn stages() -> BTreeMap<String, Stage> {
         let (instruction, rest) = line.split_once(' ').unwrap_or((line, ""));
         if instruction == "FROM" {
             let (from, as_name) = rest.split_once(" AS ").expect("every stage has a name");
-            let begun = stages.get(from).cloned().unwrap_or_default();
+            let inherited = stages.get(from).cloned().unwrap_or_default();
             name = as_name.to_owned();
-            stages.insert(name.clone(), Stage { from: from.to_owned(), ..begun });
+            stages.insert(name.clone(), Stage { from: from.to_owned(), ..inherited });
             continue;
         }
         let Some(stage) = stages.get_mut(&name) else { continue };

@@ -1,4 +1,4 @@
-//! The script that creates Graylog's inputs, against a stand-in for Graylog's API.
+//! Runs the script that creates Graylog's inputs against a stand-in for Graylog's API.
 
 use std::{
     process::{Command, Output},
@@ -17,15 +17,15 @@ use tokio::net::TcpListener;
 
 use crate::files::path;
 
-/// `admin` with the password `secret`, as a browser would send it.
+/// The header for the user `admin` with the password `secret`.
 const AUTHORIZATION: &str = "Basic YWRtaW46c2VjcmV0";
 
 type Inputs = Arc<Mutex<Vec<Value>>>;
 
 async fn list(State(inputs): State<Inputs>, headers: HeaderMap) -> Result<Json<Value>, StatusCode> {
-    admit(&headers)?;
+    authorize(&headers)?;
     let inputs = inputs.lock().unwrap();
-    // As Graylog lists them: what an input is configured with are its attributes.
+    // Graylog lists the `configuration` of an input as its `attributes`.
     let listed = inputs.iter().map(|input| json!({ "title": input["title"], "attributes": input["configuration"] }));
     Ok(Json(json!({ "inputs": listed.collect::<Vec<_>>(), "total": inputs.len() })))
 }
@@ -35,13 +35,13 @@ async fn create(
     headers: HeaderMap,
     Json(input): Json<Value>,
 ) -> Result<StatusCode, StatusCode> {
-    admit(&headers)?;
+    authorize(&headers)?;
     inputs.lock().unwrap().push(input);
     Ok(StatusCode::CREATED)
 }
 
-/// Graylog takes no change without X-Requested-By.
-fn admit(headers: &HeaderMap) -> Result<(), StatusCode> {
+/// Graylog also wants the header X-Requested-By.
+fn authorize(headers: &HeaderMap) -> Result<(), StatusCode> {
     match (headers.get("authorization"), headers.get("x-requested-by")) {
         (Some(authorization), Some(_)) if authorization == AUTHORIZATION => Ok(()),
         (Some(_), Some(_)) => Err(StatusCode::UNAUTHORIZED),
@@ -49,7 +49,7 @@ fn admit(headers: &HeaderMap) -> Result<(), StatusCode> {
     }
 }
 
-/// Runs the script as the container does, with this password.
+/// Runs the script as the container does.
 async fn run(api: &str, password: &str) -> Output {
     packages::program("curl", "curl", "install curl").unwrap();
     let mut command = Command::new("/bin/sh");
@@ -72,7 +72,7 @@ async fn a_global_gelf_input_is_created_for_each_service_once_and_never_with_a_w
     assert!(complaint.contains("GRAYLOG_ROOT_PASSWORD is not the password"), "{complaint}");
     assert!(inputs.lock().unwrap().is_empty());
 
-    // One that was made by hand is left as it is.
+    // An input that was made by hand stays as it is.
     let by_hand = json!({ "title": "LOMS", "configuration": { "port": 12202, "bind_address": "0.0.0.0" } });
     inputs.lock().unwrap().push(by_hand.clone());
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! The files of `deployments/`: the tools that they are for accept them, and what they refer to exists.
+//! The files of `deployments/` are accepted by their tools, and everything that they refer to exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod addresses;

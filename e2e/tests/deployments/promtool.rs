@@ -1,4 +1,4 @@
-//! What Prometheus' own tool says of its configuration.
+//! Checks the configuration of Prometheus with promtool.
 
 use std::{ffi::OsStr, process::Command};
 
@@ -23,7 +23,7 @@ fn the_rules_do_what_their_tests_say() {
     promtool(["test", "rules"].map(OsStr::new).into_iter().chain(tests.iter().map(|path| path.as_os_str())));
 }
 
-/// Runs it, which must find no fault; answers what it says.
+/// Fails if promtool finds a fault. Returns its report.
 fn promtool<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> String {
     let tools = stack::prometheus::tools().unwrap();
     let output = Command::new(tools.promtool).args(arguments).output().unwrap();

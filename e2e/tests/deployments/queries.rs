@@ -1,4 +1,4 @@
-//! Rules ask for what there is.
+//! The queries of the rules ask for metrics and labels that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,8 @@ use e2e::metrics::{self, Selector};
 
 use crate::files;
 
-/// Labels of every series: Prometheus sets the first two, and the last one is the bound of a histogram.
-const LABELS_OF_ALL: [&str; 3] = ["job", "instance", "le"];
+/// Labels that docs do not list. Prometheus sets the first two, and the last one is the bound of a histogram.
+const COMMON_LABELS: [&str; 3] = ["job", "instance", "le"];
 
 #[test]
 fn rules_ask_for_metrics_and_labels_that_services_have() {
@@ -21,7 +21,7 @@ fn rules_ask_for_metrics_and_labels_that_services_have() {
     for selector in selectors.iter().filter(|selector| is_ours(selector)) {
         let name = selector.metric(&kinds);
         let metric = documented.get(name).unwrap_or_else(|| panic!("{name} is not in docs/metrics.md"));
-        for (label, values) in selector.labels.iter().filter(|(label, _)| !LABELS_OF_ALL.contains(&label.as_str())) {
+        for (label, values) in selector.labels.iter().filter(|(label, _)| !COMMON_LABELS.contains(&label.as_str())) {
             let known = metric.labels.get(label).unwrap_or_else(|| panic!("{name} has no label {label}"));
             assert!(known.is_empty() || known.is_superset(values), "{name} has no {label} {values:?}");
         }
@@ -40,7 +40,7 @@ fn what_a_rule_records_is_asked_for_by_its_full_name() {
     }
 }
 
-/// The services expose `le="1"`, and so does Prometheus 2; Prometheus 3 makes it `le="1.0"`.
+/// The services expose `le="1"`. Prometheus 2 keeps that, and Prometheus 3 changes it to `le="1.0"`.
 #[test]
 fn bounds_of_histograms_are_asked_for_as_both_prometheus_2_and_3_have_them() {
     let rules = files::rules();

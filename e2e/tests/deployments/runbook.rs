@@ -1,4 +1,4 @@
-//! The runbook has something to say on every alert, and what it refers to exists.
+//! The runbook has a section for every alert, and everything that it refers to exists.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,7 @@ use std::{
 
 use crate::files;
 
-/// Less is not a meaning, something to look at, something to do, and an end.
+/// A shorter section cannot hold a meaning, something to look at, something to do, and an end.
 const SHORTEST: usize = 300;
 
 #[test]
@@ -36,7 +36,7 @@ fn its_links_lead_to_its_sections_and_to_pages_that_are_there() {
     }
 }
 
-/// In the runbook, what is emphasised is what Grafana shows under that title.
+/// In the runbook, emphasised words are the titles of panels.
 #[test]
 fn the_panels_that_it_names_are_on_a_dashboard() {
     let titles = files::titles();
@@ -45,9 +45,9 @@ fn the_panels_that_it_names_are_on_a_dashboard() {
         prose.extend(block.split('`').step_by(2));
     }
     let prose = prose.replace("**", "").replace('\n', " ");
-    let named: BTreeSet<_> = prose.split('*').skip(1).step_by(2).collect();
-    assert!(named.len() > 20);
-    for name in named {
+    let names: BTreeSet<_> = prose.split('*').skip(1).step_by(2).collect();
+    assert!(names.len() > 20);
+    for name in names {
         let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(titles.contains(&name), "nothing on a dashboard is called {name}");
     }
@@ -57,7 +57,7 @@ fn text() -> String {
     fs::read_to_string(files::path("docs/runbook.md")).unwrap()
 }
 
-/// What is said under each heading of the third level.
+/// The text below each heading of the third level.
 fn sections(text: &str) -> BTreeMap<String, String> {
     let mut sections = BTreeMap::<String, String>::new();
     let mut section = None;

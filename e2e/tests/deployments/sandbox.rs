@@ -1,6 +1,5 @@
-//! Containers without Docker: a program of ours is run as its image and the compose file say, with a root of its own
-//! that is read-only, as an unprivileged user without capabilities, with the mounts, variables and host names that the
-//! container would have. Bubblewrap does what the engine would do.
+//! Runs our containers without Docker. Bubblewrap gives each program what its image and the compose file describe: a
+//! read-only root, an unprivileged user without capabilities, and the container's mounts, variables and host names.
 
 use std::{
     collections::BTreeMap,
@@ -24,48 +23,47 @@ use stack::{
 use tempfile::TempDir;
 
 use crate::{
-    compose::{Compose, Service},
+    compose::Compose,
     dockerfile::{self, Stage},
     files::path,
 };
 
-/// How to get bubblewrap.
 const INSTALL: &str =
     "install it (Debian, Ubuntu: sudo apt-get install bubblewrap); it needs Linux, and user namespaces";
 
-/// What a program needs of the system it runs on, as the final image has it.
+/// Directories of the system that the final image has, and that our programs need.
 const SYSTEM: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ssl"];
 
-/// Runs a test once more, alone, on a network with nothing but a loopback interface of its own; fails as it does.
+/// Runs one test in a new process, on a network that has only a loopback interface. Fails if that test fails.
 pub fn on_a_network_of_its_own(test: &str, variable: &str) {
     let program = packages::program("bwrap", "bubblewrap", INSTALL).unwrap();
     let mut command = Command::new(program);
     command.args(["--unshare-net", "--dev-bind", "/", "/", "--die-with-parent", "--"]);
     command.arg(env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]).env(variable, "1");
     let output = command.output().unwrap();
-    let [told, complaints] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-    assert!(output.status.success(), "{told}\n{complaints}");
-    assert!(told.contains("1 passed"), "{test} is no test:\n{told}");
+    let [printed, errors] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert!(output.status.success(), "{printed}\n{errors}");
+    assert!(printed.contains("1 passed"), "{test} is no test:\n{printed}");
 }
 
 /// The containers of our images.
 pub struct Containers {
-    /// The file they are of.
     pub compose: Compose,
     stages: BTreeMap<String, Stage>,
     directory: TempDir,
 }
 
-/// A container that runs.
+/// A running container.
 pub struct Container {
     name: String,
     process: Process,
+    /// The file to which bubblewrap writes the id of the program's process.
     status: PathBuf,
     log: PathBuf,
 }
 
 impl Containers {
-    /// Those of a compose file, with volumes that are empty.
+    /// All volumes are empty at first.
     pub fn new(compose: Compose) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -88,19 +86,19 @@ impl Containers {
         self.directory.path().join(name)
     }
 
-    /// The address of a container in everybody's list of hosts. Each has its own, so that what listens for itself
-    /// alone is not found.
+    /// The address of a container in the list of hosts. It is not 127.0.0.1, so that others cannot reach a program that
+    /// listens on its own loopback interface only.
     pub fn address(&self, name: &str) -> Ipv4Addr {
         let number = self.compose.services.keys().position(|service| service == name).unwrap();
         Ipv4Addr::new(127, 0, 1, u8::try_from(number + 1).unwrap())
     }
 
-    /// Where a named volume is.
+    /// The directory of a named volume.
     pub fn volume(&self, name: &str) -> PathBuf {
         self.place("volumes").join(name)
     }
 
-    /// The command that the container of a service runs.
+    /// The entrypoint with its arguments.
     pub fn command(&self, name: &str) -> Vec<String> {
         let service = &self.compose.services[name];
         let stage = &self.stages[&service.target().unwrap()];
@@ -110,12 +108,12 @@ impl Containers {
         command
     }
 
-    /// The health check of a service.
+    /// The command of the health check.
     pub fn health(&self, name: &str) -> Vec<String> {
         self.compose.services[name].health().unwrap()
     }
 
-    /// A command in the container of a service; where it can be signalled is written to the file `status`.
+    /// Makes a command that runs in a container. Bubblewrap writes the id of its process to the file `status`.
     fn inside(&self, name: &str, run: &[String], status: &Path) -> Command {
         let service = &self.compose.services[name];
         let (user, group) = service.yaml["user"].as_str().unwrap().split_once(':').unwrap();
@@ -150,12 +148,12 @@ impl Containers {
         command
     }
 
-    /// What is mounted: a named volume, which belongs to whoever mounts it first, or a copy of a file, where that user
-    /// can get at it.
+    /// The directory or file to mount: a named volume, which belongs to the first user that mounts it, or a copy of a
+    /// file of ours, at a place that the user can read.
     fn source(&self, source: &str, uid: u32, gid: u32) -> PathBuf {
         if source.starts_with('.') {
             let copy = self.place("files").join(source.replace('/', "_"));
-            // Once: a container that runs may be reading it.
+            // Only once, because a running container may read the copy.
             if !copy.exists() {
                 fs::copy(path("deployments").join(source), &copy).unwrap();
             }
@@ -171,7 +169,7 @@ impl Containers {
         volume
     }
 
-    /// The hosts that a container knows: itself, and whoever is in one of its networks.
+    /// A file with the hosts that a container knows: itself and all others in its networks.
     fn hosts(&self, name: &str) -> PathBuf {
         let file = self.place("hosts").join(name);
         if !file.exists() {
@@ -183,13 +181,13 @@ impl Containers {
         file
     }
 
-    /// Runs a command in the container of a service to its end.
+    /// Runs a command in a container to its end.
     pub async fn run(&self, name: &str, command: &[String]) -> Output {
         let mut command = self.inside(name, command, Path::new("/dev/null"));
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
-    /// Starts a service, and waits until its health check is passed.
+    /// Starts a container, and waits until it is healthy.
     pub async fn start(&self, name: &str) -> Container {
         let (status, log) = (self.place("status").join(name), self.place("logs").join(name));
         let command = self.inside(name, &self.command(name), &status);
@@ -206,14 +204,14 @@ impl Containers {
 }
 
 impl Container {
-    /// What it printed.
+    /// The output so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Stops it as the engine would; answers how it ended, unless it took longer than it may.
+    /// Stops the container as Docker does. Returns its exit status; none if it took longer than `grace`.
     pub async fn stop(mut self, grace: Duration) -> Option<ExitStatus> {
-        // The program itself, not bubblewrap around it, which ends with it and as it does.
+        // The signal is for the program itself. Bubblewrap then ends with the same exit status.
         let status: serde_json::Value = {
             let text = fs::read_to_string(&self.status).unwrap();
             serde_json::from_str(text.lines().next().unwrap()).unwrap()
@@ -227,10 +225,4 @@ impl Container {
         });
         tokio::time::timeout(grace, ended).await.ok()
     }
-}
-
-/// How long a service may take to stop.
-pub fn grace(service: &Service) -> Duration {
-    let text = service.text("stop_grace_period");
-    Duration::from_secs(text.strip_suffix('s').unwrap().parse().unwrap())
 }

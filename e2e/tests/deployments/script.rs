@@ -1,4 +1,4 @@
-//! The script behind make's targets for containers, with a `docker` that only notes how it is called.
+//! Runs the script `deployments/containers` with a `docker` that only records its calls.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::files::path;
 
-/// Notes every call. Its compose does what the story needs: containers are there, healthy and successful.
+/// Records every call. All containers exist, are healthy, and succeed.
 const DOCKER: &str = r#"#!/bin/sh
 echo "docker $*" >> "$CALLS"
 case "$1 ${2:-}" in
@@ -25,16 +25,18 @@ case "$1 ${2:-}" in
 esac
 "#;
 
-/// The older program of its own.
+/// The older compose, a program of its own.
 const DOCKER_COMPOSE: &str = "#!/bin/sh\necho \"docker-compose $*\" >> \"$CALLS\"\n";
 
-/// What else the script uses.
+/// Other programs that the script uses.
 const TOOLS: [&str; 9] = ["cat", "chmod", "cp", "dirname", "git", "mkdir", "rm", "sh", "sleep"];
 
-/// A machine with a copy of `deployments/`.
+/// A machine that has only these tools, and a copy of `deployments/`.
 struct Machine {
     directory: TempDir,
+    /// The exit code of `docker info`.
     info: &'static str,
+    /// The exit code of `docker compose version`.
     plugin: &'static str,
 }
 
@@ -71,13 +73,13 @@ impl Machine {
         script.env("INFO", self.info).env("PLUGIN", self.plugin).output().unwrap()
     }
 
-    /// How docker was called.
+    /// The recorded calls.
     fn calls(&self) -> Vec<String> {
         let calls = fs::read_to_string(self.file("calls")).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
     }
 
-    /// The one complaint of a command that fails.
+    /// The error message of a command that must fail, which must be one line.
     fn complaint(&self, command: &str) -> String {
         let output = self.run(command);
         assert!(!output.status.success());
@@ -87,7 +89,7 @@ impl Machine {
     }
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout.clone()).unwrap()
 }
@@ -117,9 +119,9 @@ fn what_is_missing_is_said_in_one_sentence_with_how_to_get_it() {
 #[test]
 fn the_fleet_starts_with_one_command_and_ends_with_ready() {
     let machine = Machine::new().with("docker", DOCKER);
-    let story = said(&machine.run("run-services"));
-    assert!(story.starts_with("made deployments/.env from deployments/example.env"), "{story}");
-    assert!(story.ends_with("\nready\n"), "{story}");
+    let output = printed(&machine.run("run-services"));
+    assert!(output.starts_with("made deployments/.env from deployments/example.env"), "{output}");
+    assert!(output.ends_with("\nready\n"), "{output}");
     let [copy, example] = [".env", "example.env"].map(|file| fs::read(machine.file("deployments").join(file)).unwrap());
     assert_eq!(copy, example);
     let calls = machine.calls();
@@ -132,30 +134,30 @@ fn the_fleet_starts_with_one_command_and_ends_with_ready() {
 
     // A user's own file stays.
     fs::write(machine.file("deployments/.env"), "MINE=1\n").unwrap();
-    let story = said(&machine.run("run-log-env"));
+    let output = printed(&machine.run("run-log-env"));
     assert_eq!(fs::read_to_string(machine.file("deployments/.env")).unwrap(), "MINE=1\n");
-    assert!(story.contains("input on 12201: created") && story.ends_with("\nready\n"), "{story}");
+    assert!(output.contains("input on 12201: created") && output.ends_with("\nready\n"), "{output}");
 }
 
 #[test]
 fn stopping_keeps_data_and_removing_does_not() {
     let machine = Machine::new().with("docker", DOCKER);
     let both = "docker compose --env-file example.env --file docker-compose.yaml --file docker-compose.logs.yaml";
-    said(&machine.run("stop"));
+    printed(&machine.run("stop"));
     assert_eq!(machine.calls().last(), Some(&format!("{both} down")));
-    said(&machine.run("remove"));
+    printed(&machine.run("remove"));
     assert!(machine.calls().contains(&format!("{both} down --volumes")), "{:#?}", machine.calls());
 
     // Without an engine there is nothing to remove, and `make clean` goes on.
-    said(&Machine { info: "1", ..Machine::new().with("docker", DOCKER) }.run("remove"));
-    said(&Machine::new().run("remove"));
+    printed(&Machine { info: "1", ..Machine::new().with("docker", DOCKER) }.run("remove"));
+    printed(&Machine::new().run("remove"));
 }
 
 #[test]
 fn the_older_program_of_compose_does_as_well() {
     let machine =
         Machine { plugin: "1", ..Machine::new().with("docker", DOCKER).with("docker-compose", DOCKER_COMPOSE) };
-    said(&machine.run("stop"));
+    printed(&machine.run("stop"));
     let last = machine.calls().pop().unwrap();
     assert!(last.starts_with("docker-compose --env-file example.env") && last.ends_with("down"), "{last}");
 }

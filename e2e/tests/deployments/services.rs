@@ -1,4 +1,4 @@
-//! Services: whoever lists them lists every one.
+//! Every place that lists the services lists all of them.
 
 use std::fs;
 
@@ -6,11 +6,11 @@ use stack::fleet::{self, Facts, ServicePorts};
 
 use crate::{
     compose::Compose,
-    files::{directory_of, path},
+    files::{files_in, path},
 };
 
-/// The files that say how many services there are.
-const COUNTING: [&str; 6] = [
+/// Files that say how many services there are.
+const FILES_WITH_NUMBERS: [&str; 6] = [
     "README.md",
     "deployments/config/graylog/inputs.sh",
     "deployments/config/prometheus/prometheus.yml",
@@ -19,18 +19,17 @@ const COUNTING: [&str; 6] = [
     "docs/logging.md",
 ];
 
-/// As they say it.
 const NUMBERS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// A member of the workspace that is a service, and how others know it.
+/// A service of the workspace.
 struct Service {
-    /// As its folder, its program and its containers are called.
+    /// The name of its folder, its program and its containers.
     name: String,
-    /// As its variables begin.
-    loud: String,
-    /// The variable that names its database.
+    /// The beginning of its variables.
+    upper: String,
+    /// The variable with the address of its database.
     database: String,
-    /// Where it listens, and where a Graylog listens for it.
+    /// Its ports, and the port of its input in Graylog.
     grpc: String,
     admin: String,
     gelf: String,
@@ -38,17 +37,17 @@ struct Service {
 
 impl Service {
     fn new(name: &str) -> Self {
-        let (name, loud) = (name.to_owned(), name.to_uppercase());
+        let (name, upper) = (name.to_owned(), name.to_uppercase());
         let Some(known) = fleet::Service::ALL.into_iter().find(|service| service.name() == name) else {
             let [grpc, admin, gelf] = ["gRPC", "admin", "GELF"].map(|port| format!("<{port} port>"));
-            return Self { database: format!("{loud}_POSTGRES_URL"), name, loud, grpc, admin, gelf };
+            return Self { database: format!("{upper}_POSTGRES_URL"), name, upper, grpc, admin, gelf };
         };
         let Facts { ports: ServicePorts { grpc, admin }, graylog_port, database_variable, .. } = known.facts();
         let [grpc, admin, gelf] = [grpc, admin, graylog_port].map(|port| port.to_string());
-        Self { name, loud, database: database_variable.to_owned(), grpc, admin, gelf }
+        Self { name, upper, database: database_variable.to_owned(), grpc, admin, gelf }
     }
 
-    /// What every service has a file or a folder of its own for.
+    /// Files and folders that every service has.
     fn files(&self) -> Vec<String> {
         let name = &self.name;
         vec![
@@ -61,9 +60,9 @@ impl Service {
         ]
     }
 
-    /// The files that list services, and the line that is there for each or for all of them; `…` is anything.
+    /// Files that list services, each with a line that must be there; `…` is any text.
     fn lines(&self) -> Vec<(&'static str, String)> {
-        let Self { name, loud, database, grpc, admin, gelf } = self;
+        let Self { name, upper, database, grpc, admin, gelf } = self;
         let prefix = database.trim_end_matches("POSTGRES_URL");
         vec![
             (".dockerignore", format!("!{name}")),
@@ -79,7 +78,7 @@ impl Service {
             ("README.md", format!("| …{name}…| gRPC on …{grpc}…{admin}")),
             ("README.md", format!("| its GELF inputs | …{gelf} {name}")),
             ("README.md", format!("…`{name}`…`{gelf}`")),
-            ("README.md", format!("…`{loud}_CONFIG`")),
+            ("README.md", format!("…`{upper}_CONFIG`")),
             ("README.md", format!("export …{database}=")),
             ("README.md", format!("| …`{name}/`…| the services |")),
             ("certs/README.md", format!("- …`{name}`")),
@@ -93,8 +92,8 @@ impl Service {
             ("deployments/containers", format!("{name} …localhost:{grpc} …localhost:{admin}/metrics")),
             ("deployments/containers", format!("docker image rm …route256/{name}:local")),
             ("deployments/docker-compose.logs.yaml", format!("# The inputs: …{name}")),
-            ("deployments/example.env", format!("{loud}_POSTGRES_PASSWORD=")),
-            ("deployments/example.env", format!("{loud}_CONFIG_FILE=./config/{name}/config.yaml")),
+            ("deployments/example.env", format!("{upper}_POSTGRES_PASSWORD=")),
+            ("deployments/example.env", format!("{upper}_CONFIG_FILE=./config/{name}/config.yaml")),
             ("docs/architecture.md", format!("| …`{name}/`…| the services |")),
             ("docs/logging.md", format!("grep -h …{name}")),
             ("docs/logging.md", format!("| `service` | text | …`{name}`")),
@@ -108,7 +107,7 @@ impl Service {
         ]
     }
 
-    /// Where it is missing.
+    /// The places where this service is missing.
     fn missing(&self) -> Vec<String> {
         let name = &self.name;
         let mut missing: Vec<_> = self.files().into_iter().filter(|file| !path(file).exists()).collect();
@@ -124,8 +123,8 @@ impl Service {
                 missing.push(format!("deployments/docker-compose.yaml: a service {container}"));
             }
         }
-        for list in jobs().into_iter().filter(|(_, jobs)| !jobs.split('|').any(|job| job == name)) {
-            missing.push(format!("{}: {name} in {}", list.0, list.1));
+        for (file, list) in job_lists().into_iter().filter(|(_, list)| !list.split('|').any(|job| job == name)) {
+            missing.push(format!("{file}: {name} in {list}"));
         }
         if !fleet::Service::ALL.iter().any(|service| service.name() == name) {
             missing.push(format!("stack/src/fleet/service.rs: {name} in Service::ALL"));
@@ -134,7 +133,6 @@ impl Service {
     }
 }
 
-/// The services of the workspace.
 fn services() -> Vec<Service> {
     let manifest = fs::read_to_string(path("Cargo.toml")).unwrap();
     let (_, members) = manifest.split_once("\nmembers = [").unwrap();
@@ -144,7 +142,7 @@ fn services() -> Vec<Service> {
     members.filter(|member| main(member).contains("platform::cli::main")).map(Service::new).collect()
 }
 
-/// Whether a line begins so, whatever the case of its letters.
+/// Whether a line begins like this, in upper or lower case.
 fn is_like(line: &str, beginning: &str) -> bool {
     let (line, beginning) = (line.trim_start().to_lowercase(), beginning.to_lowercase());
     let mut parts = beginning.split('…');
@@ -158,10 +156,10 @@ fn is_like(line: &str, beginning: &str) -> bool {
     })
 }
 
-/// The lists of jobs that rules and panels ask for, as in `job=~"one|other"`: where, and the list.
-fn jobs() -> Vec<(String, String)> {
+/// The lists of jobs in rules and panels, as in `job=~"one|other"`: the file and the list.
+fn job_lists() -> Vec<(String, String)> {
     let directories = ["deployments/config/prometheus/rules", "deployments/config/grafana/dashboards"];
-    let files = directories.into_iter().flat_map(directory_of);
+    let files = directories.into_iter().flat_map(files_in);
     let lists = files.flat_map(|file| {
         let text = fs::read_to_string(&file).unwrap();
         let lists = text.split("job=~").skip(1).map(|rest| rest.trim_start_matches(['\\', '"']));
@@ -172,19 +170,20 @@ fn jobs() -> Vec<(String, String)> {
     lists.filter(|(_, list)| list.contains('|')).collect()
 }
 
-/// What is said of the number of services, and is wrong.
+/// The places with a wrong number of services.
 fn miscounted(count: usize) -> Vec<String> {
     let mut miscounted = Vec::new();
     let is_wrong = |word: &str| NUMBERS.contains(&word) && word != NUMBERS[count];
-    for file in COUNTING {
+    for file in FILES_WITH_NUMBERS {
         let text = fs::read_to_string(path(file)).unwrap().to_lowercase();
         let words: Vec<_> = text.split_whitespace().collect();
-        let said = words.windows(3).filter(|words| match words[0] {
+        let wrong = words.windows(3).filter(|words| match words[0] {
             "all" => is_wrong(words[1]),
             number => is_wrong(number) && words.iter().any(|word| word.starts_with("services")),
         });
-        let said = said.map(|words| format!("{file}: {}, and there are {} services", words.join(" "), NUMBERS[count]));
-        miscounted.extend(said);
+        let wrong =
+            wrong.map(|words| format!("{file}: {}, and there are {} services", words.join(" "), NUMBERS[count]));
+        miscounted.extend(wrong);
     }
     miscounted
 }

@@ -1,5 +1,4 @@
-//! What people are told: README, Makefile and the example of variables name what is there, and all that is there for
-//! them.
+//! README, Makefile and the example of variables name only what exists, and all that people need.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,20 +13,20 @@ use crate::{
     files::path,
 };
 
-/// Variables that a script gives to compose.
-const OF_SCRIPTS: [&str; 1] = ["BUILD_REVISION"];
+/// Variables that the script `deployments/containers` sets.
+const SET_BY_SCRIPT: [&str; 1] = ["BUILD_REVISION"];
 
 /// Variables that compose itself reads.
-const OF_COMPOSE: [&str; 2] = ["COMPOSE_PROJECT_NAME", "COMPOSE_IGNORE_ORPHANS"];
+const READ_BY_COMPOSE: [&str; 2] = ["COMPOSE_PROJECT_NAME", "COMPOSE_IGNORE_ORPHANS"];
 
-/// Files that are there only when somebody made them.
-const MADE: [&str; 3] = ["deployments/.env", "deployments/certs", "deployments/certs/ca.pem"];
+/// Files that commands make.
+const GENERATED: [&str; 3] = ["deployments/.env", "deployments/certs", "deployments/certs/ca.pem"];
 
 fn read(file: &str) -> String {
     fs::read_to_string(path(file)).unwrap()
 }
 
-/// The lines of code in a text: of its blocks, and between backticks.
+/// The code in a Markdown text: the lines of code blocks, and the words between backticks.
 fn code(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut is_block = false;
@@ -53,8 +52,8 @@ fn targets() -> BTreeMap<String, bool> {
         .collect()
 }
 
-/// What a text tells to make.
-fn made(text: &str) -> BTreeSet<String> {
+/// The targets of make in a Markdown text.
+fn make_targets(text: &str) -> BTreeSet<String> {
     let code = code(text);
     let after_make = code.iter().flat_map(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
@@ -69,11 +68,11 @@ fn every_target_that_people_are_told_of_is_there_and_all_that_are_theirs_are_tol
     let targets = targets();
     let docs = fs::read_dir(path("docs")).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     for text in docs.chain([read("README.md"), read("deployments/example.env")]) {
-        for target in made(&text) {
+        for target in make_targets(&text) {
             assert!(targets.contains_key(&target), "there is no `make {target}`");
         }
     }
-    let told = made(&read("README.md"));
+    let told = make_targets(&read("README.md"));
     for (target, _) in targets.iter().filter(|(_, is_shown)| **is_shown) {
         assert!(told.contains(target), "the README does not tell of `make {target}`");
     }
@@ -100,14 +99,14 @@ fn every_port_that_people_are_told_of_is_published_and_all_that_are_published_ar
 #[test]
 fn variables_are_explained_once_and_used() {
     let example = read(compose::VARIABLES);
-    let used: BTreeSet<_> = FILES.iter().flat_map(|file| compose::asked_for(&read(file))).collect();
+    let used: BTreeSet<_> = FILES.iter().flat_map(|file| compose::variables_in(&read(file))).collect();
     let told: BTreeSet<_> = compose::variables().into_keys().collect();
     let script = read("deployments/containers");
-    for variable in OF_SCRIPTS {
+    for variable in SET_BY_SCRIPT {
         assert!(script.contains(&format!("export {variable}")), "no script gives {variable} to compose");
     }
-    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-    let expected = used.difference(&of(&OF_SCRIPTS)).cloned().chain(of(&OF_COMPOSE)).collect();
+    let asked = used.into_iter().filter(|name| !SET_BY_SCRIPT.contains(&name.as_str()));
+    let expected = asked.chain(READ_BY_COMPOSE.map(str::to_owned)).collect();
     assert_eq!(told, expected, "variables of {}, and those that compose asks for", compose::VARIABLES);
     let lines: Vec<_> = example.lines().collect();
     assert_eq!(lines.iter().filter(|line| line.contains('=') && !line.starts_with('#')).count(), told.len());
@@ -133,9 +132,9 @@ fn every_file_that_the_readme_names_is_there() {
         let words = line.split(|letter: char| letter.is_whitespace() || "\"'(),;=".contains(letter));
         for word in words.map(|word| word.trim_start_matches("./").trim_end_matches(['.', ':', '/'])) {
             let is_path = places.iter().any(|place| word.starts_with(place)) && !word.contains(['*', '$', '<', '{']);
-            let is_made =
-                MADE.contains(&word) || word.ends_with("/config.yaml") || word.starts_with("deployments/certs");
-            assert!(!is_path || is_made || path(word).exists(), "the README names {word}");
+            let is_generated =
+                GENERATED.contains(&word) || word.ends_with("/config.yaml") || word.starts_with("deployments/certs");
+            assert!(!is_path || is_generated || path(word).exists(), "the README names {word}");
         }
     }
 }

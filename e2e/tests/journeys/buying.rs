@@ -1,22 +1,20 @@
-//! Shoppers buy, and are told what became of their orders.
+//! Shoppers buy things, and get messages about their orders.
 
 use std::{collections::HashSet, process::Command};
 
-use chrono::{Datelike as _, Utc};
 use e2e::World;
 use futures::future::join_all;
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{OrderPayedRequest, StocksRequest},
-    notifications::{Date, GetHistoryWithPeriodRequest, Message},
 };
 use stack::fleet::Service;
 use stack::testing::eventually;
 use tonic_types::StatusExt as _;
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the tests need.
 const PLENTY: u32 = 1212;
-/// A SKU of which there are ten units.
+/// A SKU with ten units.
 const TEN_LEFT: u32 = 1412;
 
 pub async fn the_story_of_the_demo_holds(world: &World) {
@@ -30,10 +28,10 @@ pub async fn the_story_of_the_demo_holds(world: &World) {
     assert!(story.contains("everything happened as it should"), "{story}");
 
     let lookup = story.lines().map(str::trim).find(|line| line.starts_with("grep -h ")).unwrap();
-    let found = Command::new("sh").args(["-c", lookup]).output().unwrap();
-    let found = String::from_utf8_lossy(&found.stdout);
+    let lines = Command::new("sh").args(["-c", lookup]).output().unwrap();
+    let lines = String::from_utf8_lossy(&lines.stdout);
     for service in Service::ALL.map(Service::name) {
-        assert!(found.contains(&format!("\"service\":\"{service}\"")), "{lookup}\n{found}");
+        assert!(lines.contains(&format!("\"service\":\"{service}\"")), "{lookup}\n{lines}");
     }
 }
 
@@ -42,16 +40,16 @@ pub async fn a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_i
     let order = buy(world, user, PLENTY).await;
     world.loms().unwrap().order_payed(OrderPayedRequest { order_id: order }).await.unwrap();
 
-    let told = eventually("three statuses are in the history", || async {
-        let messages = history(world, user).await;
+    let messages = eventually("three statuses are in the history", || async {
+        let messages = world.history(user).await.unwrap();
         (messages.len() == 3).then_some(messages)
     })
     .await;
-    let statuses: Vec<_> = told.iter().map(|message| message.status.as_str()).collect();
+    let statuses: Vec<_> = messages.iter().map(|message| message.status.as_str()).collect();
     assert_eq!(statuses, ["new", "awaiting payment", "paid"]);
-    assert!(told.iter().all(|message| message.order_id == order && message.user_id == user));
+    assert!(messages.iter().all(|message| message.order_id == order && message.user_id == user));
 
-    let texts: Vec<_> = told.into_iter().map(|message| message.message).collect();
+    let texts: Vec<_> = messages.into_iter().map(|message| message.message).collect();
     eventually("Telegram has all three in that order", || async {
         let received: Vec<_> = world.telegram().await.unwrap().into_iter().map(|message| message.text).collect();
         let ours: Vec<_> = received.into_iter().filter(|text| texts.contains(text)).collect();
@@ -66,7 +64,7 @@ pub async fn sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders(
     for &user in &shoppers {
         checkout.clone().add_to_cart(AddToCartRequest { user, sku: TEN_LEFT, count: 1 }).await.unwrap();
     }
-    // All want the same rows at once; who is told that the fleet is too busy clicks again, as a shopper would.
+    // All purchases need the same rows at once. A refusal because of load has no reason, and the shopper clicks again.
     let purchases = shoppers.iter().map(|&user| {
         let checkout = &checkout;
         eventually("the purchase is answered", move || async move {
@@ -91,22 +89,10 @@ pub async fn sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders(
     assert!(stocks.stocks.is_empty());
 }
 
-/// One unit from the cart to an order that awaits payment.
+/// Buys one unit. Returns the order, which awaits payment.
 pub async fn buy(world: &World, user: i64, sku: u32) -> i64 {
     let mut checkout = world.checkout().unwrap();
     checkout.add_to_cart(AddToCartRequest { user, sku, count: 1 }).await.unwrap();
     let purchase = PurchaseRequest { user, idempotency_key: String::new() };
     checkout.purchase(purchase).await.unwrap().into_inner().order_id
-}
-
-/// What a user was told, from yesterday on, because a journey may cross midnight.
-pub async fn history(world: &World, user: i64) -> Vec<Message> {
-    let today = Utc::now().date_naive();
-    let [from, to] = [today.pred_opt().unwrap(), today.succ_opt().unwrap()].map(|day| Date {
-        year: day.year(),
-        month: day.month() as i32,
-        day: day.day() as i32,
-    });
-    let request = GetHistoryWithPeriodRequest { user, from: Some(from), to: Some(to), ..Default::default() };
-    world.notifications().unwrap().get_history_with_period(request).await.unwrap().into_inner().messages
 }

@@ -1,12 +1,11 @@
-//! Who is let in, and what everybody finds at the door.
+//! Which clients the services let in, and what every service offers besides its RPCs.
 
 use e2e::World;
 use proto::{cart::ListCartRequest, loms::StocksRequest, notifications::GetHistoryWithPeriodRequest};
-use stack::fleet::Service;
-use stack::testing::eventually;
+use stack::{certs, fleet::Service, testing::eventually};
 use tonic::{
     Code,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+    transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tonic_reflection::pb::v1::{
@@ -33,13 +32,13 @@ pub async fn strangers_are_refused_where_a_certificate_is_demanded_and_served_wh
 pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &World) {
     for service in Service::ALL {
         let (addresses, service) = (world.addresses.service(service), service.facts().rpc);
-        let channel = tls(world, addresses.grpc.port());
+        let channel = channel(world, addresses.grpc.port());
         for name in ["", service] {
             let request = HealthCheckRequest { service: name.into() };
             let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status();
             assert_eq!(status, ServingStatus::Serving, "{service}");
         }
-        assert!(reflected(channel.clone()).await.contains(&service.to_owned()));
+        assert!(reflected_services(channel.clone()).await.contains(&service.to_owned()));
         let mut older = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
         let request = v1alpha::ServerReflectionRequest::default();
         older.server_reflection_info(futures::stream::iter([request])).await.expect("older clients find it too");
@@ -59,16 +58,13 @@ pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &
     assert!(trace_id.len() == 32 && trace_id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace_id}");
 }
 
-/// A plain channel, as any gRPC client would make it.
-fn tls(world: &World, port: u16) -> Channel {
-    let read = |file: &str| std::fs::read(world.addresses.certs.join(file)).unwrap();
-    let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read("ca.pem")))
-        .identity(Identity::from_pem(read("client.pem"), read("client.key")));
+/// A channel without anything of ours, as any gRPC client would make it.
+fn channel(world: &World, port: u16) -> Channel {
+    let tls = certs::client_tls(&world.addresses.certs).unwrap();
     Endpoint::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect_lazy()
 }
 
-async fn reflected(channel: Channel) -> Vec<String> {
+async fn reflected_services(channel: Channel) -> Vec<String> {
     let request = ServerReflectionRequest {
         message_request: Some(MessageRequest::ListServices(String::new())),
         ..Default::default()

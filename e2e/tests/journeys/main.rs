@@ -1,4 +1,4 @@
-//! Journeys over one whole fleet, from outside.
+//! Journeys of shoppers through one whole fleet, seen from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod buying;

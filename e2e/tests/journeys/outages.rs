@@ -1,4 +1,4 @@
-//! Things break while shoppers buy.
+//! Processes fail while shoppers buy things.
 
 use std::{
     collections::HashMap,
@@ -12,28 +12,26 @@ use proto::{
     loms::{CancelOrderRequest, StocksRequest},
 };
 use serde_json::json;
-use stack::fleet::{Replica, Service};
-use stack::testing::eventually;
+use stack::{fleet::Service, testing::eventually};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use crate::buying::{buy, history};
+use crate::buying::buy;
 
-/// SKUs of which there is plenty, one for each journey that counts its stock.
+/// SKUs with more units than the tests need. A test that counts stock has a SKU of its own.
 const COUNTED: u32 = 1304;
 const PLENTY: u32 = 1704;
 
 pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(world: &World) {
     let shoppers: Vec<_> = (0..60).map(|_| world.shopper()).collect();
-    let own = world.checkout().unwrap();
+    let checkout = world.checkout().unwrap();
     for &user in &shoppers {
-        own.clone().add_to_cart(AddToCartRequest { user, sku: COUNTED, count: 2 }).await.unwrap();
+        checkout.clone().add_to_cart(AddToCartRequest { user, sku: COUNTED, count: 2 }).await.unwrap();
     }
     let free_before = free(world).await;
 
-    let replica = Replica::start(Service::Checkout, &world.addresses, &[]).unwrap();
-    eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
-    let doomed = world.checkout_at(replica.port).unwrap();
+    let replica = world.replica(Service::Checkout, &[]).await.unwrap();
+    let killed_checkout = world.checkout_at(replica.port).unwrap();
     // Every other shopper has a key.
     let purchase = |user: i64| PurchaseRequest {
         user,
@@ -41,9 +39,9 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
     };
     let answered = AtomicUsize::new(0);
     let first_tries = join_all(shoppers.iter().map(|&user| {
-        let (mut doomed, answered) = (doomed.clone(), &answered);
+        let (mut killed_checkout, answered) = (killed_checkout.clone(), &answered);
         async move {
-            let answer = doomed.purchase(purchase(user)).await;
+            let answer = killed_checkout.purchase(purchase(user)).await;
             if answer.is_ok() {
                 answered.fetch_add(1, Ordering::SeqCst);
             }
@@ -61,9 +59,9 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
     let mut orders = HashMap::new();
     for (user, first) in first_tries {
         let retried = eventually("a retried purchase is answered", || async {
-            match own.clone().purchase(purchase(user)).await {
+            match checkout.clone().purchase(purchase(user)).await {
                 Ok(answer) => Some(Some(answer.into_inner().order_id)),
-                // The first try was settled; its answer may have died with the process on its way out.
+                // The first try made the order, but the process was killed before it could answer.
                 Err(status) if reason(&status) == "CART_EMPTY" => Some(None),
                 Err(_) => None,
             }
@@ -71,7 +69,7 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
         .await;
         let has_key = user % 2 == 0;
         assert!(retried.is_some() || !has_key, "a key answers the order again");
-        let told = eventually("the order is told", || async { history(world, user).await.pop() }).await;
+        let told = eventually("the order is told", || async { world.history(user).await.unwrap().pop() }).await;
         for answer in [first, retried].into_iter().flatten() {
             assert_eq!(answer, told.order_id, "user {user} has one order");
         }
@@ -80,10 +78,10 @@ pub async fn a_checkout_killed_during_purchases_loses_none_and_doubles_none(worl
 
     assert_eq!(free_before - free(world).await, 2 * shoppers.len() as u64, "each shopper has exactly one order");
     for (order, user) in orders {
-        let cart = own.clone().list_cart(ListCartRequest { user }).await.unwrap().into_inner();
+        let cart = checkout.clone().list_cart(ListCartRequest { user }).await.unwrap().into_inner();
         assert!(cart.items.is_empty(), "the cart of user {user} is empty");
         let told = eventually("the order is told", || async {
-            let messages = history(world, user).await;
+            let messages = world.history(user).await.unwrap();
             (messages.len() >= 2).then_some(messages)
         })
         .await;
@@ -97,7 +95,7 @@ pub async fn messages_that_telegram_refuses_for_a_while_arrive_later_and_in_orde
     let order = buy(world, user, PLENTY).await;
     world.loms().unwrap().cancel_order(CancelOrderRequest { order_id: order }).await.unwrap();
     let told = eventually("the history has all statuses", || async {
-        let messages = history(world, user).await;
+        let messages = world.history(user).await.unwrap();
         (messages.len() == 3).then(|| messages.into_iter().map(|message| message.message).collect::<Vec<_>>())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Lines are what `docs/logging.md` says they are.
+//! Log lines have the fields that `docs/logging.md` lists.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::story::Story;
 
 const DOCS: &str = include_str!("../../../docs/logging.md");
 
-/// The type of every field in the table.
+/// The type of every field in the table of the docs.
 fn types() -> BTreeMap<&'static str, &'static str> {
     let (_, table) = DOCS.split_once("\n## Fields\n").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
@@ -17,14 +17,14 @@ fn types() -> BTreeMap<&'static str, &'static str> {
     let fields = rows.flat_map(|row| {
         let columns: Vec<_> = row.split('|').map(str::trim).collect();
         let names = columns[1].split_whitespace().map(|name| name.trim_matches('`'));
-        // One type for each name, or one for all.
+        // A row has one type for each of its names, or one for all.
         let types: Vec<_> = columns[2].split(", ").collect();
         names.enumerate().map(move |(at, name)| (name, types[at.min(types.len() - 1)])).collect::<Vec<_>>()
     });
     fields.collect()
 }
 
-/// The lines of our own code.
+/// The lines that our own code logged, without those of libraries.
 fn lines(story: &Story) -> impl Iterator<Item = Value> {
     let lines = story.logs.iter().flat_map(|(name, log)| log.lines().map(move |line| (name, line)));
     let lines = lines.map(|(name, line)| {
@@ -32,8 +32,8 @@ fn lines(story: &Story) -> impl Iterator<Item = Value> {
     });
     lines.filter(|line| {
         let target = line["target"].as_str().unwrap();
-        let of = target.split("::").next().unwrap();
-        of == "platform" || Service::ALL.into_iter().any(|service| service.name() == of)
+        let package = target.split("::").next().unwrap();
+        package == "platform" || Service::ALL.into_iter().any(|service| service.name() == package)
     })
 }
 
@@ -59,19 +59,19 @@ pub fn every_line_is_made_of_listed_fields(story: &Story) {
 
 pub fn a_failure_is_one_line_with_its_causes(story: &Story) {
     let failed: Vec<_> = lines(story).filter(|line| line["message"] == "call failed").collect();
-    let of = |method: &str, code: &str| {
-        let mut of = failed.iter().filter(|line| {
+    let error_of = |method: &str, code: &str| {
+        let mut failures = failed.iter().filter(|line| {
             (line["rpc.method"].as_str(), line["rpc.response.status_code"].as_str()) == (Some(method), Some(code))
         });
-        let line = of.next().unwrap_or_else(|| panic!("{method} did not fail with {code}"));
-        assert!(of.next().is_none(), "it failed once");
+        let line = failures.next().unwrap_or_else(|| panic!("{method} did not fail with {code}"));
+        assert!(failures.next().is_none(), "it failed once");
         let trace = line["trace_id"].as_str().unwrap();
         let said = lines(story).filter(|other| other["trace_id"] == trace && other["error"].is_string()).count();
         assert_eq!(said, 1, "the failure is told once");
         line["error"].as_str().unwrap().to_owned()
     };
-    let refused = of("cart.Cart/ListCart", "INTERNAL");
+    let refused = error_of("cart.Cart/ListCart", "INTERNAL");
     assert!(refused.contains("refuses the token") && refused.contains(": "), "{refused}");
-    let unreachable = of("cart.Cart/Purchase", "UNAVAILABLE");
+    let unreachable = error_of("cart.Cart/Purchase", "UNAVAILABLE");
     assert!(unreachable.starts_with("LOMS is unavailable: ") && unreachable.contains("refused"), "{unreachable}");
 }

@@ -1,4 +1,4 @@
-//! Graylog has what standard output has.
+//! Graylog receives the same lines that a service prints.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub fn every_line_is_in_graylog_as_it_is_in_the_log(story: &Story) {
     }
     let mut missing = Vec::new();
     for (name, log) in story.logs.iter().filter(|(name, _)| name != "checkout, locked out") {
-        // What libraries say while the process goes down may be too late.
+        // After `stopped`, libraries may still log something, too late for Graylog.
         let (log, _) = log.rsplit_once(r#""message":"stopped""#).unwrap();
         let (log, _) = log.rsplit_once('\n').unwrap();
         for line in log.lines().filter(|line| !line.contains("platform::telemetry::gelf")) {
@@ -28,7 +28,7 @@ pub fn every_line_is_in_graylog_as_it_is_in_the_log(story: &Story) {
     assert!(missing.is_empty(), "{} lines are not in Graylog, such as {:#?}", missing.len(), missing.first());
 }
 
-/// What a line and its message have in common, but for the time: every field as text, by its name in the log.
+/// A text that is the same for a log line and for its GELF message: all fields but the time, by their names in the log.
 fn key(fields: &Value, prefix: &str, message: &str) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let own = fields.as_object().unwrap().iter();

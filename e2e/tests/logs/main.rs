@@ -1,4 +1,4 @@
-//! What three services say of themselves while a shop is open and things go wrong, with all levels of the log turned on.
+//! What three services write to their logs at every level, while shoppers buy things and much goes wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod fields;

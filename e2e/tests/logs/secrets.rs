@@ -1,4 +1,4 @@
-//! Nothing that comes out of a service holds a secret.
+//! No output of a service holds a secret.
 
 use stack::fleet::Service;
 
@@ -16,24 +16,24 @@ pub fn no_secret_shows_in_logs_metrics_or_traces_whatever_fails(story: &Story) {
         }
     }
 
-    // It is all there to be looked at.
+    // Make sure that the searched output is complete.
     let planted = story.secrets.iter().filter(|(name, _)| name.ends_with(".key")).count();
     assert!(planted >= 5, "every private key has a line at least");
-    let heard = |name: &str, text: &str| {
+    let assert_said = |name: &str, text: &str| {
         let (_, said) = story.logs.iter().chain(&story.commands).find(|(other, _)| other == name).unwrap();
         assert!(said.contains(text), "{name} did not say {text:?}: {said}");
     };
-    heard("checkout", "call answered");
-    heard("checkout, mistrusted", "refuses the token");
-    heard("checkout, lonely", "LOMS is unavailable");
-    heard("checkout, locked out", "password authentication failed");
-    heard("loms", "sqlx::query");
-    heard("notifications", "message refused for good");
-    heard("notifications", "event is unreadable");
-    heard("loms migrate", "password authentication failed");
-    heard("checkout serve", "grpc.tls");
+    assert_said("checkout", "call answered");
+    assert_said("checkout, mistrusted", "refuses the token");
+    assert_said("checkout, lonely", "LOMS is unavailable");
+    assert_said("checkout, locked out", "password authentication failed");
+    assert_said("loms", "sqlx::query");
+    assert_said("notifications", "message refused for good");
+    assert_said("notifications", "event is unreadable");
+    assert_said("loms migrate", "password authentication failed");
+    assert_said("checkout serve", "grpc.tls");
     for name in Service::ALL.map(Service::name) {
-        heard(&format!("{name} check-config"), "postgres.connection_string");
+        assert_said(&format!("{name} check-config"), "postgres.connection_string");
     }
     assert!(story.graylog.len() > 1000 && story.spans.contains("sendMessage"));
     assert!(story.metrics.iter().any(|(_, metrics)| metrics.contains("gelf_messages_total")));

@@ -1,5 +1,4 @@
-//! A service beside the fleet's own, with a configuration that differs from theirs in whatever a test wants, every level
-//! of its log turned on, and everything that it says kept.
+//! Starts a service beside the fleet's own, with a changed configuration and at every log level, and keeps its output.
 
 use std::{
     fs,
@@ -14,20 +13,19 @@ use serde_yaml::Value;
 use stack::testing::eventually;
 use stack::{binaries, fleet, ports, process::Process};
 
-/// Longer than a service takes to stop.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A service takes less time to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A running service.
 pub struct Service {
     process: Process,
     log: PathBuf,
-    /// Its gRPC port.
+    /// The gRPC port.
     pub port: u16,
     admin: u16,
 }
 
 impl Service {
-    /// Starts one under a name that no other has.
+    /// No other service may have the same name.
     pub fn start(world: &World, service: fleet::Service, name: &str, change: impl FnOnce(&mut Value)) -> Self {
         let (port, admin) = (ports::free().unwrap(), ports::free().unwrap());
         let config = configure(world, service, name, |config| {
@@ -41,43 +39,41 @@ impl Service {
         Self { process: Process::spawn(name, command, &log).unwrap(), log, port, admin }
     }
 
-    /// Waits until it is ready.
-    pub async fn ready(self) -> Self {
+    pub async fn wait_until_ready(self) -> Self {
         eventually("the service is ready", || async { self.get("/readyz").await.filter(|text| text == "ready\n") })
             .await;
         self
     }
 
-    /// What it has said so far.
-    pub fn said(&self) -> String {
+    /// The output so far.
+    pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until it says something.
-    pub async fn until_said(&self, text: &str) {
-        eventually(&format!("it says {text:?}"), || async { self.said().contains(text).then_some(()) }).await;
+    pub async fn wait_for_output(&self, text: &str) {
+        eventually(&format!("it says {text:?}"), || async { self.output().contains(text).then_some(()) }).await;
     }
 
-    /// What its admin port answers.
+    /// Asks the admin port.
     pub async fn get(&self, path: &str) -> Option<String> {
         reqwest::get(format!("http://{}{path}", ports::loopback(self.admin))).await.ok()?.text().await.ok()
     }
 
-    /// The value of a metric, by its name with its labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    /// The value of a series, such as `name{label="value"}`; zero if there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
         let metrics = self.get("/metrics").await.unwrap_or_default();
-        metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or_default()
+        metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()).unwrap_or_default()
     }
 
-    /// Stops it, and answers all that it said and its last metrics.
+    /// Returns all of the output, and the last metrics.
     pub async fn stop(mut self) -> (String, String) {
         let metrics = self.get("/metrics").await.unwrap_or_default();
-        self.process.stop(Signal::TERM, PATIENCE).await;
-        (self.said(), metrics)
+        self.process.stop(Signal::TERM, STOP_TIMEOUT).await;
+        (self.output(), metrics)
     }
 }
 
-/// Writes a configuration that differs from that of the fleet's own service; answers where.
+/// Writes a changed copy of the fleet's configuration. Returns the path of the file.
 pub fn configure(world: &World, service: fleet::Service, name: &str, change: impl FnOnce(&mut Value)) -> PathBuf {
     let original = fs::read_to_string(&world.addresses.service(service).config).unwrap();
     let mut config: Value = serde_yaml::from_str(&original).unwrap();
@@ -85,14 +81,13 @@ pub fn configure(world: &World, service: fleet::Service, name: &str, change: imp
     write(world, name, &serde_yaml::to_string(&config).unwrap())
 }
 
-/// Writes a configuration.
 pub fn write(world: &World, name: &str, text: &str) -> PathBuf {
     let file = world.state().join(format!("{name}.yaml"));
     fs::write(&file, text).unwrap();
     file
 }
 
-/// Runs a command of a service that ends by itself; answers its exit code and what it says.
+/// Runs a command of a service to its end. Returns its exit code and its output.
 pub fn run(service: fleet::Service, arguments: &[&str], config: &Path) -> (Option<i32>, String) {
     let output =
         program(service).args(arguments).arg("--config").arg(config).env("RUST_LOG", "trace").output().unwrap();

@@ -1,4 +1,4 @@
-//! The story: a shop with secrets in its configuration, shoppers, and troubles of every kind.
+//! Runs the story that all tests here look at: shoppers, secrets in configurations, and many failures.
 
 use std::fs;
 
@@ -28,11 +28,11 @@ use tonic::Code;
 
 use crate::service::{Service, configure, run, write};
 
-/// A SKU of which there is plenty, and one of which there are ten units.
+/// A SKU with more units than the tests need, and one with ten units.
 const PLENTY: u32 = 1212;
 const TEN_LEFT: u32 = 1412;
 
-/// What is planted.
+/// The secrets that the story puts into configurations.
 const TELEGRAM_KEY: &str = "123456:planted-telegram-key";
 const WRONG_PASSWORD: &str = "planted-wrong-password";
 const WRONG_TOKEN: &str = "planted-wrong-token";
@@ -40,26 +40,24 @@ const IN_URL: &str = "planted-in-a-url";
 const MISPLACED: &str = "planted-where-it-does-not-belong";
 const IN_KEY_FILE: &str = "cGxhbnRlZC1pbi1hLWtleS1maWxl";
 
-/// What was said, by whom.
+/// The output of all processes, each with the name of its process.
 pub struct Story {
-    /// Services, from their start to their end: standard output and standard error.
+    /// The services' standard output and standard error.
     pub logs: Vec<(String, String)>,
-    /// Commands that end by themselves.
+    /// The output of commands that end by themselves.
     pub commands: Vec<(String, String)>,
     /// The last metrics of each service.
     pub metrics: Vec<(String, String)>,
-    /// What Graylog received.
+    /// The messages that Graylog received.
     pub graylog: Vec<Json>,
-    /// What it received and is no GELF.
+    /// What Graylog received and could not read.
     pub malformed: Vec<String>,
-    /// Every span.
     pub spans: String,
-    /// What must be in none of it, each with what it is.
+    /// Names and texts.
     pub secrets: Vec<(String, String)>,
 }
 
 impl Story {
-    /// Lets it happen.
     pub async fn tell() -> Self {
         let collector = Collector::start(loopback(0)).unwrap();
         let otlp = Some(collector.url());
@@ -68,13 +66,13 @@ impl Story {
         let telegram = Telegram::start(loopback(0), None).unwrap();
         let to_graylog = |config: &mut Value| config["graylog"]["address"] = graylog.address().to_string().into();
 
-        let loms = Service::start(&world, fleet::Service::Loms, "loms-planted", to_graylog).ready().await;
+        let loms = Service::start(&world, fleet::Service::Loms, "loms-planted", to_graylog).wait_until_ready().await;
         let notifications = Service::start(&world, fleet::Service::Notifications, "notifications-planted", |config| {
             to_graylog(config);
             config["telegram"]["api_url"] = telegram.url().into();
             config["telegram"]["api_key"] = TELEGRAM_KEY.into();
         });
-        let notifications = notifications.ready().await;
+        let notifications = notifications.wait_until_ready().await;
         let checkout_of = |name: &str, token: &str, loms: u16| {
             let (token, loms) = (token.to_owned(), format!("https://localhost:{loms}"));
             Service::start(&world, fleet::Service::Checkout, name, |config| {
@@ -83,9 +81,9 @@ impl Story {
                 config["services"]["loms"] = loms.into();
             })
         };
-        let checkout = checkout_of("checkout-planted", product_service::TOKEN, loms.port).ready().await;
-        let mistrusted = checkout_of("checkout-mistrusted", WRONG_TOKEN, loms.port).ready().await;
-        let lonely = checkout_of("checkout-lonely", product_service::TOKEN, free().unwrap()).ready().await;
+        let checkout = checkout_of("checkout-planted", product_service::TOKEN, loms.port).wait_until_ready().await;
+        let mistrusted = checkout_of("checkout-mistrusted", WRONG_TOKEN, loms.port).wait_until_ready().await;
+        let lonely = checkout_of("checkout-lonely", product_service::TOKEN, free().unwrap()).wait_until_ready().await;
 
         buy_and_fail(&world, &checkout, &mistrusted, &lonely, &loms).await;
         tell_shoppers(&world, &checkout, &notifications, telegram).await;
@@ -120,7 +118,7 @@ impl Story {
     }
 }
 
-/// Purchases that go well, are refused, or fail in each of their dependencies.
+/// Makes purchases that succeed, that are refused, and that fail because of each dependency.
 async fn buy_and_fail(world: &World, checkout: &Service, mistrusted: &Service, lonely: &Service, loms: &Service) {
     let [user, other] = [world.shopper(), world.shopper()];
     let add = |user, sku, count| AddToCartRequest { user, sku, count };
@@ -146,8 +144,7 @@ async fn buy_and_fail(world: &World, checkout: &Service, mistrusted: &Service, l
     assert_eq!(loms.cancel_order(CancelOrderRequest { order_id: i64::MAX }).await.unwrap_err().code(), Code::NotFound);
 }
 
-/// Messages that Telegram takes, refuses, puts off, sends elsewhere, and is not there for; and events that nobody can
-/// read.
+/// Makes Telegram accept, refuse, delay and redirect messages, and be away. Also sends events that nobody can read.
 async fn tell_shoppers(world: &World, checkout: &Service, notifications: &Service, telegram: Telegram) {
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", &world.addresses.kafka).create().unwrap();
@@ -155,9 +152,9 @@ async fn tell_shoppers(world: &World, checkout: &Service, notifications: &Servic
         telegram.misbehave(Fault { status: Some(status), ..Fault::default() });
     }
     telegram.misbehave(Fault { status: Some(429), retry_after: Some(1), ..Fault::default() });
-    // The fleet's own process has its share of events and messages, so there are more until this one has had its own.
+    // The fleet's own notifications takes some of the events and messages, so buy until this one has got its part.
     let count = |name: &'static str| notifications.metric(name);
-    let until = async |names: &[&'static str]| {
+    let buy_until_counted = async |names: &[&'static str]| {
         eventually(&format!("it counts {names:?}"), || async {
             buy(world, checkout).await;
             let record = FutureRecord::<str, str>::to("orders").payload("planted poison");
@@ -171,7 +168,7 @@ async fn tell_shoppers(world: &World, checkout: &Service, notifications: &Servic
         })
         .await;
     };
-    until(&[
+    buy_until_counted(&[
         r#"notifications_deliveries_total{result="sent"}"#,
         r#"notifications_deliveries_total{result="rate_limited"}"#,
         r#"notifications_deliveries_total{result="failed"}"#,
@@ -198,17 +195,17 @@ async fn buy(world: &World, checkout: &Service) {
     client.purchase(PurchaseRequest { user, idempotency_key: String::new() }).await.unwrap();
 }
 
-/// A service whose password the database does not take, and whose collector is not there.
+/// Starts a service with a wrong password for its database, and with a collector that does not run.
 async fn lock_out(world: &World) -> Service {
     let locked_out = Service::start(world, fleet::Service::Checkout, "checkout-locked-out", |config| {
         config["postgres"]["connection_string"] = with_password(world, WRONG_PASSWORD).into();
         config["jaeger"]["endpoint"] = format!("http://jaeger:{IN_URL}@{}", loopback(free().unwrap())).into();
     });
-    locked_out.until_said("waiting for Postgres").await;
+    locked_out.wait_for_output("waiting for Postgres").await;
     locked_out
 }
 
-/// Commands that meet secrets where they do not belong.
+/// Runs commands whose configuration has secrets in the wrong places.
 fn misconfigure(world: &World) -> Vec<(String, String)> {
     let wrong = configure(world, fleet::Service::Loms, "wrong-password", |config| {
         config["postgres"]["connection_string"] = with_password(world, WRONG_PASSWORD).into();
@@ -252,8 +249,7 @@ fn password_of(url: &str) -> String {
     user.rsplit(':').next().unwrap().to_owned()
 }
 
-/// The planted ones, and those that the fleet has anyway: passwords, tokens, and the keys and certificates of every line
-/// of theirs.
+/// The secrets above, and those of every fleet: passwords, tokens, and each line of the keys and certificates.
 fn secrets(world: &World) -> Vec<(String, String)> {
     let planted = [TELEGRAM_KEY, WRONG_PASSWORD, WRONG_TOKEN, IN_URL, MISPLACED, IN_KEY_FILE, product_service::TOKEN];
     let mut secrets: Vec<_> = planted.map(|secret| (secret.to_owned(), secret.to_owned())).into();

@@ -1,8 +1,8 @@
-//! A collector that is away or slow costs its spans and nothing else.
+//! When a collector is away or slow, only spans are lost.
 
 use std::{net::SocketAddr, path::Path};
 
-use e2e::World;
+use e2e::{World, metrics::Exposition};
 use futures::future::join_all;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest},
@@ -16,49 +16,49 @@ use stack::{
 };
 use tonic::Status;
 
-use crate::world::{Observed, lines, metric, replica};
+use crate::world::{TracedWorld, log_lines};
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the tests need.
 const PLENTY: u32 = 1704;
-/// How many clients there are at once, fewer than a pool keeps connections open, and how often each buys.
+/// Fewer clients than the connections that a pool keeps open.
 const CLIENTS: usize = 2;
 const PURCHASES: usize = 10;
 
-/// On a fleet of its own, as the collector of one would miss what the other tests look for.
-pub async fn a_collector_that_is_away_or_stalls_is_told_of_once_and_no_client_notices(_: &Observed) {
+/// This has a fleet of its own, because the other tests need a collector that is never away.
+pub async fn a_collector_that_is_away_or_stalls_is_told_of_once_and_no_client_notices(_: &TracedWorld) {
     let mut collector = Collector::start(ports::loopback(0)).unwrap();
     let otlp = Some(collector.url());
     collector.go_away();
     let world = World::start_with(|settings| Settings { otlp, ..settings }).await.unwrap();
 
-    // Away from the beginning.
+    // The collector is away from the start.
     clients_are_served_and_spans_are_lost(&world).await;
     clients_are_served_and_spans_are_lost(&world).await;
-    everybody_told(&world, 1, 0).await;
+    every_service_logged(&world, 1, 0).await;
 
     collector.come_back().await.unwrap();
     spans_arrive(&world, &collector).await;
-    everybody_told(&world, 1, 1).await;
+    every_service_logged(&world, 1, 1).await;
 
     collector.stall();
     clients_are_served_and_spans_are_lost(&world).await;
     clients_are_served_and_spans_are_lost(&world).await;
-    everybody_told(&world, 2, 1).await;
+    every_service_logged(&world, 2, 1).await;
     for service in Service::ALL {
-        // With spans that nobody takes: it ends by itself, and was not killed for being slow.
-        let replica = replica(service, &world.addresses, &[]).await;
+        // The replica has spans that nobody takes. It must still stop in time, and not be killed for being slow.
+        let replica = world.replica(service, &[]).await.unwrap();
         let log = replica.log.clone();
         let status = replica.stop().await.unwrap();
-        assert!(status.success(), "{status}: {:#?}", lines(&log, &[]));
+        assert!(status.success(), "{status}: {:#?}", log_lines(&log, &[]));
     }
 
     collector.answer();
     spans_arrive(&world, &collector).await;
-    everybody_told(&world, 2, 2).await;
+    every_service_logged(&world, 2, 2).await;
 
     collector.go_away();
     clients_are_served_and_spans_are_lost(&world).await;
-    everybody_told(&world, 3, 2).await;
+    every_service_logged(&world, 3, 2).await;
     world.stop().await;
 }
 
@@ -66,9 +66,10 @@ fn services(world: &World) -> impl Iterator<Item = &ServiceAddresses> {
     Service::ALL.into_iter().map(|service| world.addresses.service(service))
 }
 
-/// Many clients buy and pay at once, and none meets a failure; meanwhile every service loses spans.
+/// Clients buy and pay without a failure, while every service loses spans.
 async fn clients_are_served_and_spans_are_lost(world: &World) {
-    let lost = |admin: SocketAddr| metric(admin, "otlp_spans_total", &["result=\"failed\""]);
+    let lost =
+        async |admin: SocketAddr| Exposition::fetch(admin).await.unwrap().sum(r#"otlp_spans_total{result="failed"}"#);
     let before = join_all(services(world).map(|service| lost(service.admin))).await;
     clients_are_served(world).await;
     for (service, before) in services(world).zip(before) {
@@ -90,7 +91,7 @@ async fn clients_are_served(world: &World) {
         }
     });
     let failures: Vec<Status> = join_all(clients).await.into_iter().filter_map(Result::err).collect();
-    let logged = || services(world).flat_map(|service| lines(&service.log, &["call failed"])).collect::<Vec<_>>();
+    let logged = || services(world).flat_map(|service| log_lines(&service.log, &["call failed"])).collect::<Vec<_>>();
     assert!(failures.is_empty(), "{failures:?}\n{:#?}", logged());
 }
 
@@ -106,12 +107,13 @@ async fn spans_arrive(world: &World, collector: &Collector) {
     .await;
 }
 
-/// Waits until every service has said so often that the collector takes no spans, and that it does again; more often
-/// is too often.
-async fn everybody_told(world: &World, trouble: usize, end: usize) {
-    let told = |log: &Path| (lines(log, &["does not take spans"]).len(), lines(log, &["takes spans again"]).len());
+/// Waits until every service has logged exactly so many failures of the collector, and so many recoveries.
+async fn every_service_logged(world: &World, failures: usize, recoveries: usize) {
+    let logged =
+        |log: &Path| (log_lines(log, &["does not take spans"]).len(), log_lines(log, &["takes spans again"]).len());
     for service in services(world) {
-        let enough = || async { Some(told(&service.log)).filter(|told| told.0 >= trouble && told.1 >= end) };
-        assert_eq!(eventually("it is told", enough).await, (trouble, end), "{}", service.log.display());
+        let enough =
+            || async { Some(logged(&service.log)).filter(|logged| logged.0 >= failures && logged.1 >= recoveries) };
+        assert_eq!(eventually("it is told", enough).await, (failures, recoveries), "{}", service.log.display());
     }
 }

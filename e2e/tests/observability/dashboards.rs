@@ -1,94 +1,94 @@
-//! Grafana's dashboards: what they ask for is there, and what they lead to is found.
+//! Grafana's dashboards: their queries have answers, and their links lead somewhere.
 
 mod files;
 mod links;
 mod load;
-mod watched;
+mod monitored;
 
 use std::collections::BTreeSet;
 
 use files::{Dashboard, dashboards, data_sources, text};
 use links::{Search, filled_in};
+use monitored::MonitoredWorld;
 use serde_json::{Value, json};
 use stack::testing::eventually;
-use watched::Watched;
 
-use crate::world::Observed;
+use crate::world::TracedWorld;
 
-/// Grafana's grid is so many columns wide.
+/// The width of Grafana's grid.
 const COLUMNS: u64 = 24;
 
-/// On a fleet of its own: Telegram fails here, and orders expire within seconds.
-pub async fn every_query_of_every_panel_answers_and_every_link_leads_to_traces(_: &Observed) {
-    let watched = Watched::start().await;
-    load::happens(&watched.fleet).await;
+/// This has a fleet of its own, in which Telegram fails and orders expire within seconds.
+pub async fn every_query_of_every_panel_answers_and_every_link_leads_to_traces(_: &TracedWorld) {
+    let world = MonitoredWorld::start().await;
+    load::make(&world.fleet).await;
     for dashboard in dashboards() {
-        variables_have_values(&watched, &dashboard).await;
+        variables_have_values(&world, &dashboard).await;
         for panel in dashboard.panels() {
             let mut series = Vec::new();
-            // Each alternative by itself: another one would hide a metric that is not there.
+            // Each alternative is asked alone, because another one would hide that its metric is missing.
             for query in panel.queries().into_iter().flat_map(|query| query.split(" or ")) {
                 let query = dashboard.resolved(query.trim_start_matches("on () "));
-                let answer = || async { Some(watched.ask(&query).await).filter(|answer| !answer.is_empty()) };
+                let answer = || async { Some(world.ask(&query).await).filter(|answer| !answer.is_empty()) };
                 series.extend(eventually(&format!("{} has an answer to {query}", panel.name), answer).await);
             }
             for link in panel.links() {
-                leads_somewhere(&watched, &panel.name, link, &series).await;
+                leads_somewhere(&world, &panel.name, link, &series).await;
             }
         }
         for link in dashboard.json["links"].as_array().unwrap().iter().filter(|link| link["type"] == "link") {
-            leads_somewhere(&watched, &dashboard.name, text(&link["url"]), &[json!({ "metric": {} })]).await;
+            leads_somewhere(&world, &dashboard.name, text(&link["url"]), &[json!({ "metric": {} })]).await;
         }
     }
-    spans_lead_to_metrics(&watched).await;
-    watched.stop().await;
+    spans_lead_to_metrics(&world).await;
+    world.stop().await;
 }
 
-async fn variables_have_values(watched: &Watched, dashboard: &Dashboard) {
+async fn variables_have_values(world: &MonitoredWorld, dashboard: &Dashboard) {
     for (name, query, _) in dashboard.variables() {
         let inner = query.strip_prefix("label_values(").and_then(|query| query.strip_suffix(')')).unwrap();
         let (selector, label) = inner.rsplit_once(", ").unwrap();
-        let series = watched.ask(selector).await;
+        let series = world.ask(selector).await;
         assert!(series.iter().any(|series| series["metric"][label].is_string()), "{}, {name}: {query}", dashboard.name);
     }
 }
 
-/// From every series to a dashboard that is there, or from one series at least to spans that are there: not every method
-/// of a service is called.
-async fn leads_somewhere(watched: &Watched, from: &str, link: &str, series: &[Value]) {
+/// A link to a dashboard must be right for every series. A link to traces must find spans for one series at least,
+/// because the test does not call every method.
+async fn leads_somewhere(world: &MonitoredWorld, from: &str, link: &str, series: &[Value]) {
     let links: BTreeSet<_> = series.iter().map(|series| filled_in(link, &series["metric"])).collect();
     if link.starts_with("/d/") {
-        let known: Vec<_> = dashboards().iter().map(|it| format!("/d/{}?", text(&it.json["uid"]))).collect();
+        let known: Vec<_> = dashboards().iter().map(|other| format!("/d/{}?", text(&other.json["uid"]))).collect();
         assert!(links.iter().all(|link| known.iter().any(|known| link.starts_with(known))), "{from}: {links:?}");
         return;
     }
-    let searches: Vec<_> = links.iter().map(|link| Search::of(link)).collect();
-    let lost: Vec<_> = searches.iter().filter(|search| search.is_of_an_unknown_rpc()).collect();
-    assert!(lost.is_empty(), "{from} leads to {lost:?}");
+    let searches: Vec<_> = links.iter().map(|link| Search::parse(link)).collect();
+    let wrong: Vec<_> = searches.iter().filter(|search| search.is_of_an_unknown_rpc()).collect();
+    assert!(wrong.is_empty(), "{from} leads to {wrong:?}");
     let found = || async {
-        let spans = watched.collector.spans();
+        let spans = world.collector.spans();
         searches.iter().any(|search| search.may_find(&spans)).then_some(())
     };
     eventually(&format!("{from} leads to a trace by {searches:?}"), found).await;
 }
 
-/// The queries that Jaeger's data source has for spans.
-async fn spans_lead_to_metrics(watched: &Watched) {
+/// The queries that Grafana's data source for Jaeger offers for a span.
+async fn spans_lead_to_metrics(world: &MonitoredWorld) {
     let jaeger = &data_sources()["jaeger"];
     for query in jaeger["jsonData"]["tracesToMetrics"]["queries"].as_array().unwrap() {
         let query = text(&query["query"]).replace("$$", "$");
-        let of = |span: &str| query.replace("${__span.name}", span).replace("[1m]", "[5m]");
-        let (call, transaction) = (of("cart.Cart/Purchase"), of("transaction begin_purchase"));
+        let query_for = |span: &str| query.replace("${__span.name}", span).replace("[1m]", "[5m]");
+        let (call, transaction) = (query_for("cart.Cart/Purchase"), query_for("transaction begin_purchase"));
         let answers = || async {
-            let found = [watched.ask(&call).await, watched.ask(&transaction).await];
-            // Each is for one kind of span.
+            let found = [world.ask(&call).await, world.ask(&transaction).await];
+            // Each query is for one kind of span: calls or transactions.
             (found.iter().filter(|series| !series.is_empty()).count() == 1).then_some(())
         };
         eventually(&format!("{query} has an answer"), answers).await;
     }
 }
 
-pub async fn every_panel_has_a_place_a_title_and_a_word_on_what_it_means(_: &Observed) {
+pub async fn every_panel_has_a_place_a_title_and_a_word_on_what_it_means(_: &TracedWorld) {
     for dashboard in dashboards() {
         let places: Vec<_> = dashboard.places().iter().map(|panel| (text(&panel["title"]), place(panel))).collect();
         for (index, (title, [x, y, w, h])) in places.iter().enumerate() {
@@ -108,7 +108,7 @@ pub async fn every_panel_has_a_place_a_title_and_a_word_on_what_it_means(_: &Obs
     }
 }
 
-pub async fn what_dashboards_refer_to_exists(_: &Observed) {
+pub async fn what_dashboards_refer_to_exists(_: &TracedWorld) {
     let (sources, alerts) = (data_sources(), files::alerts());
     let mut uids = BTreeSet::new();
     for dashboard in dashboards() {

@@ -1,4 +1,4 @@
-//! What can be seen of a whole fleet: its traces, by a collector that receives them, and what dashboards ask for.
+//! Traces, metrics and dashboards of a whole fleet.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod collectors;
@@ -14,7 +14,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
-use world::Observed;
+use world::TracedWorld;
 
 macro_rules! trials {
     ($runtime:expr, $world:expr, [$($module:ident :: $name:ident),* $(,)?]) => {
@@ -32,7 +32,7 @@ macro_rules! trials {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().unwrap());
-    let world = (!arguments.list).then(|| Arc::new(runtime.block_on(Observed::start()).expect("the fleet starts")));
+    let world = (!arguments.list).then(|| Arc::new(runtime.block_on(TracedWorld::start()).expect("the fleet starts")));
     let trials = trials!(
         runtime,
         world,

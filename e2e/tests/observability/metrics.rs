@@ -1,5 +1,4 @@
-//! What services expose: all that `docs/metrics.md` lists and nothing else, without a fault, from zero on, and moving
-//! with what happens.
+//! The metrics of the services are those of `docs/metrics.md`, are valid, begin at zero, and count what happens.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,26 +6,25 @@ use std::{
     process::Command,
 };
 
-use e2e::metrics::{Exposed, documented};
+use e2e::metrics::{Exposition, documented};
 use futures::future::join_all;
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
-use stack::fleet::{Replica, Service};
-use stack::testing::eventually;
+use stack::fleet::Service;
 use tonic::Code;
 
-use crate::world::Observed;
+use crate::world::TracedWorld;
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the tests need.
 const PLENTY: u32 = 1212;
 
-pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &Observed) {
+pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &TracedWorld) {
     let documented = documented().unwrap();
-    for (service, exposed) in exposed(world).await {
+    for (service, exposition) in expositions(world).await {
         let listed = documented.iter().filter(|(_, metric)| metric.service.is_none_or(|only| only == service));
         let listed: BTreeMap<_, _> = listed.map(|(name, metric)| (name.clone(), metric.kind.clone())).collect();
-        assert_eq!(exposed.kinds, listed, "what {service} exposes, and what docs/metrics.md lists");
+        assert_eq!(exposition.kinds, listed, "what {service} exposes, and what docs/metrics.md lists");
         for name in listed.keys() {
-            let (shown, labels) = (exposed.labels(name), &documented[name].labels);
+            let (shown, labels) = (exposition.labels(name), &documented[name].labels);
             let names = |labels: &BTreeMap<String, BTreeSet<String>>| labels.keys().cloned().collect::<Vec<_>>();
             assert_eq!(names(&shown), names(labels), "labels of {name} in {service}, and in docs/metrics.md");
             for (label, values) in labels.iter().filter(|(_, values)| !values.is_empty()) {
@@ -36,12 +34,12 @@ pub async fn services_show_exactly_the_metrics_that_the_docs_list(world: &Observ
     }
 }
 
-pub async fn promtool_finds_no_fault_in_what_services_show(world: &Observed) {
+pub async fn promtool_finds_no_fault_in_what_services_show(world: &TracedWorld) {
     let promtool = stack::prometheus::tools().unwrap().promtool;
     let directory = tempfile::tempdir().unwrap();
-    for (service, exposed) in exposed(world).await {
+    for (service, exposition) in expositions(world).await {
         let file = directory.path().join(service);
-        fs::write(&file, exposed.text).unwrap();
+        fs::write(&file, exposition.text).unwrap();
         let check = Command::new(&promtool).args(["check", "metrics"]).stdin(fs::File::open(&file).unwrap()).output();
         let check = check.unwrap();
         let said = [check.stdout, check.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
@@ -49,11 +47,10 @@ pub async fn promtool_finds_no_fault_in_what_services_show(world: &Observed) {
     }
 }
 
-/// In a process of its own, which nobody else calls.
-pub async fn calls_and_transactions_are_counted_from_zero_on(world: &Observed) {
-    let replica = Replica::start(Service::Checkout, &world.addresses, &[]).unwrap();
-    eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
-    let ask = || async { Exposed::ask(replica.admin).await.unwrap() };
+/// The replica is a process that no other test calls.
+pub async fn calls_and_transactions_are_counted_from_zero_on(world: &TracedWorld) {
+    let replica = world.replica(Service::Checkout, &[]).await.unwrap();
+    let ask = || async { Exposition::fetch(replica.admin).await.unwrap() };
     let expected: [(&str, f64); 22] = [
         (r#"grpc_server_started_total{grpc_method="AddToCart"}"#, 2.0),
         (r#"grpc_server_handled_total{grpc_method="AddToCart", grpc_code="OK"}"#, 2.0),
@@ -99,9 +96,10 @@ pub async fn calls_and_transactions_are_counted_from_zero_on(world: &Observed) {
     replica.stop().await;
 }
 
-/// What each service exposes.
-async fn exposed(world: &Observed) -> Vec<(&'static str, Exposed)> {
-    let ask =
-        async |service: Service| (service.name(), Exposed::ask(world.addresses.service(service).admin).await.unwrap());
+/// The metrics of each service, by its name.
+async fn expositions(world: &TracedWorld) -> Vec<(&'static str, Exposition)> {
+    let ask = async |service: Service| {
+        (service.name(), Exposition::fetch(world.addresses.service(service).admin).await.unwrap())
+    };
     join_all(Service::ALL.into_iter().map(ask)).await
 }

@@ -1,4 +1,4 @@
-//! The traces of what the fleet does, as [`drawn`](crate::tree::drawn) shows them.
+//! The expected traces, as [`draw`](crate::tree::draw) shows them.
 
 /// A purchase of one SKU, without a key.
 pub const PURCHASE: &str = "\
@@ -49,7 +49,7 @@ loms server loms.Loms/OrderPayed
         notifications client mark_sent
 ";
 
-/// The end of an order that nobody paid.
+/// The expiry of an order that nobody paid.
 pub const EXPIRY: &str = "\
 loms internal expiry
   loms client transaction expire_orders
@@ -65,7 +65,7 @@ loms internal expiry
           notifications client mark_sent
 ";
 
-/// The end of a purchase that its call left in doubt.
+/// The end of a purchase whose call failed before it had an outcome.
 pub const RESUMPTION: &str = "\
 checkout internal resume_purchases
   checkout client take_due_purchases

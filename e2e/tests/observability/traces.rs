@@ -1,4 +1,4 @@
-//! One trace follows a purchase through the whole fleet, and what happens later is linked to it.
+//! One trace follows a purchase through the whole fleet. Later work has a trace of its own, with a link to the first.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use tonic::Code;
 
 use crate::{
     shapes::{EXPIRY, PAYMENT, PURCHASE, RESUMPTION},
-    tree::{self, one},
-    world::{Caller, Observed, replica, trace_id},
+    tree::{self, find_all, find_one},
+    world::{Caller, TracedWorld, trace_id},
 };
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the tests need.
 const PLENTY: u32 = 1212;
 
-pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &Observed) {
+pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &TracedWorld) {
     let user = world.shopper();
     let mut checkout = world.checkout().unwrap();
     checkout.add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
@@ -34,11 +34,11 @@ pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &Obser
     let answer = world.loms().unwrap().order_payed(bank.call(OrderPayedRequest { order_id }, true)).await.unwrap();
     assert_eq!(trace_id(&answer), bank.trace_id);
 
-    // The payment is told last: when it is, nothing of the purchase is still to come.
+    // The message about the payment is the last one, so the spans of the purchase are then complete.
     let payment = world.spans(&bank.trace_id, PAYMENT.lines().count()).await;
-    assert_eq!(tree::drawn(&payment), PAYMENT);
+    assert_eq!(tree::draw(&payment), PAYMENT);
     let purchase = world.spans(&shopper.trace_id, PURCHASE.lines().count()).await;
-    assert_eq!(tree::drawn(&purchase), PURCHASE);
+    assert_eq!(tree::draw(&purchase), PURCHASE);
     for (span, caller) in [(&purchase[0], &shopper), (&payment[0], &bank)] {
         assert_eq!(span.parent.as_ref(), Some(&caller.span_id));
     }
@@ -49,13 +49,13 @@ pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &Obser
     what_background_steps_did_for_it_is_linked_to_them(&purchase, world).await;
 }
 
-fn calls_say_who_called_whom(purchase: &[Span], world: &Observed) {
-    let click = one(purchase, "cart.Cart/Purchase");
+fn calls_say_who_called_whom(purchase: &[Span], world: &TracedWorld) {
+    let click = find_one(purchase, "cart.Cart/Purchase");
     has(click, [("rpc.system.name", json!("grpc")), ("rpc.method", json!("cart.Cart/Purchase"))]);
     has(click, [("rpc.response.status_code", json!("OK")), ("client.address", json!("127.0.0.1"))]);
     assert!(click.attribute("client.port").is_i64(), "{click:?}");
 
-    let calls = tree::all(purchase, "loms.Loms/CreateOrder");
+    let calls = find_all(purchase, "loms.Loms/CreateOrder");
     let [call, answer] = calls.as_slice() else { panic!("{calls:?}") };
     assert_eq!((call.kind, answer.kind), (SpanKind::Client, SpanKind::Server));
     for span in [call, answer] {
@@ -65,21 +65,21 @@ fn calls_say_who_called_whom(purchase: &[Span], world: &Observed) {
     has(call, [("server.address", json!("localhost")), ("server.port", json!(world.addresses.loms.grpc.port()))]);
 }
 
-fn statements_say_what_was_asked_of_which_database(purchase: &[Span], world: &Observed) {
+fn statements_say_what_was_asked_of_which_database(purchase: &[Span], world: &TracedWorld) {
     for name in ["transaction create_order", "insert_order"] {
-        let span = one(purchase, name);
+        let span = find_one(purchase, name);
         has(span, [("db.system.name", json!("postgresql")), ("db.namespace", json!("loms"))]);
         has(span, [("server.address", json!("127.0.0.1")), ("server.port", json!(world.addresses.postgres.port()))]);
     }
-    has(one(purchase, "transaction create_order"), [("db.query.summary", json!("create_order"))]);
-    let statement = one(purchase, "insert_order");
+    has(find_one(purchase, "transaction create_order"), [("db.query.summary", json!("create_order"))]);
+    let statement = find_one(purchase, "insert_order");
     has(statement, [("db.query.summary", json!("insert_order")), ("db.response.status_code", Value::Null)]);
     let text = statement.attribute("db.query.text").as_str().unwrap();
     assert!(text.starts_with("/* insert_order */"), "{text}");
 }
 
 fn events_say_where_they_went(purchase: &[Span], order: &str) {
-    let (sent, processed) = (tree::all(purchase, "send orders"), tree::all(purchase, "process orders"));
+    let (sent, processed) = (find_all(purchase, "send orders"), find_all(purchase, "process orders"));
     for (offset, (sent, processed)) in sent.iter().zip(&processed).enumerate() {
         for (span, operation) in [(sent, "send"), (processed, "process")] {
             has(span, [("messaging.system", json!("kafka")), ("messaging.destination.name", json!("orders"))]);
@@ -95,8 +95,8 @@ fn events_say_where_they_went(purchase: &[Span], order: &str) {
     }
 }
 
-fn every_message_is_a_request_without_the_token(purchase: &[Span], world: &Observed) {
-    for request in tree::all(purchase, "POST /bot{api_key}/sendMessage") {
+fn every_message_is_a_request_without_the_token(purchase: &[Span], world: &TracedWorld) {
+    for request in find_all(purchase, "POST /bot{api_key}/sendMessage") {
         has(request, [("http.request.method", json!("POST")), ("http.response.status_code", json!(200))]);
         let telegram = world.addresses.telegram;
         let shown = format!("http://{telegram}/botREDACTED/sendMessage");
@@ -109,21 +109,21 @@ fn every_message_is_a_request_without_the_token(purchase: &[Span], world: &Obser
     }
 }
 
-async fn what_background_steps_did_for_it_is_linked_to_them(purchase: &[Span], world: &Observed) {
+async fn what_background_steps_did_for_it_is_linked_to_them(purchase: &[Span], world: &TracedWorld) {
     for (name, step) in [("send orders", "relay"), ("process orders", "consume"), ("deliver message", "deliver")] {
-        for span in tree::all(purchase, name) {
+        for span in find_all(purchase, name) {
             let [link] = span.links.as_slice() else { panic!("{name} has not one link: {:?}", span.links) };
             let trace = world.spans(&link.trace_id, 1).await;
             let linked = trace.iter().find(|other| other.span_id == link.span_id);
-            let linked = linked.unwrap_or_else(|| panic!("{name} is linked to nothing:\n{}", tree::drawn(&trace)));
+            let linked = linked.unwrap_or_else(|| panic!("{name} is linked to nothing:\n{}", tree::draw(&trace)));
             assert_eq!((linked.name.as_str(), linked.service()), (step, span.service()));
             assert_eq!((linked.kind, linked.parent.as_deref()), (SpanKind::Internal, None));
         }
     }
 }
 
-pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_its_beginning(world: &Observed) {
-    let hasty = replica(Service::Loms, &world.addresses, &[("orders", "payment_timeout", "1s")]).await;
+pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_its_beginning(world: &TracedWorld) {
+    let hasty = world.replica(Service::Loms, &[("orders", "payment_timeout", "1s")]).await.unwrap();
     let shopper = Caller::new();
     let items = vec![OrderItem { sku: PLENTY, count: 1 }];
     let request = CreateOrderRequest { user: world.shopper(), items, idempotency_key: String::new() };
@@ -134,17 +134,17 @@ pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_i
     let end =
         eventually("the order's end is told", || async { world.collector.spans().into_iter().find(is_its_end) }).await;
     let expiry = world.spans(&end.trace_id, EXPIRY.lines().count()).await;
-    assert_eq!(tree::drawn(&expiry), EXPIRY);
+    assert_eq!(tree::draw(&expiry), EXPIRY);
     let beginning = world.spans(&shopper.trace_id, 1).await;
-    assert!(end.is_linked_to(one(&beginning, "loms.Loms/CreateOrder")), "{end:?}");
+    assert!(end.is_linked_to(find_one(&beginning, "loms.Loms/CreateOrder")), "{end:?}");
     assert!(hasty.stop().await.unwrap().success());
 }
 
-pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to_the_click(world: &Observed) {
+pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to_the_click(world: &TracedWorld) {
     let (user, shopper) = (world.shopper(), Caller::new());
     world.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
     let lost = [("services", "loms", "https://localhost:1")];
-    let lost = replica(Service::Checkout, &world.addresses, &lost).await;
+    let lost = world.replica(Service::Checkout, &lost).await.unwrap();
     let mut click = shopper.call(PurchaseRequest { user, ..Default::default() }, true);
     click.set_timeout(Duration::from_secs(1));
     let doubt = world.checkout_at(lost.port).unwrap().purchase(click).await.unwrap_err();
@@ -152,14 +152,14 @@ pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to
     assert!(lost.stop().await.unwrap().success());
 
     let clicked = world.spans(&shopper.trace_id, 1).await;
-    let click = one(&clicked, "cart.Cart/Purchase");
+    let click = find_one(&clicked, "cart.Cart/Purchase");
     let is_its_end = |span: &Span| span.name == "resume purchase" && span.is_linked_to(click);
     let end = eventually("it is finished", || async { world.collector.spans().into_iter().find(is_its_end) }).await;
     let resumption = world.spans(&end.trace_id, RESUMPTION.lines().count()).await;
-    assert_eq!(tree::drawn(&resumption), RESUMPTION);
+    assert_eq!(tree::draw(&resumption), RESUMPTION);
 }
 
-/// Checks attributes of a span; null stands for one that it has not.
+/// Checks attributes of a span. Null means that the span has no such attribute.
 fn has<const N: usize>(span: &Span, attributes: [(&str, Value); N]) {
     for (name, value) in attributes {
         assert_eq!(*span.attribute(name), value, "{name} of {}", span.name);

@@ -1,8 +1,7 @@
-//! A fleet whose spans are received by a collector, and callers who bring a trace of their own.
+//! A fleet with a collector that receives its spans, and callers with a trace of their own.
 
 use std::{
     fs,
-    net::SocketAddr,
     ops::Deref,
     path::Path,
     time::{Duration, Instant},
@@ -12,24 +11,22 @@ use e2e::World;
 use stack::testing::eventually;
 use stack::{
     collector::{Collector, Span},
-    fleet::{Addresses, Replica, Service, Settings},
+    fleet::Settings,
     ports,
 };
 use tonic::{Request, Response};
 use uuid::Uuid;
 
-/// How long spans may be on their way. They are sent in batches, about once a second.
-const ON_THEIR_WAY: Duration = Duration::from_secs(20);
+/// Spans arrive earlier: services send them in batches, about once a second.
+const SPANS_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The fleet, and what it tells the collector.
-pub struct Observed {
+pub struct TracedWorld {
     world: World,
     /// Receives the spans of all services.
     pub collector: Collector,
 }
 
-impl Observed {
-    /// Starts both.
+impl TracedWorld {
     pub async fn start() -> anyhow::Result<Self> {
         let collector = Collector::start(ports::loopback(0))?;
         let otlp = Some(collector.url());
@@ -37,18 +34,22 @@ impl Observed {
         Ok(Self { world, collector })
     }
 
-    /// Stops the fleet in good order.
     pub async fn stop(self) {
         self.world.stop().await;
     }
 
-    /// The spans of a trace, when there are so many; fewer, if no more come.
+    /// Waits until a trace has `count` spans, and returns them. If they do not arrive in time, it returns fewer.
     pub async fn spans(&self, trace_id: &str, count: usize) -> Vec<Span> {
-        spans(&self.collector, trace_id, count).await
+        let begin = Instant::now();
+        eventually("spans arrive, or will not", || async {
+            let spans = self.collector.trace(trace_id);
+            (spans.len() >= count || begin.elapsed() > SPANS_TIMEOUT).then_some(spans)
+        })
+        .await
     }
 }
 
-impl Deref for Observed {
+impl Deref for TracedWorld {
     type Target = World;
 
     fn deref(&self) -> &World {
@@ -56,32 +57,20 @@ impl Deref for Observed {
     }
 }
 
-/// The spans of a trace that a collector has, when they are so many; fewer, if no more come.
-pub async fn spans(collector: &Collector, trace_id: &str, count: usize) -> Vec<Span> {
-    let asked = Instant::now();
-    eventually("spans arrive, or will not", || async {
-        let spans = collector.trace(trace_id);
-        (spans.len() >= count || asked.elapsed() > ON_THEIR_WAY).then_some(spans)
-    })
-    .await
-}
-
-/// A caller's own span, which no collector of ours receives.
+/// A caller with a span of its own, which the collector does not receive.
 pub struct Caller {
-    /// Its trace.
     pub trace_id: String,
-    /// Its span.
     pub span_id: String,
 }
 
 impl Caller {
-    /// In a new trace.
+    /// Begins a new trace.
     pub fn new() -> Self {
         let id = Uuid::new_v4().simple().to_string();
         Self { span_id: id[..16].to_owned(), trace_id: id }
     }
 
-    /// A call in this trace, which is recorded if it is sampled.
+    /// A request in the caller's trace. The services export the trace only if it is sampled.
     pub fn call<T>(&self, message: T, is_sampled: bool) -> Request<T> {
         let mut request = Request::new(message);
         let traceparent = format!("00-{}-{}-0{}", self.trace_id, self.span_id, u8::from(is_sampled));
@@ -90,31 +79,13 @@ impl Caller {
     }
 }
 
-/// The trace that an answer names.
+/// The trace id in the header of an answer.
 pub fn trace_id<T>(answer: &Response<T>) -> String {
     answer.metadata().get("x-trace-id").unwrap().to_str().unwrap().to_owned()
 }
 
-/// The sum of a metric's series that have all of these labels, `name="value"`; none if it has none.
-pub async fn metric(admin: SocketAddr, name: &str, labels: &[&str]) -> Option<f64> {
-    let text = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
-    let series = text.lines().filter(|line| {
-        let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']));
-        rest.is_some_and(|rest| labels.iter().all(|label| rest.contains(label)))
-    });
-    let values = series.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
-    values.reduce(|sum, value| sum + value)
-}
-
-/// A replica of a service, when it is ready; each change is a section, a key and its value.
-pub async fn replica(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> Replica {
-    let replica = Replica::start(service, fleet, changes).unwrap();
-    eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
-    replica
-}
-
 /// The lines of a log that contain all of these texts.
-pub fn lines(log: &Path, texts: &[&str]) -> Vec<String> {
+pub fn log_lines(log: &Path, texts: &[&str]) -> Vec<String> {
     let log = fs::read_to_string(log).unwrap();
     log.lines().filter(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned).collect()
 }

@@ -1,50 +1,48 @@
-//! What Grafana and Prometheus are configured with: the files of `deployments/config`, read as Grafana reads them.
+//! Reads the configuration of Grafana and Prometheus in `deployments/config`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
 };
 
+use e2e::files::{files_in, list, path, yaml};
 use serde_json::Value;
 
-/// A dashboard.
+pub use e2e::files::text;
+
 pub struct Dashboard {
-    /// Its file's name, for messages.
+    /// The name of the file, for messages.
     pub name: String,
-    /// The whole of it.
     pub json: Value,
 }
 
-/// A panel that shows something; rows do not.
+/// A panel with queries. Rows are no panels.
 pub struct Panel<'a> {
-    /// Its dashboard and title, for messages.
+    /// The dashboard and the title, for messages.
     pub name: String,
-    /// The whole of it.
     pub json: &'a Value,
 }
 
 impl Dashboard {
-    /// Everything on it that has a place.
+    /// Panels and rows.
     pub fn places(&self) -> &[Value] {
         self.json["panels"].as_array().unwrap()
     }
 
-    /// What shows something.
     pub fn panels(&self) -> impl Iterator<Item = Panel<'_>> {
         let panels = self.places().iter().filter(|panel| panel["type"] != "row");
         panels.map(|json| Panel { name: format!("{}, {}", self.name, text(&json["title"])), json })
     }
 
-    /// Its variables that ask Prometheus: name, query, and what stands for all of its values.
+    /// The variables that ask Prometheus: the name, the query, and the text that stands for all values.
     pub fn variables(&self) -> Vec<(&str, &str, &str)> {
         let list = self.json["templating"]["list"].as_array().unwrap();
-        list.iter().map(|it| (text(&it["name"]), text(&it["query"]["query"]), text(&it["allValue"]))).collect()
+        list.iter().map(|item| (text(&item["name"]), text(&item["query"]["query"]), text(&item["allValue"]))).collect()
     }
 
-    /// A query as Grafana sends it when all values of the variables are chosen.
+    /// The query that Grafana sends when the user chooses all values of the variables.
     pub fn resolved(&self, query: &str) -> String {
-        // The window is a few scrapes in Grafana; here it is long enough to hold all that happened in the test.
+        // In Grafana, the window is a few scrapes long. Here it must hold everything that happened in the test.
         let mut query = query.replace("$__rate_interval", "5m").replace("$__range", "1h");
         for (name, _, all) in self.variables() {
             query = query.replace(&format!("${name}"), all);
@@ -55,74 +53,44 @@ impl Dashboard {
 }
 
 impl Panel<'_> {
-    /// Its queries as they are written.
     pub fn queries(&self) -> Vec<&str> {
         self.json["targets"].as_array().unwrap().iter().map(|target| text(&target["expr"])).collect()
     }
 
-    /// Where its points lead to.
+    /// The links of the points.
     pub fn links(&self) -> Vec<&str> {
-        self.json["fieldConfig"]["defaults"]["links"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|it| text(&it["url"]))
-            .collect()
+        let links = self.json["fieldConfig"]["defaults"]["links"].as_array().into_iter().flatten();
+        links.map(|link| text(&link["url"])).collect()
     }
 }
 
-/// All dashboards.
 pub fn dashboards() -> Vec<Dashboard> {
-    let read = |path: &PathBuf| Dashboard {
-        name: path.file_stem().unwrap().to_str().unwrap().to_owned(),
-        json: serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(),
-    };
-    files("grafana/dashboards").iter().map(read).collect()
+    let read =
+        |path: &PathBuf| Dashboard { name: path.file_stem().unwrap().to_str().unwrap().to_owned(), json: yaml(path) };
+    files_in("deployments/config/grafana/dashboards").iter().map(read).collect()
 }
 
-/// The data sources by their uid.
+/// The data sources, by their uid.
 pub fn data_sources() -> BTreeMap<String, Value> {
-    let sources = files("grafana/provisioning/datasources").into_iter().flat_map(|path| {
-        let file = yaml(&path);
-        file["datasources"].as_array().unwrap().clone()
-    });
+    let files = files_in("deployments/config/grafana/provisioning/datasources");
+    let sources = files.iter().flat_map(|file| list(&yaml(file)["datasources"]));
     sources.map(|source| (text(&source["uid"]).to_owned(), source)).collect()
 }
 
 /// The names of the alerts.
 pub fn alerts() -> BTreeSet<String> {
-    let rules = rules().into_iter().flat_map(|(_, file)| file["groups"].as_array().unwrap().clone());
-    let rules = rules.flat_map(|group| group["rules"].as_array().unwrap().clone());
+    let groups = rules().into_iter().flat_map(|(_, file)| list(&file["groups"]));
+    let rules = groups.flat_map(|group| list(&group["rules"]));
     rules.filter_map(|rule| Some(rule["alert"].as_str()?.to_owned())).collect()
 }
 
-/// Prometheus' configuration.
+/// The configuration of Prometheus.
 pub fn prometheus() -> Value {
-    yaml(&config().join("prometheus/prometheus.yml"))
+    yaml(&path("deployments/config/prometheus/prometheus.yml"))
 }
 
-/// Its rules: the name of each file, and what it says.
+/// The files of Prometheus's rules, with their names.
 pub fn rules() -> Vec<(String, Value)> {
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
-    files("prometheus/rules").iter().map(|path| (name(path), yaml(path))).collect()
-}
-
-/// A text that must be there.
-pub fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
-}
-
-fn config() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/config")
-}
-
-fn files(directory: &str) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(config().join(directory)).unwrap().map(|it| it.unwrap().path()).collect();
-    files.sort();
-    files
-}
-
-fn yaml(path: &Path) -> Value {
-    serde_yaml::from_str(&fs::read_to_string(path).unwrap())
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    files_in("deployments/config/prometheus/rules").iter().map(|path| (name(path), yaml(path))).collect()
 }

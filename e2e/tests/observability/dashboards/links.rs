@@ -1,5 +1,4 @@
-//! Links from panels to traces: searches in Grafana's Explore, whose variables Grafana fills in from the point that is
-//! clicked.
+//! Links from panels to traces: searches in Grafana's Explore. Grafana fills in their variables from the clicked point.
 
 use platform::grpc;
 use reqwest::Url;
@@ -8,22 +7,22 @@ use stack::collector::Span;
 
 use super::files::text;
 
-/// The time range that is looked at, in milliseconds.
+/// The time range of the dashboard, in milliseconds.
 const FROM: &str = "1700000000000";
 const TO: &str = "1700003600000";
 
-/// What a link to Explore asks Jaeger for.
+/// The search in Jaeger that a link to Explore makes.
 #[derive(Debug)]
 pub struct Search {
     service: String,
     operation: Option<String>,
-    /// Their names.
+    /// The names of the tags.
     tags: Vec<String>,
 }
 
 impl Search {
-    /// Reads a link whose variables are filled in.
-    pub fn of(link: &str) -> Self {
+    /// Parses a link whose variables are filled in.
+    pub fn parse(link: &str) -> Self {
         let url = Url::parse("http://grafana").unwrap().join(link).unwrap();
         assert_eq!(url.path(), "/explore");
         let parameter = |name: &str| url.query_pairs().find(|(key, _)| key == name).unwrap().1.into_owned();
@@ -46,10 +45,10 @@ impl Search {
         }
     }
 
-    /// Whether there are spans that it may find, whatever the values of the tags it wants.
+    /// Whether the search can find one of the spans. The values of the tags are not compared.
     pub fn may_find(&self, spans: &[Span]) -> bool {
         spans.iter().any(|span| {
-            // `error` is what Jaeger makes of a span's status.
+            // Jaeger adds the tag `error` to a span that failed.
             let has = |tag: &str| tag == "error" || span.attributes.contains_key(tag);
             span.service() == self.service
                 && self.operation.as_ref().is_none_or(|operation| *operation == span.name)
@@ -57,7 +56,7 @@ impl Search {
         })
     }
 
-    /// Whether it names an RPC that is none.
+    /// Whether the operation is named like an RPC, and no such RPC exists.
     pub fn is_of_an_unknown_rpc(&self) -> bool {
         let Some((service, method)) = self.operation.as_deref().and_then(|operation| operation.split_once('/')) else {
             return false;
@@ -67,7 +66,7 @@ impl Search {
     }
 }
 
-/// A link as Grafana makes it when a point of a series, with these labels, is clicked.
+/// The link that Grafana makes when the user clicks a point of a series with these labels.
 pub fn filled_in(link: &str, series: &Value) -> String {
     let mut link = link.replace("${__from}", FROM).replace("${__to}", TO).replace("${__value.numeric}", "0.0025");
     link = link.replace("${__url_time_range}", &format!("from={FROM}&to={TO}"));

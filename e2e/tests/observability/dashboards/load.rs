@@ -1,11 +1,10 @@
-//! A little of everything that shoppers, the bank, a broken producer and Telegram may do to a fleet.
+//! Makes load of every kind: shoppers, payments, refusals, unreadable events, and failures of Telegram and of LOMS.
 
-use chrono::{Datelike as _, Utc};
 use e2e::World;
 use proto::{
     cart::{AddToCartRequest, DeleteFromCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CancelOrderRequest, CreateOrderRequest, ListOrderRequest, OrderItem, OrderPayedRequest, StocksRequest},
-    notifications::{Date, GetHistoryWithPeriodRequest},
+    notifications::GetHistoryWithPeriodRequest,
 };
 use rdkafka::{
     ClientConfig,
@@ -13,17 +12,16 @@ use rdkafka::{
     util::Timeout,
 };
 use serde_json::json;
-use stack::fleet::{Replica, Service};
-use stack::testing::eventually;
+use stack::{fleet::Service, testing::eventually};
 use tonic::{Code, Status};
 
-/// A SKU of which there is plenty.
+/// A SKU with more units than the test needs.
 const PLENTY: u32 = 1212;
-/// A SKU of which there is one unit.
+/// A SKU with one unit.
 const LAST: u32 = 1605;
 
-/// Does all of it once; what fails, fails as it should.
-pub async fn happens(fleet: &World) {
+/// Every kind of load happens once. A call that fails must fail in the expected way.
+pub async fn make(fleet: &World) {
     let unpaid = orders(fleet).await;
     refusals(fleet).await;
     a_dead_letter(fleet).await;
@@ -32,10 +30,13 @@ pub async fn happens(fleet: &World) {
     eventually("the unpaid order expires", || status_is(fleet, unpaid, "cancelled")).await;
     let late = fleet.loms().unwrap().order_payed(OrderPayedRequest { order_id: unpaid }).await.unwrap_err();
     assert_eq!(late.code(), Code::FailedPrecondition);
-    eventually("the purchase in doubt is finished", || async { (told(fleet, doubtful).await > 0).then_some(()) }).await;
+    eventually("the purchase in doubt is finished", || async {
+        (!fleet.history(doubtful).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
 }
 
-/// Three orders: one paid, one cancelled; answers the third, which nobody pays.
+/// Pays one order and cancels another. Returns a third one, which nobody pays.
 async fn orders(fleet: &World) -> i64 {
     let mut loms = fleet.loms().unwrap();
     let [paid, cancelled, unpaid] =
@@ -46,10 +47,10 @@ async fn orders(fleet: &World) -> i64 {
     unpaid
 }
 
-/// Calls that the rules refuse.
+/// Makes calls that the services refuse.
 async fn refusals(fleet: &World) {
     let (mut checkout, mut loms) = (fleet.checkout().unwrap(), fleet.loms().unwrap());
-    // Both want the last unit.
+    // Both users want the last unit.
     let rivals = [fleet.shopper(), fleet.shopper()];
     for user in rivals {
         checkout.add_to_cart(AddToCartRequest { user, sku: LAST, count: 1 }).await.unwrap();
@@ -71,7 +72,7 @@ async fn refusals(fleet: &World) {
     assert_eq!(bad.code(), Code::InvalidArgument, "from when until when?");
 }
 
-/// An event that nobody can read.
+/// Sends an event that nobody can read.
 async fn a_dead_letter(fleet: &World) {
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", &fleet.addresses.kafka).create().unwrap();
@@ -79,11 +80,10 @@ async fn a_dead_letter(fleet: &World) {
     producer.send(record, Timeout::Never).await.unwrap();
 }
 
-/// A purchase at a checkout that does not reach LOMS and is then gone; answers the shopper.
+/// Buys something from a checkout that cannot reach LOMS and is then killed. Returns the user.
 async fn a_purchase_in_doubt(fleet: &World) -> i64 {
     let nowhere = format!("https://localhost:{}", stack::ports::free().unwrap());
-    let lost = Replica::start(Service::Checkout, &fleet.addresses, &[("services", "loms", &nowhere)]).unwrap();
-    eventually("the replica is ready", || async { lost.is_ready().await.then_some(()) }).await;
+    let lost = fleet.replica(Service::Checkout, &[("services", "loms", &nowhere)]).await.unwrap();
     let user = fleet.shopper();
     fleet.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
     let mut checkout = fleet.checkout_at(lost.port).unwrap();
@@ -93,7 +93,7 @@ async fn a_purchase_in_doubt(fleet: &World) -> i64 {
     user
 }
 
-/// Telegram fails, asks for a pause, and refuses a message for good.
+/// Makes Telegram fail, ask for a pause, and refuse a message for good.
 async fn telegram(fleet: &World) {
     for fault in [json!({"status": 500}), json!({"status": 429, "retry_after": 1}), json!({"status": 400})] {
         fleet.telegram_fault(fault).await.unwrap();
@@ -102,7 +102,7 @@ async fn telegram(fleet: &World) {
     fleet.loms().unwrap().order_payed(OrderPayedRequest { order_id: order }).await.unwrap();
 }
 
-/// Two units in the cart, one of them taken off again, looked at twice, and bought.
+/// Adds two units to a cart, removes one, lists the cart twice, and buys it.
 async fn buy(fleet: &World, sku: u32) -> Result<i64, Status> {
     let (mut checkout, user) = (fleet.checkout().unwrap(), fleet.shopper());
     checkout.add_to_cart(AddToCartRequest { user, sku, count: 2 }).await?;
@@ -121,17 +121,4 @@ async fn purchase(fleet: &World, user: i64) -> Result<i64, Status> {
 async fn status_is(fleet: &World, order_id: i64, status: &str) -> Option<()> {
     let order = fleet.loms().unwrap().list_order(ListOrderRequest { order_id }).await.unwrap().into_inner();
     (order.status == status).then_some(())
-}
-
-/// How much a user was told.
-async fn told(fleet: &World, user: i64) -> usize {
-    let today = Utc::now().date_naive();
-    let [from, to] = [today.pred_opt().unwrap(), today.succ_opt().unwrap()].map(|day| Date {
-        year: day.year(),
-        month: day.month() as i32,
-        day: day.day() as i32,
-    });
-    let request = GetHistoryWithPeriodRequest { user, from: Some(from), to: Some(to), ..Default::default() };
-    let answer = fleet.notifications().unwrap().get_history_with_period(request).await.unwrap();
-    answer.into_inner().messages.len()
 }

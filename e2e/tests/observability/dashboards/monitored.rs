@@ -1,4 +1,4 @@
-//! A fleet that Prometheus asks as a deployment's does, only more often, and a collector that receives its spans.
+//! A fleet with a collector and a Prometheus, which is configured as in a deployment, but asks more often.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -15,25 +15,21 @@ use tempfile::TempDir;
 
 use super::files;
 
-/// How long an order waits for its payment: longer than whoever means to pay needs.
+/// Long enough for the orders that are paid.
 const PAYMENT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How often Prometheus asks and judges, so that windows fill fast.
-const SCRAPE: &str = "500ms";
+/// Prometheus asks and evaluates rules often, so that the windows of queries fill fast.
+const INTERVAL: &str = "500ms";
 
-/// The fleet and who watches it.
-pub struct Watched {
-    /// The fleet.
+pub struct MonitoredWorld {
     pub fleet: World,
-    /// Has its metrics, and what the rules make of them.
     pub prometheus: Prometheus,
-    /// Has its spans.
     pub collector: Collector,
     _directory: TempDir,
 }
 
-impl Watched {
-    /// Starts all, and waits until Prometheus has seen every service before anything happens in it.
+impl MonitoredWorld {
+    /// Waits until Prometheus has seen every service. A counter that moves earlier would not show as a change.
     pub async fn start() -> Self {
         let collector = Collector::start(ports::loopback(0)).unwrap();
         let otlp = Some(collector.url());
@@ -51,35 +47,34 @@ impl Watched {
             fs::write(rules.join(name), file.to_string()).unwrap();
         }
         let prometheus = Prometheus::start(&config.to_string(), directory.path(), port).await.unwrap();
-        let watched = Self { fleet, prometheus, collector, _directory: directory };
+        let world = Self { fleet, prometheus, collector, _directory: directory };
         eventually("Prometheus has seen every service twice", || async {
-            let seen = watched.ask("count_over_time(grpc_server_started_total[1m]) >= 2").await;
+            let seen = world.ask("count_over_time(grpc_server_started_total[1m]) >= 2").await;
             let is_seen = |service: Service| seen.iter().any(|series| series["metric"]["job"] == service.name());
             Service::ALL.into_iter().all(is_seen).then_some(())
         })
         .await;
-        watched
+        world
     }
 
-    /// The series that a query answers with, those without a number left out.
+    /// The series in the answer to a query, without those whose value is NaN.
     pub async fn ask(&self, query: &str) -> Vec<Value> {
         let series = self.prometheus.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
         series.into_iter().filter(|series| series["value"][1] != "NaN").collect()
     }
 
-    /// Stops all in good order.
     pub async fn stop(self) {
         self.prometheus.stop().await;
         self.fleet.stop().await;
     }
 }
 
-/// A deployment's configuration with the addresses of this fleet.
+/// The configuration of a deployment, with the addresses of this fleet.
 fn config(addresses: &Addresses, prometheus: SocketAddr) -> Value {
     let mut config = files::prometheus();
-    config["global"]["scrape_interval"] = json!(SCRAPE);
-    config["global"]["scrape_timeout"] = json!(SCRAPE);
-    config["global"]["evaluation_interval"] = json!(SCRAPE);
+    config["global"]["scrape_interval"] = json!(INTERVAL);
+    config["global"]["scrape_timeout"] = json!(INTERVAL);
+    config["global"]["evaluation_interval"] = json!(INTERVAL);
     for job in config["scrape_configs"].as_array_mut().unwrap() {
         let name = job["job_name"].as_str().unwrap();
         let service = Service::ALL.into_iter().find(|service| service.name() == name);
