@@ -4,6 +4,7 @@ mod call_guard;
 pub mod client;
 pub mod server;
 pub mod status;
+pub(crate) mod stream_end;
 
 use std::fmt;
 

@@ -53,7 +53,14 @@ metrics! {
     /// Steps of background work by outcome: worked, idle or failed.
     pub(crate) WORKER_STEPS: Counters<2> = counters_of_any("worker_steps_total", ["worker", "outcome"]);
     /// Calls refused for a reason of the business, by reason.
-    pub(crate) REFUSALS: Counters<1> = counters_of_any(&prefixed("refusals_total"), ["reason"]);
+    REFUSALS: Counters<1> = counters_of_any(&prefixed("refusals_total"), ["reason"]);
+}
+
+/// Counts a refusal.
+pub(crate) fn count_refusal(reason: &str) {
+    // It may be a newer service's, passed on, so it need not be one that this build knows.
+    let reason = if REFUSALS.has([reason]) { reason } else { "_OTHER" };
+    REFUSALS.family.with_label_values(&[reason]).inc();
 }
 
 /// Shows the metrics that every service has, at zero. Must be called before a metric is used.
@@ -90,16 +97,17 @@ impl<const LABELS: usize> Counters<LABELS> {
         }
     }
 
+    /// Whether these label values may occur.
+    pub(crate) fn has(&self, values: [&str; LABELS]) -> bool {
+        let declared = self.declared.read().unwrap_or_else(PoisonError::into_inner);
+        declared.as_ref().is_none_or(|declared| declared.contains(&values.map(str::to_owned)))
+    }
+
     /// The counter with these label values. Development builds panic at undeclared values, so that a test finds a value
     /// that metrics do not show from the start.
     pub fn with(&self, values: [&str; LABELS]) -> IntCounter {
-        if cfg!(debug_assertions)
-            && let Some(declared) = &*self.declared.read().unwrap_or_else(PoisonError::into_inner)
-        {
-            assert!(
-                declared.contains(&values.map(str::to_owned)),
-                "{values:?} are not among the declared {declared:?}"
-            );
+        if cfg!(debug_assertions) {
+            assert!(self.has(values), "{values:?} are not among the declared {:?}", self.declared);
         }
         self.family.with_label_values(&values)
     }

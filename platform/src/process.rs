@@ -101,10 +101,15 @@ impl Process {
         });
     }
 
-    /// Answers calls until the process is told to stop, then finishes the running ones. Fails if a step panicked.
-    pub(crate) async fn serve(self, port: Port, router: Router, database: Database) -> anyhow::Result<()> {
-        info!(address = %port.address(), "serving");
+    /// Answers calls until the process is told to stop, and then those that still run.
+    pub(crate) fn listen(&self, port: Port, router: Router) {
+        info!(address = %port.address(), "port is open");
         self.tasks.spawn(port.serve(router, self.stop.clone()));
+    }
+
+    /// Is ready until the process is told to stop, then finishes what runs. Fails if a step panicked.
+    pub(crate) async fn serve(self, database: Database) -> anyhow::Result<()> {
+        info!("serving");
         self.readiness.set_serving(database);
         self.set_health(ServingStatus::Serving).await;
         self.stop.cancelled().await;

@@ -1,15 +1,22 @@
 //! A service of the fleet, and the frame that runs it: ports, database, background work, calls and an orderly stop.
 
-use std::net::SocketAddr;
+use std::{
+    future::ready,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
 
+use axum::{Router, body::Body, extract::Request, middleware::map_response};
 use clap::Subcommand;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::{Status, service::Routes};
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::ServiceExt as _;
 
 use crate::{
     config::{FromSection, service::ServiceConfig},
-    grpc::server::router,
+    grpc::{server::router, stream_end::end_on_drain},
     metrics,
     net::Port,
     postgres::Database,
@@ -85,11 +92,40 @@ impl<S: Service> App<S> {
     /// Answers calls and does background work until the service is told to stop.
     pub async fn serve(self) -> anyhow::Result<()> {
         let Self { service, config, port, process } = self;
+        // Callers hear at once that the service is not there yet, instead of waiting for it until their deadline.
+        let answers = Answers::while_starting(process.health(), process.stop());
+        process.listen(port, answers.router());
         let migrations = S::migrations();
         let connecting = Database::connect(S::NAME, &config.postgres, &migrations);
         let Some(database) = process.unless_stopped(connecting).await.transpose()? else { return Ok(()) };
         let routes = service.start(&process, &database)?;
-        let router = router(&config.grpc, S::RPC, S::DESCRIPTORS, routes, process.health())?;
-        process.serve(port, router, database).await
+        answers.set(router(&config.grpc, S::RPC, S::DESCRIPTORS, routes, process.health(), process.stop())?);
+        process.serve(database).await
+    }
+}
+
+/// The router that answers calls, which is another one while the service starts.
+#[derive(Clone)]
+struct Answers(Arc<RwLock<Router>>);
+
+impl Answers {
+    /// Health is told; every other call is UNAVAILABLE.
+    fn while_starting(health: HealthServer<impl Health>, drain: CancellationToken) -> Self {
+        let starting = async || Status::unavailable("the service is starting; try again later").into_http::<Body>();
+        let router = Routes::new(health).into_axum_router().fallback(starting);
+        let router = router.layer(map_response(move |answer| ready(end_on_drain(answer, &drain))));
+        Self(Arc::new(RwLock::new(router)))
+    }
+
+    fn set(&self, router: Router) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    fn router(&self) -> Router {
+        let answers = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let router = answers.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+            router.oneshot(request)
+        })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     env,
+    net::{Ipv4Addr, SocketAddr},
     str::FromStr as _,
     sync::{Mutex, PoisonError},
     thread,
@@ -15,7 +16,12 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::runtime::Builder;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+    sync::watch,
+};
 
 /// The variable with the connection string of a user who may create databases.
 pub const POSTGRES_VARIABLE: &str = "TEST_POSTGRES_URL";
@@ -69,7 +75,7 @@ impl TestDatabase {
     }
 
     /// Drops the checks, for a test that breaks the data on purpose.
-    pub fn is_spoilt(&self) {
+    pub fn leave_unchecked(&self) {
         *self.final_checks.checks.lock().unwrap_or_else(PoisonError::into_inner) = &[];
     }
 }
@@ -90,7 +96,8 @@ impl Drop for FinalChecks {
         let url = self.url.clone();
         let broken = thread::spawn(move || {
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime for the checks");
-            runtime.block_on(broken(&url, checks)).expect("the checks can be made")
+            let checked = async { tokio::time::timeout(PATIENCE, broken(&url, checks)).await };
+            runtime.block_on(checked).expect("the database answers").expect("the checks can be made")
         });
         let broken = broken.join().expect("the checks can be made");
         assert!(broken.is_empty(), "at the end of the test it does not hold that {}", broken.join(", nor that "));
@@ -110,12 +117,67 @@ async fn broken(url: &str, checks: &[Check]) -> sqlx::Result<Vec<&'static str>> 
     Ok(broken)
 }
 
+/// Passes connections on to the test's Postgres, until they are cut.
+pub struct PostgresProxy {
+    address: SocketAddr,
+    is_open: watch::Sender<bool>,
+}
+
+impl PostgresProxy {
+    pub async fn start() -> Self {
+        let server = PgConnectOptions::from_str(&variable(POSTGRES_VARIABLE)).expect("a Postgres URL");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("the port of the listener");
+        let (is_open, opened) = watch::channel(true);
+        tokio::spawn(async move {
+            while let Ok((mut caller, _)) = listener.accept().await {
+                let (mut opened, server) = (opened.clone(), server.clone());
+                tokio::spawn(async move {
+                    let pass = async {
+                        let mut server = TcpStream::connect((server.get_host(), server.get_port())).await?;
+                        copy_bidirectional(&mut caller, &mut server).await
+                    };
+                    tokio::select! {
+                        _ = opened.wait_for(|is_open| !is_open) => {}
+                        _ = pass => {}
+                    }
+                });
+            }
+        });
+        Self { address, is_open }
+    }
+
+    /// A connection string that leads through this proxy.
+    pub fn url(&self, connection_string: &str) -> String {
+        let url = PgConnectOptions::from_str(connection_string).expect("a Postgres URL");
+        url.host(&self.address.ip().to_string()).port(self.address.port()).to_url_lossy().to_string()
+    }
+
+    /// Cuts every connection, also new ones at once.
+    pub fn cut(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    pub fn mend(&self) {
+        self.is_open.send_replace(true);
+    }
+}
+
 pub fn brokers() -> Vec<String> {
     variable(KAFKA_VARIABLE).split(',').map(str::to_owned).collect()
 }
 
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, or `stack with -- cargo test`"))
+}
+
+/// Waits until the service with this admin port is ready for calls.
+pub async fn until_ready(admin: SocketAddr) {
+    eventually("the service is ready", async || {
+        let answer = reqwest::get(format!("http://{admin}/readyz")).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
 }
 
 /// Waits until the condition returns a value. If it takes too long, the test fails with the text `what`.

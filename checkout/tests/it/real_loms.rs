@@ -55,7 +55,9 @@ impl RealLoms {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = runtime.spawn(App::<Loms>::open(config)).await.unwrap().unwrap();
         let url = format!("https://localhost:{}", app.address().port());
+        let admin = app.admin_address();
         runtime.spawn(app.serve());
+        stack::testing::until_ready(admin).await;
 
         let read = |file: &str| fs::read_to_string(world.cert(file)).unwrap();
         let tls = ClientTlsConfig::new()

@@ -205,8 +205,9 @@ impl Checkout {
     async fn start(config: Config, ca: String) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = runtime.spawn(App::<checkout::app::Checkout>::open(config)).await.unwrap().unwrap();
-        let address = app.address();
+        let (address, admin) = (app.address(), app.admin_address());
         runtime.spawn(app.serve());
+        stack::testing::until_ready(admin).await;
         Self { runtime: Some(runtime), address, ca }
     }
 

@@ -1,8 +1,12 @@
 //! What operators see of LOMS: probes, metrics, health, reflection, trace ids, and how it stops.
 
+use platform::config::{FromText as _, PostgresUrl};
 use proto::loms::StocksRequest;
-use tonic::Code;
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use stack::testing::PostgresProxy;
+use tonic::{Code, Status, Streaming};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -104,4 +108,63 @@ async fn a_call_that_runs_when_loms_is_told_to_stop_is_answered() {
     call.await.unwrap().expect("the call was accepted before");
     loms.stop().await;
     assert_eq!(world.stock_of(7).await, (10, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_watches_health_is_told_of_the_stop_and_does_not_hold_it_up() {
+    let world = World::with_stock(&[]).await;
+    let loms = world.loms().await;
+    let mut watch = watch_health(&loms).await;
+    watch.until(ServingStatus::Serving).await;
+    loms.tell_to_stop();
+    let end = watch.end().await;
+    assert_eq!((end.code(), end.message()), (Code::Unavailable, "the service stops"));
+    loms.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loms_that_starts_without_postgres_says_so_at_once_and_answers_when_it_comes() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let proxy = PostgresProxy::start().await;
+    proxy.cut();
+    let mut config = world.config();
+    config.service.postgres.connection_string = PostgresUrl::from_text(&proxy.url(&world.database.url)).unwrap();
+    let loms = Running::begin(config).await;
+    let mut watch = watch_health(&loms).await;
+    watch.until(ServingStatus::NotServing).await;
+    let mut client = loms.client();
+    let status = client.stocks(StocksRequest { sku: 7 }).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unavailable, "the service is starting; try again later"));
+
+    proxy.mend();
+    watch.until(ServingStatus::Serving).await;
+    client.stocks(StocksRequest { sku: 7 }).await.unwrap();
+    loms.tell_to_stop();
+    let end = watch.end().await;
+    assert_eq!((end.code(), end.message()), (Code::Unavailable, "the service stops"));
+    loms.stop().await;
+}
+
+/// What health says from now on.
+struct HealthWatch(Streaming<HealthCheckResponse>);
+
+async fn watch_health(loms: &Running) -> HealthWatch {
+    let channel = channel(&loms.url(), CERTS.dir.path(), "client");
+    HealthWatch(HealthClient::new(channel).watch(HealthCheckRequest::default()).await.unwrap().into_inner())
+}
+
+impl HealthWatch {
+    async fn until(&mut self, status: ServingStatus) {
+        while self.0.message().await.unwrap().expect("the stream goes on").status() != status {}
+    }
+
+    async fn end(mut self) -> Status {
+        loop {
+            match self.0.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Status::ok("ended"),
+                Err(status) => return status,
+            }
+        }
+    }
 }

@@ -205,7 +205,14 @@ pub struct Running {
 }
 
 impl Running {
+    /// Answers when it is ready for calls.
     pub async fn start(config: Config) -> Self {
+        let loms = Self::begin(config).await;
+        stack::testing::until_ready(loms.admin).await;
+        loms
+    }
+
+    pub async fn begin(config: Config) -> Self {
         LazyLock::force(&TELEMETRY);
         let app = App::<Loms>::open(config).await.unwrap();
         let (address, admin, stop) = (app.address(), app.admin_address(), app.stop());

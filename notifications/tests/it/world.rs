@@ -115,7 +115,7 @@ impl World {
     }
 
     pub async fn start_with(&self, config: Config) -> Replica {
-        Replica::serve(App::open(config).await.unwrap())
+        Replica::serve(App::open(config).await.unwrap()).await
     }
 
     /// The texts of all messages kept, in the order in which they were.
@@ -177,9 +177,11 @@ pub struct Replica {
 }
 
 impl Replica {
-    fn serve(app: App<Notifications>) -> Self {
-        let (address, stop, pause) = (app.address(), app.stop(), app.service().pause());
-        Self { client: Client::new(address.port()), address, pause, stop, task: tokio::spawn(app.serve()) }
+    async fn serve(app: App<Notifications>) -> Self {
+        let (address, admin, stop, pause) = (app.address(), app.admin_address(), app.stop(), app.service().pause());
+        let task = tokio::spawn(app.serve());
+        stack::testing::until_ready(admin).await;
+        Self { client: Client::new(address.port()), address, pause, stop, task }
     }
 
     /// Stops it as SIGTERM does.

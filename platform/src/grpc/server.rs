@@ -18,17 +18,18 @@ use axum::{
 };
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, call_guard::CallGuard, code_name, methods};
+use super::{Method, call_guard::CallGuard, code_name, methods, stream_end::end_on_drain};
 use crate::{
     config::service::GrpcConfig,
     deadline,
     failure::{Failure, chain, panic_text},
-    metrics::{REFUSALS, rpc},
+    metrics::{self, rpc},
     net::Peer,
     telemetry::trace,
 };
@@ -72,6 +73,7 @@ pub fn router(
     descriptors: &'static [u8],
     routes: Routes,
     health: HealthServer<impl Health>,
+    drain: CancellationToken,
 ) -> anyhow::Result<Router> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -86,7 +88,7 @@ pub fn router(
     let reflection_v1 = reflection().build_v1().context(invalid)?;
     // Many clients know only this version.
     let reflection_v1alpha = reflection().build_v1alpha().context(invalid)?;
-    let state = Arc::new(ServerState::new(config, service, descriptors)?);
+    let state = Arc::new(ServerState::new(config, service, descriptors, drain)?);
     let limited = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&state), limit));
     // These services come after the layer: probes and tools must get an answer also when the service is at its limit.
     let all = Routes::from(limited).add_service(health).add_service(reflection_v1).add_service(reflection_v1alpha);
@@ -98,16 +100,17 @@ struct ServerState {
     methods: HashSet<Method>,
     free_slots: Semaphore,
     default_deadline: Duration,
+    drain: CancellationToken,
 }
 
 impl ServerState {
-    fn new(config: &GrpcConfig, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
+    fn new(config: &GrpcConfig, service: &str, descriptors: &[u8], drain: CancellationToken) -> anyhow::Result<Self> {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
             rpc::server().declare(method);
         }
         let free_slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
-        Ok(Self { methods, free_slots, default_deadline: config.default_deadline })
+        Ok(Self { methods, free_slots, default_deadline: config.default_deadline, drain })
     }
 
     fn knows(&self, method: &Method) -> bool {
@@ -131,6 +134,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     if let Some(method) = &method {
         rpc::server().started(method);
     }
+    let is_built_in = method.is_none();
     let guard = CallGuard::start(state.timeout(&request), {
         let (span, trace_id) = (span.clone(), trace_id.clone());
         move |code, status, duration| {
@@ -145,9 +149,12 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
         }
     });
     let mut response = next.run(request).instrument(span).await;
+    if is_built_in {
+        response = end_on_drain(response, &state.drain);
+    }
     let status = response.extensions().get::<Status>();
     if let Some(refusal) = status.and_then(|status| status.get_details_error_info()) {
-        REFUSALS.with([&refusal.reason]).inc();
+        metrics::count_refusal(&refusal.reason);
     }
     guard.finish(status.map_or(Code::Ok, Status::code), status);
     if let Some(value) = trace_id.and_then(|id| HeaderValue::from_str(&id).ok()) {

@@ -124,8 +124,8 @@ impl World {
         let address = port.address();
         let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();
-        let router = router(&config, "cart.Cart", proto::DESCRIPTORS, routes, health).unwrap();
         let drain = CancellationToken::new();
+        let router = router(&config, "cart.Cart", proto::DESCRIPTORS, routes, health, drain.clone()).unwrap();
         let served = tokio::spawn(port.serve(router, drain.clone()));
         Self { script, certs, authority, port: address.port(), drain, served }
     }
