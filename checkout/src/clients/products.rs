@@ -179,8 +179,9 @@ fn refused(sku: Sku, status: Status) -> Error<UnknownProduct> {
     let failure = if status.code() == Code::Unauthenticated {
         // Its text stays out of the log, for it may quote the token.
         Failure::unforeseen("ProductService refuses the token of the configuration")
-    } else if [Code::Internal, Code::Unknown, Code::DataLoss].contains(&status.code()) {
-        // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again.
+    } else if [Code::Internal, Code::Unknown, Code::DataLoss, Code::ResourceExhausted].contains(&status.code()) {
+        // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again. Its quota
+        // is checkout's to keep, no matter how much shoppers ask.
         Failure::unavailable(PRODUCT_SERVICE, status)
     } else {
         failure(PRODUCT_SERVICE, status)

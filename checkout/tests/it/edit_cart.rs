@@ -156,11 +156,17 @@ async fn a_loms_that_fails_is_told_within_the_deadline_and_changes_nothing() {
     let mut world = World::new().await;
     let checkout = world.checkout().await;
     let client = checkout.client_with_deadline(Duration::from_secs(1));
-    for fault in [Fault::Fail(Code::Unavailable), Fault::Fail(Code::ResourceExhausted), Fault::Hang] {
+    let unavailable = (Code::Unavailable, "LOMS is unavailable");
+    let overloaded = (Code::ResourceExhausted, "the service has too much to do; try again later");
+    for (fault, expected) in [
+        (Fault::Fail(Code::Unavailable), unavailable),
+        (Fault::Fail(Code::ResourceExhausted), overloaded),
+        (Fault::Hang, unavailable),
+    ] {
         world.loms.then(fault);
         let begun = Instant::now();
         let status = client.add(1, 1001, 1).await.unwrap_err();
-        assert_eq!((status.code(), status.message()), (Code::Unavailable, "LOMS is unavailable"), "{fault:?}");
+        assert_eq!((status.code(), status.message()), expected, "{fault:?}");
         assert_within(Duration::from_secs(1), begun);
     }
     world.loms.then(Fault::Fail(Code::Internal));

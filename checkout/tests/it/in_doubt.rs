@@ -96,8 +96,9 @@ async fn an_error_that_settles_nothing_leaves_the_purchase_pending_whether_or_no
     let world = World::new().await;
     let checkout = world.checkout().await;
     let client = checkout.client();
-    let passing = [Code::Unavailable, Code::ResourceExhausted, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled];
+    let passing = [Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Cancelled];
     let errors = passing.map(|code| (code, Code::Unavailable)).into_iter();
+    let errors = errors.chain([(Code::ResourceExhausted, Code::ResourceExhausted)]);
     // Without google.rpc.ErrorInfo neither NOT_FOUND nor FAILED_PRECONDITION is a refusal of the fleet.
     let errors = errors.chain(
         [Code::Internal, Code::Unknown, Code::NotFound, Code::FailedPrecondition, Code::Unimplemented]

@@ -62,5 +62,5 @@ async fn an_enormous_request_is_refused() {
     let world = World::new().await;
     let checkout = world.checkout().await;
     let status = checkout.client().purchase(1, &"k".repeat(100_000)).await.unwrap_err();
-    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
 }
