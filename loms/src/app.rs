@@ -60,9 +60,10 @@ impl Service for Loms {
         let events = Wake::default();
         let payment_timeout = config.orders.payment_timeout;
         let orders = Orders { database: database.clone(), payment_timeout, relay: events.clone() };
-        process.work(Expiry::new(orders.clone()), Wake::default());
+        let (expiry, set_aside) = Expiry::new(orders.clone());
+        process.work(expiry, Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Measure { database: database.clone() }, Wake::default());
+        process.work(Measure { database: database.clone(), set_aside }, Wake::default());
 
         let stocks = Stocks { database: database.clone() };
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))

@@ -26,8 +26,10 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    pub fn new(orders: Orders) -> Self {
-        Self { orders, set_aside: SetAside::new(Self::NAME) }
+    /// Also answers what the step sets aside.
+    pub fn new(orders: Orders) -> (Self, SetAside) {
+        let set_aside = SetAside::new(Self::NAME);
+        (Self { orders, set_aside: set_aside.clone() }, set_aside)
     }
 }
 

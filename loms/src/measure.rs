@@ -6,6 +6,7 @@ use std::time::Duration;
 use platform::{
     failure::Failure,
     postgres::Database,
+    set_aside::SetAside,
     worker::{Next, Step},
 };
 
@@ -20,6 +21,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Measure {
     pub database: Database,
+    /// The orders that expiry has set aside. They have an alert of their own, and are not late like others.
+    pub set_aside: SetAside,
 }
 
 impl Step for Measure {
@@ -29,7 +32,7 @@ impl Step for Measure {
         let waiting = outbox::backlog(&self.database).await?;
         metrics::OUTBOX_EVENTS.set(waiting.count);
         metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.oldest_seconds);
-        let overdue = orders::overdue(&self.database).await?;
+        let overdue = orders::overdue(&self.database, &self.set_aside.items()).await?;
         metrics::OVERDUE_ORDERS.set(overdue.count);
         metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);
         Ok(Next::Idle(PAUSE))

@@ -78,18 +78,18 @@ impl Step for Relay {
             return Ok(Next::Worked);
         }
         self.behind = last;
-        // The broker takes some: what it does not take is no reason to leave the rest alone.
-        if published.is_empty()
-            && let Some((_, failure)) = failures.pop()
-        {
-            return Err(failure);
-        }
-        for (Unsent { id, event, .. }, failure) in failures {
+        // A broker that takes nothing fails for all events; the oldest of them stands for the rest.
+        let told = if published.is_empty() { 1 } else { failures.len() };
+        for (Unsent { id, event, .. }, failure) in &failures[..told] {
             if self.failing.insert(*id) {
-                let (order, error) = (event.order.get(), chain(&failure));
-                warn!(order.id = order, event.id = event.id, error, "the broker takes other events, and not this one");
+                let (order, error) = (event.order.get(), chain(failure));
+                warn!(order.id = order, event.id = event.id, error, "the broker does not take this event");
             }
         }
-        Ok(Next::Worked)
+        // The broker takes some: what it does not take is no reason to leave the rest alone.
+        match failures.pop() {
+            Some((_, failure)) if published.is_empty() => Err(failure),
+            _ => Ok(Next::Worked),
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,33 +24,36 @@ pub(crate) fn declare_for(worker: &str) {
     SET_ASIDE.with_label_values(&[worker]);
 }
 
-/// The items that a worker has set aside, each with the time of its retry.
-#[derive(Debug)]
+/// The items that a worker has set aside, each with the time of its retry. Clones share the items.
+#[derive(Debug, Clone)]
 pub struct SetAside {
     worker: &'static str,
-    retry_at: HashMap<i64, Instant>,
+    retry_at: Arc<Mutex<HashMap<i64, Instant>>>,
 }
 
 impl SetAside {
     pub fn new(worker: &'static str) -> Self {
-        Self { worker, retry_at: HashMap::new() }
+        Self { worker, retry_at: Arc::default() }
     }
 
     /// The items that the worker must leave out now.
-    pub fn items(&mut self) -> Vec<i64> {
+    pub fn items(&self) -> Vec<i64> {
         let now = Instant::now();
-        self.retry_at.retain(|_, retry_at| *retry_at > now);
-        self.update_metric();
-        self.retry_at.keys().copied().collect()
+        self.update(|retry_at| {
+            retry_at.retain(|_, retry_at| *retry_at > now);
+            retry_at.keys().copied().collect()
+        })
     }
 
-    pub fn add(&mut self, item: i64) {
-        self.retry_at.insert(item, Instant::now() + RETRY_DELAY);
-        self.update_metric();
+    pub fn add(&self, item: i64) {
+        self.update(|retry_at| retry_at.insert(item, Instant::now() + RETRY_DELAY));
     }
 
-    fn update_metric(&self) {
-        SET_ASIDE.with_label_values(&[self.worker]).set(self.retry_at.len().try_into().unwrap_or(i64::MAX));
+    fn update<T>(&self, change: impl FnOnce(&mut HashMap<i64, Instant>) -> T) -> T {
+        let mut retry_at = self.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = change(&mut retry_at);
+        SET_ASIDE.with_label_values(&[self.worker]).set(retry_at.len().try_into().unwrap_or(i64::MAX));
+        answer
     }
 }
 
@@ -64,10 +68,9 @@ where
 {
     let (mut done, mut failed) = (0, Vec::new());
     let mut batches = vec![items];
-    while let Some(batch) = batches.pop() {
+    while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
         match (work(batch).await, batch) {
             (Ok(count), _) => done += count,
-            (Err(_), []) => {}
             (Err(failure @ Failure::Unforeseen(_)), [item]) => failed.push((item, failure)),
             (Err(Failure::Unforeseen(_)), _) => {
                 let (first, second) = batch.split_at(batch.len() / 2);

@@ -52,6 +52,7 @@ loms server loms.Loms/OrderPayed
 /// The expiry of an order that nobody paid.
 pub const EXPIRY: &str = "\
 loms internal expiry
+  loms client due_orders
   loms client transaction expire_orders
     loms client lock_due_orders
     loms client end_reservations

@@ -86,28 +86,24 @@ impl Order {
     /// Pays the order; `None` if it is paid already.
     pub fn pay(&self, now: DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal> {
         let (order, status) = (self.id, self.state.status());
-        if status == Status::Paid {
-            return Ok(None);
+        match status {
+            Status::Paid => Ok(None),
+            Status::AwaitingPayment | Status::Cancelled if now >= self.pay_before => {
+                Err(OrderRefusal::Expired { order, status, pay_before: self.pay_before })
+            }
+            Status::AwaitingPayment => Ok(Some(self.becomes(State::Paid, message::paid(order)))),
+            Status::New | Status::Failed | Status::Cancelled => Err(OrderRefusal::NotPayable { order, status }),
         }
-        if now >= self.pay_before && [Status::AwaitingPayment, Status::Cancelled].contains(&status) {
-            return Err(OrderRefusal::Expired { order, status, pay_before: self.pay_before });
-        }
-        if status != Status::AwaitingPayment {
-            return Err(OrderRefusal::NotPayable { order, status });
-        }
-        Ok(Some(self.becomes(State::Paid, message::paid(order))))
     }
 
     /// Cancels the order; `None` if it is cancelled already.
     pub fn cancel(&self) -> Result<Option<Transition>, OrderRefusal> {
         let (order, status) = (self.id, self.state.status());
-        if status == Status::Cancelled {
-            return Ok(None);
+        match status {
+            Status::Cancelled => Ok(None),
+            Status::AwaitingPayment => Ok(Some(self.becomes(State::Cancelled, message::cancelled(order)))),
+            Status::New | Status::Failed | Status::Paid => Err(OrderRefusal::NotCancellable { order, status }),
         }
-        if status != Status::AwaitingPayment {
-            return Err(OrderRefusal::NotCancellable { order, status });
-        }
-        Ok(Some(self.becomes(State::Cancelled, message::cancelled(order))))
     }
 
     /// Cancels the order for want of payment; `None` if it does not await payment or its deadline is yet to come.

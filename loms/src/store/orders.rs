@@ -140,7 +140,8 @@ pub struct DueOrder {
     pub now: DateTime<Utc>,
 }
 
-/// The orders whose payment deadline has passed, earliest deadline first, but for those in `except`.
+/// The orders whose payment deadline has passed, earliest deadline first, but for those in `except` and those that
+/// others hold.
 pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Result<Vec<OrderId>, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
     let orders = sqlx::query_scalar!(
@@ -150,6 +151,7 @@ pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Resul
         WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($2)
         ORDER BY pay_before
         LIMIT $1
+        FOR KEY SHARE SKIP LOCKED
         "#,
         limit,
         except,
@@ -181,8 +183,8 @@ pub async fn lock_due(transaction: &mut Transaction, orders: &[OrderId]) -> Resu
         .collect()
 }
 
-/// Measures the orders that should be cancelled already.
-pub async fn overdue(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
+/// Measures the orders that should be cancelled already, but for those in `except`.
+pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
         r#"
@@ -190,8 +192,9 @@ pub async fn overdue(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
         SELECT count(*) AS "count!",
                greatest(floor(extract(epoch FROM clock_timestamp() - min(pay_before))), 0)::bigint AS "oldest_seconds!"
         FROM orders
-        WHERE status = 'awaiting payment' AND pay_before <= now()
+        WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($1)
         "#,
+        except,
     )
     .fetch_one(on)
     .await?;

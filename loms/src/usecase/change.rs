@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use platform::{failure::Error, postgres::Transaction};
 use proto::ids::OrderId;
+use tracing::warn;
 
 use super::Orders;
 use crate::{
@@ -47,7 +48,10 @@ async fn try_change(
     let (found, now) = found.ok_or(Error::Refused(OrderRefusal::NotFound(order)))?;
     let Some(transition) = rule(&found, now).map_err(Error::Refused)? else { return Ok(None) };
     let units = store::reservations::end(&mut transaction, &[order], fate).await?;
-    let units = units.ok_or(Error::Refused(OrderRefusal::Inconsistent(order)))?;
+    let Some(units) = units else {
+        warn!(order.id = order.get(), "the order awaits payment and has lost its reservations");
+        return Err(Error::Refused(OrderRefusal::Inconsistent(order)));
+    };
     let change = Change::new(transition);
     store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
     transaction.commit().await?;

@@ -95,7 +95,7 @@ async fn an_order_that_has_lost_its_reservations_holds_up_no_other_and_says_so()
     }
     let lost = orders.remove(2);
     world.execute(&format!("DELETE FROM reservation WHERE order_id = {lost}")).await.unwrap();
-    world.database.is_spoilt();
+    world.database.leave_unchecked();
 
     let refused = client.clone().cancel_order(CancelOrderRequest { order_id: lost }).await.unwrap_err();
     let info = refused.get_details_error_info().unwrap();
@@ -109,4 +109,7 @@ async fn an_order_that_has_lost_its_reservations_holds_up_no_other_and_says_so()
         metrics.contains("worker_set_aside_items{worker=\"expiry\"} 1\n").then_some(())
     })
     .await;
+    // It has an alert of its own, and no longer wakes anybody because it is late.
+    let overdue = async |except| loms::store::orders::overdue(&world.database(), except).await.unwrap().count;
+    assert_eq!((overdue(&[]).await, overdue(&[lost]).await), (1, 0));
 }
