@@ -2,7 +2,7 @@
 
 use platform::{
     cli::NoCommands,
-    kafka::{Consume, Pause, Subscription},
+    kafka::{self, Consume, Pause, Subscription},
     postgres::Database,
     process::Process,
     routes,
@@ -52,7 +52,10 @@ impl Service for Notifications {
         "read_history",
     ];
     const REASONS: &'static [&'static str] = &[];
-    const DECLARE_METRICS: fn() = metrics::declare;
+    const DECLARE_METRICS: fn() = || {
+        metrics::declare();
+        kafka::declare_metrics();
+    };
 
     type Config = Config;
     type Commands = NoCommands;

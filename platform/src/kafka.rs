@@ -22,6 +22,8 @@ use tracing::debug;
 pub use batch::Arrival;
 pub use consume::{Consume, Reader, Subscription};
 pub use lag::Lag;
+/// Shows the metrics of a consumer at zero. A service that has one calls this before it starts.
+pub use metrics::declare as declare_metrics;
 pub use pause::Pause;
 pub use producer::{Producer, producer, send, with_header};
 pub use spans::send as send_span;

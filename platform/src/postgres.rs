@@ -108,7 +108,7 @@ impl Database {
         let span = self.instrumentation.transaction_span(name);
         let begun = self.acquire(self.pool.begin()).instrument(span.clone()).await.map_err(Failure::from);
         let inner = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
-        Ok(Transaction::new(inner, TransactionGuard::new(name.into(), Some(span), self.instrumentation.clone())))
+        Ok(Transaction::new(inner, TransactionGuard::new(name, Some(span), self.instrumentation.clone())))
     }
 
     /// Waits for a connection; `connection` may also begin a transaction on it. If no connection is idle, the wait is a

@@ -41,6 +41,7 @@ impl Backlog {
         // After a rebalance, partitions are read from their committed offsets. All unwritten letters come again.
         if self.generation != generation {
             *self = Self::new(generation);
+            metrics::DEAD_LETTERS_OWED.set(0);
         }
     }
 

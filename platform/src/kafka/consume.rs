@@ -61,7 +61,6 @@ pub struct Consume<R: Reader> {
 impl<R: Reader> Consume<R> {
     /// The broker and the topic need not exist yet. Waiting for records ends when `stop` is cancelled.
     pub fn new(subscription: &Subscription, pause: Pause, stop: CancellationToken, reader: R) -> anyhow::Result<Self> {
-        metrics::declare();
         let Subscription { client: name, brokers, topic, dead_letter_topic, group } = subscription;
         let client = client(name, brokers);
         let consumer = Consumer::join(client.clone(), topic, group, pause, stop).context("brokers")?;

@@ -243,7 +243,7 @@ impl Consumer {
             debug!(%error, "{KAFKA} still fails");
         } else {
             match outage {
-                Outage::TopicMissing => warn!("waiting for the topic, which LOMS creates"),
+                Outage::TopicMissing => warn!("waiting for the topic, which does not exist yet"),
                 Outage::Broker => warn!(%error, "{KAFKA} fails; reading goes on when it is back"),
             }
         }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 metrics! {
-    /// Order events read, by result: stored, duplicate or dead_lettered.
+    /// Events read, by result: stored, duplicate or dead_lettered.
     pub EVENTS: Counters<1> =
         counters(&prefixed("events_total"), ["result"], [["stored"], ["duplicate"], ["dead_lettered"]]);
     /// Unreadable events that could not be written to the dead-letter topic yet; their partitions stand still.

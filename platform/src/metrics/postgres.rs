@@ -48,9 +48,27 @@ pub(crate) fn set_pool(idle: u32, open: u32, max: u32) {
     MAX_CONNECTIONS.set(max.into());
 }
 
-pub(crate) fn count_transaction(name: &str, committed: bool, duration: Duration) {
-    SECONDS.with_label_values(&[name]).observe(duration.as_secs_f64());
-    OUTCOMES.with([name, if committed { COMMITTED } else { ROLLED_BACK }]).inc();
+/// What counts the end of a transaction. It is there from the begin, so that a name that is not declared shows then.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    seconds: Histogram,
+    committed: IntCounter,
+    rolled_back: IntCounter,
+}
+
+impl Ended {
+    pub(crate) fn of(name: &str) -> Self {
+        Self {
+            seconds: SECONDS.with_label_values(&[name]),
+            committed: OUTCOMES.with([name, COMMITTED]),
+            rolled_back: OUTCOMES.with([name, ROLLED_BACK]),
+        }
+    }
+
+    pub(crate) fn count(&self, is_committed: bool, duration: Duration) {
+        self.seconds.observe(duration.as_secs_f64());
+        if is_committed { self.committed.inc() } else { self.rolled_back.inc() }
+    }
 }
 
 pub(crate) fn count_retry(name: &str) {

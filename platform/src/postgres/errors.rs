@@ -61,7 +61,9 @@ pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// The value of `error.type` in traces: the SQLSTATE, or `connection` if Postgres did not answer with one.
+/// The value of `error.type` in traces: the SQLSTATE, `overloaded` if all connections were in use, or `connection` if
+/// Postgres did not answer with a state.
 pub(super) fn kind(error: &sqlx::Error) -> Cow<'_, str> {
-    sqlstate(error).unwrap_or(Cow::Borrowed("connection"))
+    let otherwise = if matches!(error, sqlx::Error::PoolTimedOut) { "overloaded" } else { "connection" };
+    sqlstate(error).unwrap_or(Cow::Borrowed(otherwise))
 }

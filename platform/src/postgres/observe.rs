@@ -1,7 +1,6 @@
 //! Traces and metrics of transactions, statements and the pool.
 
 use std::{
-    borrow::Cow,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -84,7 +83,7 @@ impl Instrumentation {
 /// Lives as long as a transaction or a single statement holds its connection. When dropped, counts and times it.
 #[derive(Debug)]
 pub(super) struct TransactionGuard {
-    name: Cow<'static, str>,
+    metrics: metrics::Ended,
     started_at: Instant,
     /// `None` for a single statement: it has only its statement span.
     span: Option<Span>,
@@ -93,13 +92,19 @@ pub(super) struct TransactionGuard {
 }
 
 impl TransactionGuard {
-    pub(super) fn new(name: Cow<'static, str>, span: Option<Span>, instrumentation: Instrumentation) -> Self {
+    pub(super) fn new(name: &str, span: Option<Span>, instrumentation: Instrumentation) -> Self {
         instrumentation.0.connections_in_use.fetch_add(1, Ordering::Relaxed);
-        Self { name, started_at: Instant::now(), span, instrumentation, is_committed: false }
+        Self {
+            metrics: metrics::Ended::of(name),
+            started_at: Instant::now(),
+            span,
+            instrumentation,
+            is_committed: false,
+        }
     }
 
     pub(super) fn single(sql: &str, instrumentation: Instrumentation) -> Self {
-        Self::new(name_of(sql).to_owned().into(), None, instrumentation)
+        Self::new(name_of(sql), None, instrumentation)
     }
 
     pub(super) fn set_committed(&mut self) {
@@ -138,7 +143,7 @@ fn name_of(sql: &str) -> &str {
 impl Drop for TransactionGuard {
     fn drop(&mut self) {
         self.instrumentation.0.connections_in_use.fetch_sub(1, Ordering::Relaxed);
-        metrics::count_transaction(&self.name, self.is_committed, self.started_at.elapsed());
+        self.metrics.count(self.is_committed, self.started_at.elapsed());
     }
 }
 

@@ -52,10 +52,28 @@ const OMITTED_FIELDS: [&str; 8] = [
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     match field.name() {
-        "message" => write!(writer, "{value:?}"),
+        "message" => writer.write_str(&printable(value)),
         // JSON has the trace id in every line. Text has it only in the lines of calls: it is a field of their events.
-        "trace_id" => write!(writer, " trace_id={value:?}"),
-        name if is_shown(name) && !OMITTED_FIELDS.contains(&name) => write!(writer, " {name}={value:?}"),
+        name if name == "trace_id" || is_shown(name) && !OMITTED_FIELDS.contains(&name) => {
+            write!(writer, " {name}={}", printable(value))
+        }
         _ => Ok(()),
+    }
+}
+
+/// The value in one line. It may be a stranger's text, and must not steer the terminal.
+fn printable(value: &dyn fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    if text.contains(char::is_control) { text.escape_debug().to_string() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_steers_terminals_is_escaped_and_others_stay_as_they_are() {
+        assert_eq!(printable(&format_args!("\u{1b}[2J\nall is well")), r"\u{1b}[2J\nall is well");
+        assert_eq!(printable(&format_args!("Postgres says \"no\"")), "Postgres says \"no\"");
     }
 }
