@@ -4,7 +4,7 @@ use platform::metrics::{Counters, LATENCY_BUCKETS};
 use prometheus::{Histogram, IntGauge};
 
 platform::metrics! {
-    /// Changes of carts: units added (add) or taken off (delete).
+    /// Changes of carts, each of one SKU: add or delete.
     pub CART_CHANGES: Counters<1> = counters("checkout_cart_changes_total", ["change"], [["add"], ["delete"]]);
     /// Purchases by outcome: ordered, refused, or abandoned (a request that LOMS would not read); in_doubt counts the
     /// attempts that LOMS did not answer.

@@ -28,7 +28,7 @@ static SERVICE: OnceLock<&'static str> = OnceLock::new();
 /// ```
 /// # use platform::metrics::Counters;
 /// platform::metrics! {
-///     /// Changes of carts: units added (add) or taken off (delete).
+///     /// Changes of carts, each of one SKU: add or delete.
 ///     pub CART_CHANGES: Counters<1> = counters("checkout_cart_changes_total", ["change"], [["add"], ["delete"]]);
 /// }
 /// declare();

@@ -39,7 +39,7 @@ use crate::{
 const SESSION_SETTINGS: [(&str, &str); 6] = [
     ("statement_timeout", "10s"),
     ("lock_timeout", "5s"),
-    // The longest pause is in the transaction of LOMS's relay, which waits up to five seconds for Kafka.
+    // The longest pause is in a transaction that waits up to five seconds for Kafka.
     ("idle_in_transaction_session_timeout", "15s"),
     // The server closes a connection to a lost machine after 25 seconds.
     ("tcp_keepalives_idle", "10"),
