@@ -67,7 +67,6 @@ impl Service {
         vec![
             (".dockerignore", format!("!{name}")),
             (".gitignore", format!("/{name}/config.yaml")),
-            ("Cargo.toml", format!("{name} = {{ path = \"{name}\" }}")),
             ("Makefile", format!("DATABASES := …{name}:{database}")),
             ("Makefile", format!("migrate: …{prefix}")),
             ("Makefile", format!("@case \"$(service)\" in …{name}…) ;;")),

@@ -68,7 +68,7 @@ pub async fn calls_and_transactions_are_counted_from_zero_on(world: &TracedWorld
         (r#"postgres_transactions_total{transaction="add_to_cart", outcome="committed"}"#, 2.0),
         (r#"postgres_transaction_seconds_count{transaction="add_to_cart"}"#, 2.0),
         (r#"postgres_transactions_total{transaction="begin_purchase", outcome="committed"}"#, 1.0),
-        (r#"postgres_transactions_total{transaction="begin_purchase", outcome="rolled_back"}"#, 1.0),
+        (r#"postgres_transactions_total{transaction="begin_purchase", outcome="released"}"#, 1.0),
         (r#"postgres_transactions_total{transaction="settle_purchase", outcome="committed"}"#, 1.0),
         (r#"checkout_cart_changes_total{change="add"}"#, 2.0),
         (r#"checkout_purchases_total{outcome="ordered"}"#, 1.0),
