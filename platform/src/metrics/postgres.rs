@@ -21,14 +21,15 @@ metrics! {
     pub(crate) TIMEOUTS: IntCounter = counter("postgres_pool_timeouts_total");
     /// Time from the begin of a transaction to its end, in seconds, without the wait for a connection.
     SECONDS: HistogramVec = latencies("postgres_transaction_seconds", &["transaction"]);
-    /// Transactions that ended, by outcome: committed or rolled_back.
+    /// Transactions that ended, by outcome: committed, released (nothing to keep) or failed.
     OUTCOMES: Counters<2> = counters_of_any("postgres_transactions_total", ["transaction", "outcome"]);
     /// Transactions run again after a serialization failure or a deadlock.
     RETRIES: Counters<1> = counters_of_any("postgres_transaction_retries_total", ["transaction"]);
 }
 
 const COMMITTED: &str = "committed";
-const ROLLED_BACK: &str = "rolled_back";
+const RELEASED: &str = "released";
+const FAILED: &str = "failed";
 
 pub(super) fn declare_for(transactions: &[&str]) {
     declare();
@@ -39,7 +40,8 @@ pub(super) fn declare_for(transactions: &[&str]) {
         SECONDS.with_label_values(&[name]);
     }
     RETRIES.declare(transactions.iter().map(|name| [*name]));
-    OUTCOMES.declare(transactions.iter().flat_map(|name| [[*name, COMMITTED], [*name, ROLLED_BACK]]));
+    OUTCOMES
+        .declare(transactions.iter().flat_map(|name| [COMMITTED, RELEASED, FAILED].map(|outcome| [*name, outcome])));
 }
 
 pub(crate) fn set_pool(idle: u32, open: u32, max: u32) {
@@ -48,12 +50,23 @@ pub(crate) fn set_pool(idle: u32, open: u32, max: u32) {
     MAX_CONNECTIONS.set(max.into());
 }
 
+/// How a transaction ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Outcome {
+    Committed,
+    /// Nothing was to be kept: a call was refused, a step found no work, or the caller left.
+    Released,
+    /// A statement failed, or the commit.
+    Failed,
+}
+
 /// What counts the end of a transaction. It is there from the begin, so that a name that is not declared shows then.
 #[derive(Debug)]
 pub(crate) struct Ended {
     seconds: Histogram,
     committed: IntCounter,
-    rolled_back: IntCounter,
+    released: IntCounter,
+    failed: IntCounter,
 }
 
 impl Ended {
@@ -61,13 +74,18 @@ impl Ended {
         Self {
             seconds: SECONDS.with_label_values(&[name]),
             committed: OUTCOMES.with([name, COMMITTED]),
-            rolled_back: OUTCOMES.with([name, ROLLED_BACK]),
+            released: OUTCOMES.with([name, RELEASED]),
+            failed: OUTCOMES.with([name, FAILED]),
         }
     }
 
-    pub(crate) fn count(&self, is_committed: bool, duration: Duration) {
+    pub(crate) fn count(&self, outcome: Outcome, duration: Duration) {
         self.seconds.observe(duration.as_secs_f64());
-        if is_committed { self.committed.inc() } else { self.rolled_back.inc() }
+        match outcome {
+            Outcome::Committed => self.committed.inc(),
+            Outcome::Released => self.released.inc(),
+            Outcome::Failed => self.failed.inc(),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Instant,
 };
@@ -12,7 +12,10 @@ use sqlx::postgres::PgConnectOptions;
 use tracing::{Span, field::Empty, info_span};
 
 use super::{errors, trust::Trust};
-use crate::{metrics::postgres as metrics, telemetry::trace};
+use crate::{
+    metrics::postgres::{self as metrics, Outcome},
+    telemetry::trace,
+};
 
 /// Makes the spans of transactions and statements, and counts the connections in use. Clones share the count.
 #[derive(Debug, Clone)]
@@ -89,6 +92,7 @@ pub(super) struct TransactionGuard {
     span: Option<Span>,
     instrumentation: Instrumentation,
     is_committed: bool,
+    has_failed: AtomicBool,
 }
 
 impl TransactionGuard {
@@ -100,6 +104,7 @@ impl TransactionGuard {
             span,
             instrumentation,
             is_committed: false,
+            has_failed: AtomicBool::new(false),
         }
     }
 
@@ -124,6 +129,7 @@ impl TransactionGuard {
         if errors::is_wrong_server(error) {
             self.instrumentation.0.trust.end();
         }
+        self.has_failed.store(true, Ordering::Relaxed);
         let kind = errors::kind(error);
         if let Some(state) = errors::sqlstate(error) {
             statement.record("db.response.status_code", &*state);
@@ -143,7 +149,12 @@ fn name_of(sql: &str) -> &str {
 impl Drop for TransactionGuard {
     fn drop(&mut self) {
         self.instrumentation.0.connections_in_use.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.count(self.is_committed, self.started_at.elapsed());
+        let outcome = match (self.is_committed, self.has_failed.load(Ordering::Relaxed)) {
+            (true, _) => Outcome::Committed,
+            (false, true) => Outcome::Failed,
+            (false, false) => Outcome::Released,
+        };
+        self.metrics.count(outcome, self.started_at.elapsed());
     }
 }
 

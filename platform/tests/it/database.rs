@@ -35,7 +35,7 @@ async fn transactions_and_single_statements_are_counted_by_name_and_outcome() {
     assert!(good.is_ok() && bad.is_err());
 
     for (transaction, outcome) in
-        [("kept", "committed"), ("dropped", "rolled_back"), ("good", "committed"), ("bad", "rolled_back")]
+        [("kept", "committed"), ("dropped", "released"), ("good", "committed"), ("bad", "failed")]
     {
         let sample = format!("postgres_transactions_total{{outcome=\"{outcome}\",transaction=\"{transaction}\"}} 1");
         assert!(metrics_show(&sample), "{sample}");
