@@ -40,7 +40,8 @@ impl Step for Expiry {
         let set_aside = self.set_aside.items();
         let due = self.orders.due(BATCH, &set_aside).await?;
         let orders = &self.orders;
-        let (cancelled, impossible) = halve(&due, |due| orders.expire(due)).await?;
+        let is_unforeseen = |failure: &Failure| matches!(failure, Failure::Unforeseen(_));
+        let (cancelled, impossible) = halve(&due, is_unforeseen, |due| orders.expire(due)).await?;
         for (order, failure) in impossible {
             warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is set aside");
             self.set_aside.add(order.get());

@@ -22,6 +22,7 @@ use sqlx::{
 };
 use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
+pub(crate) use errors::is_of_the_data;
 pub use migrations::migrate;
 use observe::{Instrumentation, TransactionGuard, WaitGuard};
 pub use rows::{expect_rows, read};

@@ -60,9 +60,13 @@ impl SetAside {
 /// The number of items that were done, and the items that fail alone, each with its failure.
 pub type Halved<'a, T> = (usize, Vec<(&'a T, Failure)>);
 
-/// Runs `work` on all items; `work` returns how many items it did. If an item is the reason of a failure, `work` runs
+/// Runs `work` on all items; `work` returns how many items it did. If an item may be the reason of a failure, `work` runs
 /// again on both halves. Any other failure, such as an outage of the database, ends the run.
-pub async fn halve<'a, T, F>(items: &'a [T], work: impl Fn(&'a [T]) -> F) -> Result<Halved<'a, T>, Failure>
+pub async fn halve<'a, T, F>(
+    items: &'a [T],
+    may_be_an_item: impl Fn(&Failure) -> bool,
+    work: impl Fn(&'a [T]) -> F,
+) -> Result<Halved<'a, T>, Failure>
 where
     F: Future<Output = Result<usize, Failure>>,
 {
@@ -71,13 +75,13 @@ where
     while let Some(batch) = batches.pop().filter(|batch| !batch.is_empty()) {
         match (work(batch).await, batch) {
             (Ok(count), _) => done += count,
-            (Err(failure @ Failure::Unforeseen(_)), [item]) => failed.push((item, failure)),
-            (Err(Failure::Unforeseen(_)), _) => {
+            (Err(failure), _) if !may_be_an_item(&failure) => return Err(failure),
+            (Err(failure), [item]) => failed.push((item, failure)),
+            (Err(_), _) => {
                 let (first, second) = batch.split_at(batch.len() / 2);
                 // `pop` takes the last batch first, so the first half comes last. The items keep their order.
                 batches.extend([second, first]);
             }
-            (Err(failure), _) => return Err(failure),
         }
     }
     Ok((done, failed))
@@ -91,6 +95,10 @@ mod tests {
 
     use super::*;
 
+    fn is_unforeseen(failure: &Failure) -> bool {
+        matches!(failure, Failure::Unforeseen(_))
+    }
+
     #[tokio::test]
     async fn every_item_but_the_impossible_ones_is_done_once_and_in_order() {
         let done = RefCell::new(Vec::<i64>::new());
@@ -102,7 +110,7 @@ mod tests {
             done.borrow_mut().extend(batch);
             ready(Ok(batch.len()))
         };
-        let (count, failed) = halve(&items, work).await.unwrap();
+        let (count, failed) = halve(&items, is_unforeseen, work).await.unwrap();
         let failed: Vec<_> = failed.into_iter().map(|(item, _)| *item).collect();
         assert_eq!((count, failed.as_slice()), (96, &[1, 50, 51, 100][..]));
         assert_eq!(done.into_inner(), items.into_iter().filter(|item| !failed.contains(item)).collect::<Vec<_>>());
@@ -115,7 +123,7 @@ mod tests {
             *tries.borrow_mut() += 1;
             ready(Err(Failure::unavailable("Postgres", "gone")))
         };
-        assert!(halve(&[1, 2, 3, 4], work).await.is_err());
+        assert!(halve(&[1, 2, 3, 4], is_unforeseen, work).await.is_err());
         assert_eq!(tries.into_inner(), 1);
     }
 }

@@ -73,6 +73,24 @@ async fn poison_of_every_kind_becomes_a_dead_letter_and_is_in_nobodys_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_database_refuses_is_buried_and_holds_back_no_other() {
+    let world = World::new().await;
+    let refusal = "ALTER TABLE message ADD CONSTRAINT no_curse CHECK (text <> 'curse')";
+    sqlx::query(refusal).execute(world.pool()).await.unwrap();
+    let put = async |text: &str| world.topics.put(0, Some(event(1, 3, text).to_string().as_bytes())).await;
+    put("before").await;
+    let offset = put("curse").await;
+    put("behind").await;
+    let replica = world.start().await;
+    assert_eq!(world.until_kept(2).await, ["before", "behind"]);
+    let letters = world.topics.dead_letters(1).await;
+    let error = letters[&(0, offset)].header("error");
+    assert!(error.contains("no_curse"), "{error}");
+    world.topics.until_all_committed().await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_enormous_event_is_buried_whole() {
     let world = World::new().await;
     let replica = world.start().await;

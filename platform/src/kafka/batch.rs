@@ -16,20 +16,21 @@ pub struct Arrival<E> {
     pub traceparent: Option<String>,
     /// The span `process` of the record.
     pub span: Span,
+    pub(super) record: OwnedMessage,
 }
 
 #[derive(Debug)]
 pub(super) struct Batch<E> {
     /// In the order of the records.
     pub arrivals: Vec<Arrival<E>>,
-    pub unreadable: Vec<DeadLetter>,
+    pub letters: Vec<DeadLetter>,
     /// By partition, the offset after the last record of the batch.
     pub next_offsets: BTreeMap<i32, i64>,
 }
 
 impl<E> Batch<E> {
     pub fn read(records: Vec<OwnedMessage>, group: &str, reader: &impl Reader<Event = E>) -> Self {
-        let mut batch = Self { arrivals: Vec::new(), unreadable: Vec::new(), next_offsets: BTreeMap::new() };
+        let mut batch = Self { arrivals: Vec::new(), letters: Vec::new(), next_offsets: BTreeMap::new() };
         for record in records {
             let next = batch.next_offsets.entry(record.partition()).or_default();
             *next = (*next).max(record.offset() + 1);
@@ -38,12 +39,12 @@ impl<E> Batch<E> {
             match reader.read(&record, &span) {
                 Ok(event) => {
                     let traceparent = trace::traceparent(&span).or(parent);
-                    batch.arrivals.push(Arrival { event, traceparent, span });
+                    batch.arrivals.push(Arrival { event, traceparent, span, record });
                 }
                 Err(reason) => {
                     span.in_scope(|| warn!(error = reason, "event is unreadable and becomes a dead letter"));
                     trace::fail(&span, "unreadable");
-                    batch.unreadable.push(DeadLetter { record, reason, span });
+                    batch.letters.push(DeadLetter { record, reason, span });
                 }
             }
         }

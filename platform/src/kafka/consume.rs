@@ -1,5 +1,6 @@
-//! The step that consumes a topic. It stores the events of a batch, writes unreadable records as dead letters, and
-//! commits the offsets last. A batch that cannot be stored stays in memory, and the next step tries again.
+//! The step that consumes a topic. It stores the events of a batch, writes what cannot be read, and what the database
+//! refuses, as dead letters, and commits the offsets last. A batch that cannot be stored for another reason stays in
+//! memory, and the next step tries again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,6 +22,9 @@ use super::{
 use crate::{
     config::HostPort,
     failure::{Failure, chain},
+    postgres::is_of_the_data,
+    set_aside::halve,
+    telemetry::trace,
     worker::{Next, Step},
 };
 
@@ -34,7 +38,7 @@ pub trait Reader: Send + Sync + 'static {
     /// Reads a record and sets the fields of its span. The error says in words why the record is unreadable.
     fn read(&self, record: &OwnedMessage, span: &Span) -> Result<Self::Event, String>;
 
-    /// Stores all events, or none if it fails. Returns the number of new events. An event that arrives again must
+    /// Stores all events, or none if it fails. An event that the database refuses for its data becomes a dead letter. Returns the number of new events. An event that arrives again must
     /// change nothing.
     fn keep(&self, arrivals: &[Arrival<Self::Event>]) -> impl Future<Output = Result<usize, Failure>> + Send;
 }
@@ -112,6 +116,15 @@ impl<R: Reader> Consume<R> {
     }
 }
 
+/// An event that can be read, and that the database refuses: a later try would end the same.
+fn letter_of_refused<E>((arrival, failure): (&Arrival<E>, Failure)) -> DeadLetter {
+    let Arrival { span, record, .. } = arrival;
+    let reason = chain(&failure);
+    span.in_scope(|| warn!(error = reason, "event cannot be stored and becomes a dead letter"));
+    trace::fail(span, "refused");
+    DeadLetter { record: record.clone(), reason, span: span.clone() }
+}
+
 impl<R: Reader> Step for Consume<R> {
     const NAME: &'static str = "consume";
 
@@ -128,11 +141,13 @@ impl<R: Reader> Step for Consume<R> {
         if batch.is_empty() && !self.backlog.is_retry_due() {
             return Ok(Next::Idle(Duration::ZERO));
         }
+        let mut letters_of_refused = Vec::new();
         if !batch.arrivals.is_empty() {
-            match self.reader.keep(&batch.arrivals).await {
-                Ok(new) => {
+            match halve(&batch.arrivals, is_of_the_data, |arrivals| self.reader.keep(arrivals)).await {
+                Ok((new, refused)) => {
                     metrics::EVENTS.with(["stored"]).inc_by(new as u64);
-                    metrics::EVENTS.with(["duplicate"]).inc_by((batch.arrivals.len() - new) as u64);
+                    metrics::EVENTS.with(["duplicate"]).inc_by((batch.arrivals.len() - refused.len() - new) as u64);
+                    letters_of_refused = refused.into_iter().map(letter_of_refused).collect();
                 }
                 Err(failure) => {
                     self.batch = Some(batch);
@@ -140,11 +155,11 @@ impl<R: Reader> Step for Consume<R> {
                 }
             }
         }
-        let Batch { arrivals, unreadable, next_offsets } = batch;
+        let Batch { arrivals, letters: unreadable, next_offsets } = batch;
         // This ends the spans of the stored events. Writing dead letters is not part of them.
         drop(arrivals);
         let mut letters = self.backlog.take_due();
-        letters.extend(unreadable);
+        letters.extend(unreadable.into_iter().chain(letters_of_refused));
         let unwritten = self.write_letters(letters).await;
         self.commit(next_offsets, unwritten);
         Ok(Next::Worked)

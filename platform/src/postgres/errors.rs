@@ -52,6 +52,14 @@ fn is_of_the_server(code: &str) -> bool {
     STATES.contains(&code)
 }
 
+/// Whether Postgres could read a statement and refused its data: a value out of range, a constraint.
+pub(crate) fn is_of_the_data(failure: &Failure) -> bool {
+    let Failure::Unforeseen(cause) = failure else { return false };
+    let state = cause.downcast_ref::<sqlx::Error>().and_then(sqlstate);
+    // data_exception, integrity_constraint_violation
+    state.is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+}
+
 /// Whether an error says that its connection leads to a server that cannot serve us, although it lives.
 pub(super) fn is_wrong_server(error: &sqlx::Error) -> bool {
     matches!(sqlstate(error).as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
