@@ -173,7 +173,7 @@ async fn what_is_counted_is_there_from_the_start_and_moves() {
         "checkout_product_lookups_total{source=\"joined\"}",
         "checkout_product_limit_wait_seconds_count",
         "postgres_transactions_total{outcome=\"committed\",transaction=\"begin_purchase\"}",
-        "postgres_transactions_total{outcome=\"failed\",transaction=\"begin_purchase\"}",
+        "postgres_transactions_total{outcome=\"released\",transaction=\"begin_purchase\"}",
         "postgres_transaction_retries_total{transaction=\"settle_purchase\"}",
     ];
     let at_start = metrics().await;
