@@ -14,6 +14,10 @@ use tonic::Status;
 
 /// Lets an answer that still goes on end as UNAVAILABLE when the process drains.
 pub(crate) fn end_on_drain(answer: Response<Body>, drain: &CancellationToken) -> Response<Body> {
+    // An answer without a body is over with its headers. Clients take an empty frame after them for a fault.
+    if answer.body().is_end_stream() {
+        return answer;
+    }
     let drained = Box::pin(drain.clone().cancelled_owned());
     answer.map(|body| Body::new(EndsOnDrain { body, drained, has_ended: false }))
 }

@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http_body::Body as _;
 use platform::{deadline, grpc::status::INTERNAL_TEXT};
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest, PurchaseResponse};
 use stack::testing::eventually;
 use tonic::{Code, Request};
+use tower::ServiceExt as _;
 
 use crate::world::{ANSWERED, PANICS, WAITS, World, metrics_show, purchase};
 
@@ -62,11 +64,7 @@ async fn load_above_the_limit_is_refused_at_once_and_probes_still_answer() {
 
     let status = world.client().purchase(purchase(ANSWERED)).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    let tls = tonic::transport::ClientTlsConfig::new()
-        .ca_certificate(tonic::transport::Certificate::from_pem(world.authority.pem()));
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("https://localhost:{}", world.port)).unwrap();
-    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
-    let mut probe = tonic_health::pb::health_client::HealthClient::new(channel);
+    let mut probe = tonic_health::pb::health_client::HealthClient::new(strangers_channel(&world).await);
     probe.check(tonic_health::pb::HealthCheckRequest { service: String::new() }).await.unwrap();
 
     world.script.go_on.cancel();
@@ -74,6 +72,27 @@ async fn load_above_the_limit_is_refused_at_once_and_probes_still_answer() {
         assert_eq!(call.await.unwrap().unwrap().into_inner().order_id, WAITS);
     }
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+}
+
+/// The channel of a client that is not of the fleet.
+async fn strangers_channel(world: &World) -> tonic::transport::Channel {
+    let tls = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(world.authority.pem()));
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("https://localhost:{}", world.port)).unwrap();
+    endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_answer_to_an_unknown_method_is_over_with_its_headers() {
+    let world = World::start().await;
+    for path in ["/cart.Cart/Nope", "/nope.Nope/Nope"] {
+        let request = http::Request::post(format!("https://localhost:{}{path}", world.port));
+        let request = request.header("content-type", "application/grpc").body(tonic::body::Body::empty()).unwrap();
+        let answer = strangers_channel(&world).await.oneshot(request).await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "12", "{path}");
+        // Clients in Python take a frame after these headers for a fault.
+        assert!(answer.body().is_end_stream(), "{path}");
+    }
 }
 
 /// A purchase whose key need not be a text.
