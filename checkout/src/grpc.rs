@@ -29,7 +29,7 @@ impl Cart for Service {
 
     async fn list_cart(&self, request: Request<ListCartRequest>) -> Result<Response<ListCartResponse>, Status> {
         let lines = self.carts.list(wire::list_cart(request.into_inner())?).await?;
-        Ok(Response::new(wire::listed(&lines)))
+        Ok(Response::new(wire::list_cart_response(&lines)))
     }
 
     async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {

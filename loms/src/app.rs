@@ -60,10 +60,10 @@ impl Service for Loms {
         let events = Wake::default();
         let payment_timeout = config.orders.payment_timeout;
         let orders = Orders { database: database.clone(), payment_timeout, relay: events.clone() };
-        let (expiry, set_aside) = Expiry::new(orders.clone());
+        let (expiry, skipped) = Expiry::new(orders.clone());
         process.work(expiry, Wake::default());
         process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Measure { database: database.clone(), set_aside }, Wake::default());
+        process.work(Measure { database: database.clone(), skipped }, Wake::default());
 
         let stocks = Stocks { database: database.clone() };
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))

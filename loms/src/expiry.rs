@@ -1,11 +1,11 @@
 //! The background step that cancels unpaid orders: a batch at a time, again at the next deadline. Replicas may run it at
-//! once; the database's clock and row locks decide. An order that cannot be cancelled is set aside and holds up no other.
+//! once; the database's clock and row locks decide. An order that cannot be cancelled is skipped and holds up no other.
 
 use std::time::Duration;
 
 use platform::{
     failure::{Failure, chain},
-    set_aside::{SetAside, halve},
+    skipped::{Skipped, halve},
     worker::{Next, Step},
 };
 use tracing::warn;
@@ -22,14 +22,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Expiry {
     orders: Orders,
-    set_aside: SetAside,
+    skipped: Skipped,
 }
 
 impl Expiry {
-    /// Also answers what the step sets aside.
-    pub fn new(orders: Orders) -> (Self, SetAside) {
-        let set_aside = SetAside::new(Self::NAME);
-        (Self { orders, set_aside: set_aside.clone() }, set_aside)
+    /// Also answers what the step skips.
+    pub fn new(orders: Orders) -> (Self, Skipped) {
+        let skipped = Skipped::new(Self::NAME);
+        (Self { orders, skipped: skipped.clone() }, skipped)
     }
 }
 
@@ -37,19 +37,19 @@ impl Step for Expiry {
     const NAME: &'static str = "expiry";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        let set_aside = self.set_aside.items();
-        let due = self.orders.due(BATCH, &set_aside).await?;
+        let skipped = self.skipped.items();
+        let due = self.orders.due(BATCH, &skipped).await?;
         let orders = &self.orders;
         let is_unforeseen = |failure: &Failure| matches!(failure, Failure::Unforeseen(_));
         let (cancelled, impossible) = halve(&due, is_unforeseen, |due| orders.expire(due)).await?;
         for (order, failure) in impossible {
-            warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is set aside");
-            self.set_aside.add(order.get());
+            warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is skipped");
+            self.skipped.add(order.get());
         }
         if cancelled > 0 {
             return Ok(Next::Worked);
         }
-        let next = self.orders.next_expiry(&set_aside).await?.unwrap_or(LONGEST_PAUSE);
+        let next = self.orders.next_expiry(&skipped).await?.unwrap_or(LONGEST_PAUSE);
         Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
     }
 }

@@ -28,7 +28,7 @@ impl Loms for Service {
 
     async fn list_order(&self, request: Request<ListOrderRequest>) -> Result<Response<ListOrderResponse>, Status> {
         let order = self.orders.show(wire::order(request.into_inner().order_id)?).await?;
-        Ok(Response::new(wire::list_order(&order)))
+        Ok(Response::new(wire::list_order_response(&order)))
     }
 
     async fn order_payed(&self, request: Request<OrderPayedRequest>) -> Result<Response<()>, Status> {
@@ -42,7 +42,7 @@ impl Loms for Service {
     }
 
     async fn stocks(&self, request: Request<StocksRequest>) -> Result<Response<StocksResponse>, Status> {
-        let free = self.stocks.free(wire::stocks_of(request.into_inner())?).await?;
-        Ok(Response::new(wire::stocks(&free)))
+        let free = self.stocks.free(wire::stocks(request.into_inner())?).await?;
+        Ok(Response::new(wire::stocks_response(&free)))
     }
 }

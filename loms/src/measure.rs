@@ -6,7 +6,7 @@ use std::time::Duration;
 use platform::{
     failure::Failure,
     postgres::Database,
-    set_aside::SetAside,
+    skipped::Skipped,
     worker::{Next, Step},
 };
 
@@ -21,8 +21,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Measure {
     pub database: Database,
-    /// The orders that expiry has set aside. They have an alert of their own, and are not late like others.
-    pub set_aside: SetAside,
+    /// The orders that expiry skips. They have an alert of their own, and are not late like others.
+    pub skipped: Skipped,
 }
 
 impl Step for Measure {
@@ -32,7 +32,7 @@ impl Step for Measure {
         let waiting = outbox::backlog(&self.database).await?;
         metrics::OUTBOX_EVENTS.set(waiting.count);
         metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.oldest_seconds);
-        let overdue = orders::overdue(&self.database, &self.set_aside.items()).await?;
+        let overdue = orders::overdue(&self.database, &self.skipped.items()).await?;
         metrics::OVERDUE_ORDERS.set(overdue.count);
         metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);
         Ok(Next::Idle(PAUSE))

@@ -4,7 +4,7 @@
 mod changes;
 pub mod orders;
 pub mod outbox;
-pub mod reservations;
+pub mod reservation;
 pub mod stock;
 
 pub use changes::{Change, apply};

@@ -47,7 +47,7 @@ impl Service for Notifications {
         "keep_messages",
         "mark_dead",
         "mark_sent",
-        "measure_backlog",
+        "delivery_backlog",
         "postpone_delivery",
         "read_history",
     ];

@@ -19,7 +19,7 @@ impl Notifications for Service {
         &self,
         request: Request<GetHistoryWithPeriodRequest>,
     ) -> Result<Response<GetHistoryWithPeriodResponse>, Status> {
-        let page = self.messages.list(&wire::list_history(request.into_inner())?).await?;
-        Ok(Response::new(wire::history(page)))
+        let page = self.messages.list(&wire::get_history_with_period(request.into_inner())?).await?;
+        Ok(Response::new(wire::get_history_with_period_response(page)))
     }
 }

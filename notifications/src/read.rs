@@ -24,6 +24,6 @@ impl Reader for Messages {
     }
 
     async fn keep(&self, arrivals: &[Arrival<Event>]) -> Result<usize, Failure> {
-        self.record(arrivals).await
+        self.keep_events(arrivals).await
     }
 }

@@ -7,8 +7,8 @@ use platform::{postgres::Database, worker::Wake};
 use crate::{clients::telegram::Telegram, domain::delivery::Pace};
 
 pub mod deliver;
+mod keep;
 pub mod list;
-mod record;
 
 /// The messages about orders. Clones work on the same ones.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ pub mod net;
 pub mod postgres;
 pub mod process;
 pub mod service;
-pub mod set_aside;
+pub mod skipped;
 pub mod telemetry;
 pub mod tls;
 pub mod worker;

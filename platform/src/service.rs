@@ -35,7 +35,7 @@ pub trait Service: Sized + Send + Sync + 'static {
     const TRANSACTIONS: &'static [&'static str];
     /// The reasons for refused calls. Metrics show them from the start.
     const REASONS: &'static [&'static str];
-    /// The function `declare` of the service's [`metrics!`](crate::metrics!) block.
+    /// Shows the service's own metrics at zero: `declare` of its [`metrics!`](crate::metrics!) block, and of what else it has.
     const DECLARE_METRICS: fn();
 
     type Config: FromSection + AsRef<ServiceConfig>;

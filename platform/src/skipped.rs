@@ -1,5 +1,5 @@
 //! One impossible item must not stop a step that works in batches. The batch is halved until the impossible item is
-//! alone. That item is set aside for a while, and the other items go on.
+//! alone. That item is skipped for a while, and the other items go on.
 
 use std::{
     collections::HashMap,
@@ -15,23 +15,23 @@ use crate::{failure::Failure, metrics};
 const RETRY_DELAY: Duration = Duration::from_secs(60);
 
 metrics! {
-    /// Items that a step of background work cannot do and has set aside, by worker.
-    SET_ASIDE: IntGaugeVec = gauges("worker_set_aside_items", &["worker"]);
+    /// Items that a step of background work cannot do and skips, by worker.
+    SKIPPED: IntGaugeVec = gauges("worker_skipped_items", &["worker"]);
 }
 
-/// Shows at zero how many items the worker has set aside.
+/// Shows at zero how many items the worker skips.
 pub(crate) fn declare_for(worker: &str) {
-    SET_ASIDE.with_label_values(&[worker]);
+    SKIPPED.with_label_values(&[worker]);
 }
 
-/// The items that a worker has set aside, each with the time of its retry. Clones share the items.
+/// The items that a worker skips, each with the time of its retry. Clones share the items.
 #[derive(Debug, Clone)]
-pub struct SetAside {
+pub struct Skipped {
     worker: &'static str,
     retry_at: Arc<Mutex<HashMap<i64, Instant>>>,
 }
 
-impl SetAside {
+impl Skipped {
     pub fn new(worker: &'static str) -> Self {
         Self { worker, retry_at: Arc::default() }
     }
@@ -52,7 +52,7 @@ impl SetAside {
     fn update<T>(&self, change: impl FnOnce(&mut HashMap<i64, Instant>) -> T) -> T {
         let mut retry_at = self.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = change(&mut retry_at);
-        SET_ASIDE.with_label_values(&[self.worker]).set(retry_at.len().try_into().unwrap_or(i64::MAX));
+        SKIPPED.with_label_values(&[self.worker]).set(retry_at.len().try_into().unwrap_or(i64::MAX));
         answer
     }
 }

@@ -10,7 +10,7 @@ use tracing::{Instrument as _, debug, field::Empty, info, info_span, warn};
 
 use crate::{
     failure::{Failure, chain},
-    metrics, set_aside,
+    metrics, skipped,
     telemetry::{
         steps::{IDLE, OUTCOME},
         trace,
@@ -54,7 +54,7 @@ impl Wake {
 
 /// Runs a step again and again until `stop` is cancelled. A running step is finished first.
 pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
-    set_aside::declare_for(S::NAME);
+    skipped::declare_for(S::NAME);
     let count = |outcome: &str| metrics::WORKER_STEPS.with([S::NAME, outcome]);
     let (worked, idle, failed) = (count("worked"), count("idle"), count("failed"));
     let mut backoff = None;

@@ -47,7 +47,7 @@ fn user_and_line(user: i64, sku: u32, count: u32) -> Result<(UserId, Line), Viol
     user.zip(line).ok_or(violations)
 }
 
-pub fn listed(lines: &[PricedLine]) -> ListCartResponse {
+pub fn list_cart_response(lines: &[PricedLine]) -> ListCartResponse {
     let item = |priced: &PricedLine| CartGoodInfo {
         sku: priced.line.sku.get(),
         count: priced.line.count.get(),

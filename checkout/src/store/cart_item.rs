@@ -35,8 +35,11 @@ pub async fn count(transaction: &mut UserTransaction, sku: Sku) -> Result<Option
 pub async fn put(transaction: &mut UserTransaction, line: Line) -> Result<(), Failure> {
     let user = transaction.user.get();
     let put = sqlx::query!(
-        "/* put_cart_line */ INSERT INTO cart_item (user_id, sku, count) VALUES ($1, $2, $3)
-         ON CONFLICT (user_id, sku) DO UPDATE SET count = EXCLUDED.count",
+        r#"
+        /* put_cart_line */
+        INSERT INTO cart_item (user_id, sku, count) VALUES ($1, $2, $3)
+        ON CONFLICT (user_id, sku) DO UPDATE SET count = EXCLUDED.count
+        "#,
         user,
         i64::from(line.sku),
         line.count.get().cast_signed()

@@ -112,9 +112,12 @@ pub async fn set_aside(transaction: &mut UserTransaction) -> Result<Vec<Line>, F
 pub async fn untold_order(transaction: &mut UserTransaction) -> Result<Option<(PurchaseId, OrderId)>, Failure> {
     let user = transaction.user.get();
     let row = sqlx::query!(
-        r#"/* untold_order */ SELECT id, order_id,
-               answered OR settled_at < now() - make_interval(secs => $2) AS "is_over!" FROM purchase
-           WHERE user_id = $1 AND idempotency_key IS NULL ORDER BY created_at DESC LIMIT 1"#,
+        r#"
+        /* untold_order */
+        SELECT id, order_id,
+            answered OR settled_at < now() - make_interval(secs => $2) AS "is_over!" FROM purchase
+        WHERE user_id = $1 AND idempotency_key IS NULL ORDER BY created_at DESC LIMIT 1
+        "#,
         user,
         UNTOLD_FOR.as_secs_f64()
     )
@@ -137,8 +140,11 @@ pub async fn mark_answered(transaction: &mut UserTransaction, id: PurchaseId) ->
 pub async fn begin(transaction: &mut UserTransaction, pending: &Pending, resume_in: Duration) -> Result<(), Failure> {
     let user = transaction.user.get();
     let inserted = sqlx::query!(
-        "/* insert_purchase */ INSERT INTO purchase (id, user_id, idempotency_key, resume_at, traceparent)
-         VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4), $5)",
+        r#"
+        /* insert_purchase */
+        INSERT INTO purchase (id, user_id, idempotency_key, resume_at, traceparent)
+        VALUES ($1, $2, $3, clock_timestamp() + make_interval(secs => $4), $5)
+        "#,
         pending.id.0,
         user,
         pending.key.as_ref().map(IdempotencyKey::as_str),
@@ -149,8 +155,11 @@ pub async fn begin(transaction: &mut UserTransaction, pending: &Pending, resume_
     .await?;
     expect_rows("insert_purchase", 1, &inserted)?;
     let moved = sqlx::query!(
-        "/* set_cart_aside */ WITH taken AS (DELETE FROM cart_item WHERE user_id = $1 RETURNING sku, count)
-         INSERT INTO purchase_item (purchase_id, sku, count) SELECT $2, sku, count FROM taken",
+        r#"
+        /* set_cart_aside */
+        WITH taken AS (DELETE FROM cart_item WHERE user_id = $1 RETURNING sku, count)
+        INSERT INTO purchase_item (purchase_id, sku, count) SELECT $2, sku, count FROM taken
+        "#,
         user,
         pending.id.0
     )
@@ -172,9 +181,12 @@ pub async fn settle(
         Outcome::Refused(refusal) => ("refused", None, Some(Json(refusal))),
     };
     let settled = sqlx::query!(
-        "/* settle */ UPDATE purchase SET state = $2, order_id = $3, refusal = $4, answered = $5,
-             settled_at = clock_timestamp(), resume_at = NULL
-         WHERE id = $1 AND state = 'pending'",
+        r#"
+        /* settle */
+        UPDATE purchase SET state = $2, order_id = $3, refusal = $4, answered = $5,
+            settled_at = clock_timestamp(), resume_at = NULL
+        WHERE id = $1 AND state = 'pending'
+        "#,
         pending.id.0,
         state,
         order,
@@ -212,9 +224,12 @@ async fn put_back(transaction: &mut UserTransaction, pending: &Pending) -> Resul
     let (skus, counts): (Vec<i64>, Vec<i64>) =
         pending.lines.iter().map(|line| (i64::from(line.sku), i64::from(line.count))).unzip();
     let put = sqlx::query!(
-        "/* put_back */ INSERT INTO cart_item (user_id, sku, count)
-         SELECT $1, sku, count FROM unnest($2::bigint[], $3::bigint[]) AS line (sku, count)
-         ON CONFLICT (user_id, sku) DO UPDATE SET count = cart_item.count + EXCLUDED.count",
+        r#"
+        /* put_back */
+        INSERT INTO cart_item (user_id, sku, count)
+        SELECT $1, sku, count FROM unnest($2::bigint[], $3::bigint[]) AS line (sku, count)
+        ON CONFLICT (user_id, sku) DO UPDATE SET count = cart_item.count + EXCLUDED.count
+        "#,
         user,
         &skus,
         &counts
@@ -233,16 +248,19 @@ pub async fn take_due(
     longest: Duration,
 ) -> Result<Vec<DuePurchase>, Failure> {
     let rows = sqlx::query!(
-        r#"/* take_due_purchases */ WITH due AS MATERIALIZED (
-               SELECT id FROM purchase WHERE state = 'pending' AND resume_at <= now()
-               ORDER BY resume_at LIMIT $1 FOR UPDATE SKIP LOCKED
-           )
-           UPDATE purchase SET attempts = attempts + 1, resume_at = now()
-               + make_interval(secs => least($2 * power(2, least(attempts, 20)), $3) * (0.5 + random() / 2))
-           FROM due WHERE purchase.id = due.id
-           RETURNING purchase.id, user_id, idempotency_key, traceparent,
-               ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
-               ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!""#,
+        r#"
+        /* take_due_purchases */
+        WITH due AS MATERIALIZED (
+            SELECT id FROM purchase WHERE state = 'pending' AND resume_at <= now()
+            ORDER BY resume_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        )
+        UPDATE purchase SET attempts = attempts + 1, resume_at = now()
+            + make_interval(secs => least($2 * power(2, least(attempts, 20)), $3) * (0.5 + random() / 2))
+        FROM due WHERE purchase.id = due.id
+        RETURNING purchase.id, user_id, idempotency_key, traceparent,
+            ARRAY(SELECT sku FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "skus!",
+            ARRAY(SELECT count FROM purchase_item WHERE purchase_id = purchase.id ORDER BY sku) AS "counts!"
+        "#,
         limit,
         backoff.as_secs_f64(),
         longest.as_secs_f64()
@@ -265,8 +283,11 @@ pub async fn take_due(
 /// How long until the next purchase is due; `None` if none is under way.
 pub async fn next_due(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failure> {
     let seconds = sqlx::query_scalar!(
-        "/* next_due_purchase */ SELECT extract(epoch FROM min(resume_at) - now())::double precision
-         FROM purchase WHERE state = 'pending'"
+        r#"
+        /* next_due_purchase */
+        SELECT extract(epoch FROM min(resume_at) - now())::double precision
+        FROM purchase WHERE state = 'pending'
+        "#
     )
     .fetch_one(on)
     .await?;
@@ -277,9 +298,12 @@ pub async fn next_due(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failu
 pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
-        r#"/* purchase_backlog */ SELECT count(*) AS "count!",
-               greatest(floor(extract(epoch FROM now() - min(created_at))), 0)::bigint AS "oldest_seconds!"
-           FROM purchase WHERE state = 'pending'"#
+        r#"
+        /* purchase_backlog */
+        SELECT count(*) AS "count!",
+            greatest(floor(extract(epoch FROM now() - min(created_at))), 0)::bigint AS "oldest_seconds!"
+        FROM purchase WHERE state = 'pending'
+        "#
     )
     .fetch_one(on)
     .await?;

@@ -7,7 +7,7 @@ pub fn created(order: OrderId) -> String {
     format!("Order {order} is created.")
 }
 
-/// Its units are set aside until the deadline, which is shown to the second, rounded down.
+/// Its units are reserved until the deadline, which is shown to the second, rounded down.
 pub fn awaits_payment(order: OrderId, pay_before: DateTime<Utc>) -> String {
     format!("Order {order} awaits payment until {}.", pay_before.format("%H:%M:%S UTC on %-d %b %Y"))
 }

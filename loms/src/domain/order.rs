@@ -8,7 +8,7 @@ use super::{
     message,
     plan::{Reservation, Shortage},
     status::{State, Status},
-    transition::{Event, Transition},
+    transition::{Announcement, Transition},
 };
 
 /// An order as it is stored.
@@ -46,7 +46,8 @@ impl NewOrder {
             Ok(_) => (State::AwaitingPayment, message::awaits_payment(self.id, self.pay_before)),
             Err(shortage) => (State::Failed(*shortage), message::failed(self.id, shortage.sku)),
         };
-        let events = vec![Event::new(Status::New, message::created(self.id)), Event::new(to.status(), message)];
+        let events =
+            vec![Announcement::new(Status::New, message::created(self.id)), Announcement::new(to.status(), message)];
         Transition::new(self.id, Status::New, to, events)
     }
 }
@@ -113,7 +114,7 @@ impl Order {
     }
 
     fn becomes(&self, to: State, message: String) -> Transition {
-        let event = Event::new(to.status(), message);
+        let event = Announcement::new(to.status(), message);
         Transition::new(self.id, self.state.status(), to, vec![event])
     }
 }

@@ -13,7 +13,7 @@ pub struct FreeStock {
     pub units: u32,
 }
 
-/// Units of one SKU that one warehouse sets aside for an order.
+/// Units of one SKU that one warehouse reserves for an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reservation {
     pub warehouse: WarehouseId,

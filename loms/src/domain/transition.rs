@@ -11,18 +11,18 @@ pub struct Transition {
     order: OrderId,
     from: Status,
     to: State,
-    events: Vec<Event>,
+    events: Vec<Announcement>,
 }
 
 /// What an order tells about a status it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct Announcement {
     status: Status,
     message: String,
 }
 
 impl Transition {
-    pub(super) fn new(order: OrderId, from: Status, to: State, events: Vec<Event>) -> Self {
+    pub(super) fn new(order: OrderId, from: Status, to: State, events: Vec<Announcement>) -> Self {
         Self { order, from, to, events }
     }
 
@@ -40,12 +40,12 @@ impl Transition {
     }
 
     /// What is told, in this order. At least one event.
-    pub fn events(&self) -> &[Event] {
+    pub fn events(&self) -> &[Announcement] {
         &self.events
     }
 }
 
-impl Event {
+impl Announcement {
     pub(super) fn new(status: Status, message: String) -> Self {
         Self { status, message }
     }

@@ -45,12 +45,12 @@ pub fn order(id: i64) -> Result<OrderId, Violations> {
     violations.check("orderID", OrderId::try_from(id)).ok_or(violations)
 }
 
-pub fn stocks_of(request: StocksRequest) -> Result<Sku, Violations> {
+pub fn stocks(request: StocksRequest) -> Result<Sku, Violations> {
     let mut violations = Violations::default();
     violations.check("sku", Sku::try_from(request.sku)).ok_or(violations)
 }
 
-pub fn list_order(OrderDetails { order, user, lines }: &OrderDetails) -> ListOrderResponse {
+pub fn list_order_response(OrderDetails { order, user, lines }: &OrderDetails) -> ListOrderResponse {
     ListOrderResponse {
         status: order.state.status().to_string(),
         user: user.get(),
@@ -60,7 +60,7 @@ pub fn list_order(OrderDetails { order, user, lines }: &OrderDetails) -> ListOrd
     }
 }
 
-pub fn stocks(free: &[FreeStock]) -> StocksResponse {
+pub fn stocks_response(free: &[FreeStock]) -> StocksResponse {
     let stocks = free.iter().map(|free| Stock { warehouse_id: free.warehouse.get(), count: free.units.into() });
     StocksResponse { stocks: stocks.collect() }
 }

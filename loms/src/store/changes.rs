@@ -9,7 +9,7 @@ use tracing::Span;
 
 use crate::domain::{
     plan::Shortage,
-    transition::{Event, Transition},
+    transition::{Announcement, Transition},
 };
 
 /// A transition, and the span in which it is made, whose trace its events continue.
@@ -40,7 +40,7 @@ pub async fn apply(transaction: &mut Transaction, changes: &[Change]) -> Result<
     let failed_requested: Vec<Option<i32>> = column(&shortages, |shortage| shortage.requested.get().cast_signed());
     let failed_available: Vec<Option<i64>> = column(&shortages, |shortage| shortage.available.cast_signed());
 
-    let events: Vec<(i64, &Event)> = transitions
+    let events: Vec<(i64, &Announcement)> = transitions
         .iter()
         .flat_map(|change| change.events().iter().map(|event| (change.order().get(), event)))
         .collect();

@@ -47,7 +47,7 @@ async fn try_change(
     let found = store::orders::lock(&mut transaction, order).await?;
     let (found, now) = found.ok_or(Error::Refused(OrderRefusal::NotFound(order)))?;
     let Some(transition) = rule(&found, now).map_err(Error::Refused)? else { return Ok(None) };
-    let units = store::reservations::end(&mut transaction, &[order], fate).await?;
+    let units = store::reservation::end(&mut transaction, &[order], fate).await?;
     let Some(units) = units else {
         warn!(order.id = order.get(), "the order awaits payment and has lost its reservations");
         return Err(Error::Refused(OrderRefusal::Inconsistent(order)));

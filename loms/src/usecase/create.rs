@@ -81,7 +81,7 @@ async fn write(
     let plan = plan(lines, &free);
     let reservations = plan.as_deref().unwrap_or_default();
     if !reservations.is_empty() {
-        store::reservations::insert(&mut transaction, new.id, reservations).await?;
+        store::reservation::insert(&mut transaction, new.id, reservations).await?;
     }
     let reserved = reservations.iter().map(|reservation| u64::from(reservation.count.get())).sum();
     let change = Change::new(new.decide(&plan));

@@ -75,7 +75,7 @@ fn change(DueOrder { order, traceparent, now }: &DueOrder) -> Result<(Change, f6
 /// Makes the changes durable. Answers how many units they freed.
 async fn write(mut transaction: Transaction, changes: &[Change]) -> Result<u64, Failure> {
     let orders: Vec<OrderId> = changes.iter().map(|change| change.transition.order()).collect();
-    let units = store::reservations::end(&mut transaction, &orders, Fate::Freed).await?;
+    let units = store::reservation::end(&mut transaction, &orders, Fate::Freed).await?;
     let units = units.ok_or_else(|| Failure::unforeseen("an order that awaits payment has no reservations"))?;
     store::apply(&mut transaction, changes).await?;
     transaction.commit().await?;

@@ -104,9 +104,9 @@ async fn an_order_that_has_lost_its_reservations_holds_up_no_other_and_says_so()
         until_status(&client, order, "cancelled").await;
     }
     assert_eq!(status(&client, lost).await, "awaiting payment");
-    eventually("it is set aside", async || {
+    eventually("it is skipped", async || {
         let metrics = probe(&loms, "metrics").await.1;
-        metrics.contains("worker_set_aside_items{worker=\"expiry\"} 1\n").then_some(())
+        metrics.contains("worker_skipped_items{worker=\"expiry\"} 1\n").then_some(())
     })
     .await;
     // It has an alert of its own, and no longer wakes anybody because it is late.

@@ -13,7 +13,7 @@ use crate::{
     usecase::list::{ListHistory, MAX_PAGE, Page},
 };
 
-pub fn list_history(request: GetHistoryWithPeriodRequest) -> Result<ListHistory, Violations> {
+pub fn get_history_with_period(request: GetHistoryWithPeriodRequest) -> Result<ListHistory, Violations> {
     let mut violations = Violations::default();
     let user = violations.check("user", UserId::try_from(request.user));
     let from = violations.check("from", day(request.from));
@@ -29,7 +29,7 @@ pub fn list_history(request: GetHistoryWithPeriodRequest) -> Result<ListHistory,
     }
 }
 
-pub fn history(page: Page) -> GetHistoryWithPeriodResponse {
+pub fn get_history_with_period_response(page: Page) -> GetHistoryWithPeriodResponse {
     GetHistoryWithPeriodResponse {
         messages: page.messages.into_iter().map(message).collect(),
         next_page_token: page.next.map(Position::to_token).unwrap_or_default(),

@@ -41,7 +41,8 @@ pub struct Backlog {
 /// its order before it is settled.
 pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Claim>, Failure> {
     let row = sqlx::query!(
-        r#"/* claim_delivery */
+        r#"
+        /* claim_delivery */
         WITH claimed AS (
             UPDATE delivery SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
             WHERE message_id = (
@@ -60,7 +61,8 @@ pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Cl
         )
         SELECT claimed.message_id, claimed.order_id, message.text, message.occurred_at, message.traceparent,
             claimed.attempts
-        FROM claimed JOIN message ON message.id = claimed.message_id"#,
+        FROM claimed JOIN message ON message.id = claimed.message_id
+        "#,
         lease.as_secs_f64(),
     )
     .fetch_optional(on)
@@ -81,9 +83,11 @@ pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Cl
 /// The message was delivered. `false` if the claim was over and is somebody else's now.
 pub async fn mark_sent(on: impl PgExecutor<'_>, claim: &Claim) -> Result<bool, Failure> {
     let settled = sqlx::query!(
-        r#"/* mark_sent */
+        r#"
+        /* mark_sent */
         UPDATE delivery SET state = 'sent', settled_at = now(), last_error = NULL
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'"#,
+        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
+        "#,
         claim.message_id,
         claim.attempts,
     )
@@ -95,9 +99,11 @@ pub async fn mark_sent(on: impl PgExecutor<'_>, claim: &Claim) -> Result<bool, F
 /// The message is tried again after a pause. `false` if the claim was over and is somebody else's now.
 pub async fn postpone(on: impl PgExecutor<'_>, claim: &Claim, pause: Duration, reason: &str) -> Result<bool, Failure> {
     let settled = sqlx::query!(
-        r#"/* postpone_delivery */
+        r#"
+        /* postpone_delivery */
         UPDATE delivery SET next_attempt_at = now() + make_interval(secs => $3), last_error = $4
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'"#,
+        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
+        "#,
         claim.message_id,
         claim.attempts,
         pause.as_secs_f64(),
@@ -111,9 +117,11 @@ pub async fn postpone(on: impl PgExecutor<'_>, claim: &Claim, pause: Duration, r
 /// The message is given up. `false` if the claim was over and is somebody else's now.
 pub async fn mark_dead(on: impl PgExecutor<'_>, claim: &Claim, reason: &str) -> Result<bool, Failure> {
     let settled = sqlx::query!(
-        r#"/* mark_dead */
+        r#"
+        /* mark_dead */
         UPDATE delivery SET state = 'dead', settled_at = now(), last_error = $3
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'"#,
+        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
+        "#,
         claim.message_id,
         claim.attempts,
         reason,
@@ -127,14 +135,16 @@ pub async fn mark_dead(on: impl PgExecutor<'_>, claim: &Claim, reason: &str) -> 
 pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
-        r#"/* measure_backlog */
+        r#"
+        /* delivery_backlog */
         SELECT
             (SELECT count(*) FROM delivery WHERE state = 'due') AS "due!",
             (SELECT count(*) FROM delivery WHERE state = 'dead') AS "dead!",
             coalesce((
                 SELECT floor(extract(epoch FROM now() - received_at))::bigint FROM message
                 WHERE id = (SELECT min(message_id) FROM delivery WHERE state = 'due')
-            ), 0) AS "oldest_due_seconds!""#,
+            ), 0) AS "oldest_due_seconds!"
+        "#,
     )
     .fetch_one(on)
     .await?;

@@ -28,7 +28,8 @@ pub async fn keep(
     let times: Vec<_> = events().map(|event| event.occurred_at).collect();
     let traceparents: Vec<_> = arrivals.iter().map(|arrival| arrival.traceparent.clone()).collect();
     let new = sqlx::query_scalar!(
-        r#"/* keep_messages */
+        r#"
+        /* keep_messages */
         WITH arrival AS (
             SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::timestamptz[], $7::text[])
                 WITH ORDINALITY AS a (event_id, user_id, order_id, status, text, occurred_at, traceparent, position)
@@ -40,7 +41,8 @@ pub async fn keep(
         ), due AS (
             INSERT INTO delivery (message_id, order_id) SELECT id, order_id FROM new WHERE $8
         )
-        SELECT event_id FROM new"#,
+        SELECT event_id FROM new
+        "#,
         &event_ids,
         &users,
         &orders,
@@ -65,7 +67,8 @@ pub async fn page(
     limit: PageLimit,
 ) -> Result<(Vec<Message>, bool), Failure> {
     let rows = sqlx::query!(
-        r#"/* read_history */
+        r#"
+        /* read_history */
         SELECT id, order_id, status, text, occurred_at, found AS "found!"
         FROM (
             SELECT *,
@@ -81,7 +84,8 @@ pub async fn page(
             WINDOW history AS (ORDER BY occurred_at, id ROWS UNBOUNDED PRECEDING)
         ) AS counted
         WHERE position <= $5::bigint AND (bytes <= $6::bigint OR position = 1)
-        ORDER BY occurred_at, id"#,
+        ORDER BY occurred_at, id
+        "#,
         user.get(),
         after.occurred_at,
         after.id,

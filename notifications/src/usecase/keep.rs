@@ -11,7 +11,7 @@ use crate::{metrics, store::message};
 
 impl Messages {
     /// Keeps all events or, when it fails, none; answers how many are new.
-    pub async fn record(&self, arrivals: &[Arrival<Event>]) -> Result<usize, Failure> {
+    pub async fn keep_events(&self, arrivals: &[Arrival<Event>]) -> Result<usize, Failure> {
         // Two replicas may keep the same events in different orders when a partition moves between them, and get in each
         // other's way.
         let attempt = |transaction| keep(transaction, arrivals, self.deliver.is_some());

@@ -23,7 +23,7 @@ use crate::{
     config::HostPort,
     failure::{Failure, chain},
     postgres::is_of_the_data,
-    set_aside::halve,
+    skipped::halve,
     telemetry::trace,
     worker::{Next, Step},
 };
