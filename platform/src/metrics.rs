@@ -1,6 +1,7 @@
 //! Metrics of the process, in the default registry of the `prometheus` crate. The modules below declare the metrics
 //! that every service has; `docs/metrics.md` lists all metrics.
 
+pub(crate) mod net;
 pub(crate) mod postgres;
 pub(crate) mod rpc;
 mod runtime;
@@ -69,6 +70,7 @@ pub(crate) fn declare_for(service: &'static str, transactions: &[&str], reasons:
     let _ = SERVICE.set(service);
     declare();
     runtime::declare_for(service);
+    net::declare_all();
     rpc::declare();
     postgres::declare_for(transactions);
     telemetry::declare();

@@ -1,60 +1,84 @@
 //! Serves HTTP/2 and HTTP/1.1 on a port, with or without TLS. A port that is told to drain takes no new connection,
 //! finishes the running calls and closes.
 
-use std::{net::SocketAddr, time::Duration};
+mod activity;
+mod admission;
+mod connection;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
-use axum::{Router, extract::Request};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use axum::Router;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::{config::service::GrpcConfig, tls::ServerTls};
+pub(crate) use activity::Running;
+pub(crate) use connection::{Peer, Share};
 
-/// For the TLS handshake, and for the headers of an HTTP/1.1 request.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// HTTP/2 pings find callers that are gone.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::{
+    config::service::{AdminConfig, ConnectionsConfig, GrpcConfig},
+    metrics::net::Reason,
+    tls::ServerTls,
+};
+use admission::Admission;
+use connection::Connection;
+
 /// The pause when the system has no resources, such as file descriptors, for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The caller's address, among the extensions of every request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub SocketAddr);
+/// Operators are few.
+const MAX_ADMIN_CONNECTIONS: u32 = 64;
+/// Of the files that the process may open, these are kept for operators, databases, brokers and other services.
+const RESERVED_FILES: u64 = 192;
 
 /// A port that is open but does not answer yet.
 pub struct Port {
+    name: &'static str,
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<ServerTls>,
+    connections: ConnectionsConfig,
 }
 
 impl Port {
-    /// Opens the port for callers, and warns if the port speaks plaintext.
-    pub(crate) async fn open_public(config: &GrpcConfig) -> anyhow::Result<Self> {
+    /// Opens the port for callers. Warns if the port speaks plaintext.
+    pub async fn open_public(config: &GrpcConfig) -> anyhow::Result<Self> {
         let tls = config.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
         if tls.is_none() {
             warn!("grpc.tls is left out: the port is plaintext and open to everybody who reaches it");
         }
-        Self::open(config.listen, tls).await.context("grpc.listen")
+        let mut connections = config.connections.clone();
+        let possible = max_open_files().map_or(u64::MAX, |files| files.saturating_sub(RESERVED_FILES).max(1));
+        if let Ok(possible) = u32::try_from(possible)
+            && possible < connections.max
+        {
+            warn!(connections = possible, "the limit of open files allows fewer connections than grpc.connections.max");
+            connections.max = possible;
+        }
+        Self::open("grpc", config.listen, tls, connections).await.context("grpc.listen")
+    }
+
+    /// Opens the port for operators.
+    pub(crate) async fn open_admin(config: &AdminConfig) -> anyhow::Result<Self> {
+        let (max, max_per_address) = (MAX_ADMIN_CONNECTIONS, MAX_ADMIN_CONNECTIONS);
+        let connections = ConnectionsConfig { max, max_per_address, ..ConnectionsConfig::default() };
+        Self::open("admin", config.listen, None, connections).await.context("admin.listen")
     }
 
     /// Callers queue until [`Port::serve`] runs.
-    pub async fn open(address: SocketAddr, tls: Option<ServerTls>) -> anyhow::Result<Self> {
+    async fn open(
+        name: &'static str,
+        address: SocketAddr,
+        tls: Option<ServerTls>,
+        connections: ConnectionsConfig,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr().context("a listening socket has an address")?;
-        Ok(Self { listener, address, tls })
+        Ok(Self { name, listener, address, tls, connections })
     }
 
     /// Has the real port number, also if the configuration says 0.
@@ -64,68 +88,50 @@ impl Port {
 
     /// Answers calls until `drain` is cancelled. Returns when the last running call is answered.
     pub async fn serve(self, router: Router, drain: CancellationToken) {
-        let connections = GracefulShutdown::new();
+        let Self { name, listener, tls, connections: config, .. } = self;
+        let in_numbers = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
+        let admission = Admission::new(name, in_numbers(config.max), in_numbers(config.max_per_address));
+        let connections = TaskTracker::new();
         loop {
             let (stream, peer) = tokio::select! {
                 () = drain.cancelled() => break,
-                accepted = self.listener.accept() => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        warn!(%error, "cannot accept a connection");
+                        admission.refused(Reason::Resources, None, &error.to_string());
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     }
                 },
             };
-            let connection = Connection { peer, router: router.clone(), watcher: connections.watcher() };
-            tokio::spawn(connection.run(stream, self.tls.clone()));
+            let Some(admitted) = admission.admit(peer) else { continue };
+            let connection = Connection {
+                peer,
+                began_at: Instant::now(),
+                admitted,
+                admission: admission.clone(),
+                config: config.clone(),
+                router: router.clone(),
+                drain: drain.clone(),
+            };
+            connections.spawn(connection.run(stream, tls.clone()));
         }
         // A closed socket refuses new connections at once. An open one would let them queue, and nobody would answer.
-        drop(self.listener);
-        connections.shutdown().await;
+        drop(listener);
+        connections.close();
+        connections.wait().await;
     }
 }
 
-struct Connection {
-    peer: SocketAddr,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-}
-
-impl Connection {
-    async fn run(self, stream: TcpStream, tls: Option<ServerTls>) {
-        // Without TCP_NODELAY, a small message waits until the peer has acknowledged the previous one.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "cannot set TCP_NODELAY");
-        }
-        let Some(tls) = tls else {
-            return self.serve_http(stream).await;
-        };
-        let handshake = TlsAcceptor::from(tls.current()).accept(stream);
-        match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => self.serve_http(stream).await,
-            Ok(Err(error)) => debug!(peer = %self.peer, %error, "TLS handshake refused"),
-            Err(_) => debug!(peer = %self.peer, "TLS handshake took too long"),
-        }
-    }
-
-    async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .max_concurrent_streams(1024);
-        let peer = Peer(self.peer);
-        let service = self.router.map_request(move |mut request: Request<_>| {
-            request.extensions_mut().insert(peer);
-            request
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
-            debug!(peer = %self.peer, error, "connection ended early");
+/// How many files the process may open, after it has taken all that it may take. `None` if there is no limit.
+fn max_open_files() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            debug!(%error, "cannot raise the limit of open files");
+            limit.current
         }
     }
 }

@@ -43,7 +43,7 @@ impl Process {
         let stop = CancellationToken::new();
         stop_on_signal(stop.clone())?;
         let readiness = Readiness::default();
-        let admin_port = Port::open(config.admin.listen, None).await.context("admin.listen")?;
+        let admin_port = Port::open_admin(&config.admin).await?;
         let admin_address = admin_port.address();
         info!(address = %admin_address, "admin port is open");
         let admin_stop = CancellationToken::new();

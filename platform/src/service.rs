@@ -35,7 +35,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     const TRANSACTIONS: &'static [&'static str];
     /// The reasons for refused calls. Metrics show them from the start.
     const REASONS: &'static [&'static str];
-    /// Shows the service's own metrics at zero: `declare` of its [`metrics!`](crate::metrics!) block, and of what else it has.
+    /// Shows the service's own metrics at zero: `declare` of its [`metrics!`](crate::metrics!) block, and of what else it
+    /// has.
     const DECLARE_METRICS: fn();
 
     type Config: FromSection + AsRef<ServiceConfig>;
@@ -113,7 +114,7 @@ impl Answers {
     fn while_starting(health: HealthServer<impl Health>, drain: CancellationToken) -> Self {
         let starting = async || Status::unavailable("the service is starting; try again later").into_http::<Body>();
         let router = Routes::new(health).into_axum_router().fallback(starting);
-        let router = router.layer(map_response(move |answer| ready(end_on_drain(answer, &drain))));
+        let router = router.layer(map_response(move |answer| ready(end_on_drain(answer, None, &drain))));
         Self(Arc::new(RwLock::new(router)))
     }
 

@@ -18,6 +18,7 @@ mod gelf;
 mod json;
 mod levels;
 mod lines;
+pub(crate) mod repeated;
 pub(crate) mod steps;
 pub mod trace;
 

@@ -37,6 +37,10 @@ fn command(arguments: &[&str], config: &PathBuf) -> Command {
 impl Binary {
     /// Starts it with the world's configuration, in which `change` replaces text, and waits until it is ready.
     pub async fn start(world: &World, change: (&str, &str)) -> Self {
+        Self::start_as(world, change, |config| command(&[], config)).await
+    }
+
+    async fn start_as(world: &World, change: (&str, &str), command: impl FnOnce(&PathBuf) -> Command) -> Self {
         let [address, admin] = [(); 2].map(|()| ports::loopback(ports::free().unwrap()));
         let listen = "listen: '127.0.0.1:0'";
         let text = world.config_text().replace(change.0, change.1);
@@ -44,7 +48,7 @@ impl Binary {
         let text = text.replacen(listen, &format!("listen: '{admin}'"), 1);
         let (config, log) = (world.cert("checkout.yaml"), world.cert("checkout.log"));
         fs::write(&config, text).unwrap();
-        let process = Process::spawn("checkout", command(&[], &config), &log).unwrap();
+        let process = Process::spawn("checkout", command(&config), &log).unwrap();
         let binary = Self { process, address, admin, log, ca: fs::read_to_string(world.cert("ca.pem")).unwrap() };
         eventually("the service is ready", || async { (binary.readiness().await == 200).then_some(()) }).await;
         binary
@@ -110,6 +114,35 @@ async fn a_sigterm_under_load_drops_no_accepted_call() {
         assert_eq!(world.cart(user).await, [(1001, answered)].into(), "what was done was answered: {status:?}");
     }
     assert_eq!(binary.ended().await.code(), Some(0), "{}", stack::process::tail(&binary.log, 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_leave_files_to_operators_and_soon_their_places_to_callers() {
+    let world = World::new().await;
+    let few_files = |config: &PathBuf| {
+        let mut shell = Command::new("sh");
+        let command = command(&[], config);
+        shell
+            .args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env_remove("RUST_LOG");
+        shell
+    };
+    let soon = ("grpc: {", "grpc: {connections: {first_request_timeout: 2s}, ");
+    let binary = Binary::start_as(&world, soon, few_files).await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(tokio::net::TcpStream::connect(binary.address).await.unwrap());
+    }
+    assert_eq!(binary.readiness().await, 200);
+    let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\nserver_connections{port=\"grpc\"} 64\n"), "256 files are 64 connections");
+    eventually("callers are served", || async { binary.client().add(7, 1001, 1).await.ok() }).await;
+    drop(silent);
+    let told = binary.logged("connection refused");
+    let told: Vec<_> = told.iter().map(|line| line["reason"].as_str().unwrap()).collect();
+    assert_eq!(told, ["limit", "handshake"], "one line for each kind");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use platform::{config::service::ServerTlsConfig, grpc::status::Violations, net::Port, tls::ServerTls};
+use platform::{
+    config::service::{GrpcConfig, ServerTlsConfig},
+    grpc::status::Violations,
+    net::Port,
+};
 use proto::loms::{
     CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse,
     OrderPayedRequest, Stock, StocksRequest, StocksResponse,
@@ -74,12 +78,13 @@ impl Loms {
 
     /// Serves with this certificate, to callers of this CA.
     pub async fn come_back_with(&mut self, certificate: PathBuf, key: PathBuf, client_ca: PathBuf) {
-        let tls = ServerTls::load(&ServerTlsConfig { certificate, key, client_ca: Some(client_ca) }).unwrap();
+        let tls = ServerTlsConfig { certificate, key, client_ca: Some(client_ca) };
+        let config = GrpcConfig::new(self.address, Some(tls));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let address = self.address;
         // What was there before may still be closing the port.
         let open = || {
-            let opening = runtime.spawn(Port::open(address, Some(tls.clone())));
+            let config = config.clone();
+            let opening = runtime.spawn(async move { Port::open_public(&config).await });
             async { opening.await.unwrap().ok() }
         };
         let port = eventually("the port of LOMS is free", open).await;

@@ -49,6 +49,8 @@ fn the_example_shows_the_defaults() {
     let (least, example) = (least.service, example.service);
     assert_eq!(least.grpc.max_concurrent_requests, example.grpc.max_concurrent_requests);
     assert_eq!(least.grpc.default_deadline, example.grpc.default_deadline);
+    assert_eq!(least.grpc.max_deadline, example.grpc.max_deadline);
+    assert_eq!(least.grpc.connections, example.grpc.connections);
     assert_eq!(least.postgres.max_connections, example.postgres.max_connections);
     assert_eq!(least.postgres.acquire_timeout, example.postgres.acquire_timeout);
     assert_eq!(least.log.level, example.log.level);

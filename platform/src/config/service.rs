@@ -26,9 +26,74 @@ section! {
         /// Without this section, the port speaks plaintext.
         pub tls: Option<ServerTlsConfig> = optional_section(),
         /// A call above this number is refused with RESOURCE_EXHAUSTED.
-        pub max_concurrent_requests: u32 = positive(256),
+        pub max_concurrent_requests: u32 = positive(Self::MAX_CONCURRENT_REQUESTS),
         /// The deadline of a call whose caller sets none.
-        pub default_deadline: Duration = positive(Duration::from_secs(5)),
+        pub default_deadline: Duration = positive(Self::DEFAULT_DEADLINE),
+        /// The deadline of a call whose caller sets a longer one.
+        pub max_deadline: Duration = positive(Self::MAX_DEADLINE),
+        pub connections: ConnectionsConfig = section_or_defaults(),
+    }
+    rule default_deadline_is_within_max;
+}
+
+impl GrpcConfig {
+    const MAX_CONCURRENT_REQUESTS: u32 = 256;
+    const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+    const MAX_DEADLINE: Duration = Duration::from_secs(60);
+
+    /// A port with the defaults of all other keys.
+    pub fn new(listen: SocketAddr, tls: Option<ServerTlsConfig>) -> Self {
+        Self {
+            listen,
+            tls,
+            max_concurrent_requests: Self::MAX_CONCURRENT_REQUESTS,
+            default_deadline: Self::DEFAULT_DEADLINE,
+            max_deadline: Self::MAX_DEADLINE,
+            connections: ConnectionsConfig::default(),
+        }
+    }
+}
+
+fn default_deadline_is_within_max(config: &GrpcConfig, section: &mut Section<'_>) {
+    if config.default_deadline > config.max_deadline {
+        section.reject("default_deadline", "must not be above max_deadline");
+    }
+}
+
+section! {
+    /// `grpc.connections`: what one caller may take of the port, so that others have theirs.
+    #[derive(PartialEq)]
+    pub struct ConnectionsConfig {
+        /// One connection more is closed at once. If the process may not open that many files, there are fewer.
+        pub max: u32 = positive(Self::MAX),
+        /// One connection more from the same address is closed at once.
+        pub max_per_address: u32 = positive(Self::MAX_PER_ADDRESS),
+        /// This many calls of one connection run at once; others wait for their turn until their deadline.
+        pub max_concurrent_requests: u32 = positive(Self::MAX_CONCURRENT_REQUESTS),
+        /// A connection on which no request arrives for this long, from its beginning, is closed.
+        pub first_request_timeout: Duration = positive(Self::FIRST_REQUEST_TIMEOUT),
+        /// A connection on which nothing runs for this long after a request is closed.
+        pub idle_timeout: Duration = positive(Self::IDLE_TIMEOUT),
+    }
+}
+
+impl ConnectionsConfig {
+    const MAX: u32 = 1024;
+    const MAX_PER_ADDRESS: u32 = 256;
+    const MAX_CONCURRENT_REQUESTS: u32 = 50;
+    const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self {
+            max: Self::MAX,
+            max_per_address: Self::MAX_PER_ADDRESS,
+            max_concurrent_requests: Self::MAX_CONCURRENT_REQUESTS,
+            first_request_timeout: Self::FIRST_REQUEST_TIMEOUT,
+            idle_timeout: Self::IDLE_TIMEOUT,
+        }
     }
 }
 

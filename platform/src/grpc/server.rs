@@ -1,13 +1,8 @@
 //! The layers around every call that a service answers. The outer layer traces, counts and logs the call. The inner
-//! layer refuses calls above the limit, ends a call at its deadline and turns a panic into INTERNAL.
+//! layer waits for the whole request, refuses calls above the limit, ends a call at its deadline and turns a panic into
+//! INTERNAL.
 
-use std::{
-    collections::HashSet,
-    net::SocketAddr,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -17,20 +12,24 @@ use axum::{
     middleware::{Next, from_fn_with_state},
 };
 use futures::FutureExt as _;
-use tokio::sync::Semaphore;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, call_guard::CallGuard, code_name, methods, stream_end::end_on_drain};
+use super::{Method, answer::until_taken, call_guard::CallGuard, code_name, methods, stream_end::end_on_drain};
 use crate::{
     config::service::GrpcConfig,
     deadline,
     failure::{Failure, chain, panic_text},
     metrics::{self, rpc},
-    net::Peer,
+    net::{Peer, Running, Share},
     telemetry::trace,
 };
 
@@ -50,6 +49,8 @@ macro_rules! routes {
 
 /// Larger requests are refused. The largest reasonable request, an order of 100 lines, has less than 4 KiB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
+/// A byte that says whether the message is compressed, and four that say how long it is. See "PROTOCOL-HTTP2" of gRPC.
+const MESSAGE_PREFIX_BYTES: usize = 5;
 
 pub const TRACE_ID_HEADER: &str = "x-trace-id";
 
@@ -100,6 +101,7 @@ struct ServerState {
     methods: HashSet<Method>,
     free_slots: Semaphore,
     default_deadline: Duration,
+    max_deadline: Duration,
     drain: CancellationToken,
 }
 
@@ -110,7 +112,8 @@ impl ServerState {
             rpc::server().declare(method);
         }
         let free_slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
-        Ok(Self { methods, free_slots, default_deadline: config.default_deadline, drain })
+        let GrpcConfig { default_deadline, max_deadline, .. } = *config;
+        Ok(Self { methods, free_slots, default_deadline, max_deadline, drain })
     }
 
     fn knows(&self, method: &Method) -> bool {
@@ -118,7 +121,7 @@ impl ServerState {
     }
 
     fn timeout(&self, request: &Request) -> Duration {
-        deadline::timeout_from_headers(request.headers()).unwrap_or(self.default_deadline)
+        deadline::timeout_from_headers(request.headers()).unwrap_or(self.default_deadline).min(self.max_deadline)
     }
 }
 
@@ -135,6 +138,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
         rpc::server().started(method);
     }
     let is_built_in = method.is_none();
+    let running = request.extensions().get::<Running>().cloned();
     let guard = CallGuard::start(state.timeout(&request), {
         let (span, trace_id) = (span.clone(), trace_id.clone());
         move |code, status, duration| {
@@ -150,7 +154,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     });
     let mut response = next.run(request).instrument(span).await;
     if is_built_in {
-        response = end_on_drain(response, &state.drain);
+        response = end_on_drain(response, running, &state.drain);
     }
     let status = response.extensions().get::<Status>();
     if let Some(refusal) = status.and_then(|status| status.get_details_error_info()) {
@@ -221,18 +225,52 @@ fn explain(response: Response<Body>) -> Response<Body> {
 }
 
 async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
-    let Ok(_slot) = state.free_slots.try_acquire() else {
+    let timeout = state.timeout(&request);
+    let deadline = Instant::now() + timeout;
+    timeout_at(deadline, answer(&state, request, next, deadline))
+        .await
+        .unwrap_or_else(|_| Status::deadline_exceeded("the call's deadline passed before it was answered").into_http())
+}
+
+async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
+    let share = request.extensions().get::<Share>().cloned();
+    let running = request.extensions().get::<Running>().cloned();
+    // A request takes a place only when all of it is there: callers may take as long as they like to send it.
+    let request = match read(request).await {
+        Ok(request) => request,
+        Err(status) => return status.into_http(),
+    };
+    let turn = match &share {
+        Some(share) => share.calls.acquire().await.ok(),
+        None => None,
+    };
+    let Ok(slot) = state.free_slots.try_acquire() else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };
-    let timeout = state.timeout(&request);
-    let answer = deadline::scope(Instant::now() + timeout, AssertUnwindSafe(next.run(request)).catch_unwind());
-    match tokio::time::timeout(timeout, answer).await {
-        Ok(Ok(response)) => explain(response),
-        Ok(Err(panic)) => {
+    let answer = deadline::scope(deadline.into_std(), AssertUnwindSafe(next.run(request)).catch_unwind());
+    let answer = match answer.await {
+        Ok(response) => explain(response),
+        Err(panic) => {
             let failure = Failure::unforeseen(format!("a handler panicked: {}", panic_text(&*panic)));
             Status::from(failure).into_http()
         }
-        Err(_) => Status::deadline_exceeded("the call's deadline passed before it was answered").into_http(),
-    }
+    };
+    let answer = until_taken(answer, deadline, share.as_ref(), running).await;
+    drop((slot, turn));
+    answer
+}
+
+/// Waits for the whole request.
+async fn read(request: Request) -> Result<Request, Status> {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, MAX_REQUEST_BYTES + MESSAGE_PREFIX_BYTES).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return Status::resource_exhausted(format!("the request is larger than {MAX_REQUEST_BYTES} bytes"));
+        }
+        let mut status = Status::cancelled("the caller broke off before the request was complete");
+        status.set_source(Arc::from(error));
+        status
+    })?;
+    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
 }

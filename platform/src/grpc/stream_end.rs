@@ -12,20 +12,27 @@ use http_body::{Body as HttpBody, Frame};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
-/// Lets an answer that still goes on end as UNAVAILABLE when the process drains.
-pub(crate) fn end_on_drain(answer: Response<Body>, drain: &CancellationToken) -> Response<Body> {
+use crate::net::Running;
+
+/// Lets an answer that still goes on end as UNAVAILABLE when the process drains. Until it ends, its request runs.
+pub(crate) fn end_on_drain(
+    answer: Response<Body>,
+    running: Option<Running>,
+    drain: &CancellationToken,
+) -> Response<Body> {
     // An answer without a body is over with its headers. Clients take an empty frame after them for a fault.
     if answer.body().is_end_stream() {
         return answer;
     }
     let drained = Box::pin(drain.clone().cancelled_owned());
-    answer.map(|body| Body::new(EndsOnDrain { body, drained, has_ended: false }))
+    answer.map(|body| Body::new(EndsOnDrain { body, drained, has_ended: false, _running: running }))
 }
 
 struct EndsOnDrain {
     body: Body,
     drained: Pin<Box<WaitForCancellationFutureOwned>>,
     has_ended: bool,
+    _running: Option<Running>,
 }
 
 impl HttpBody for EndsOnDrain {

@@ -8,5 +8,6 @@ mod database;
 mod failover;
 mod logging;
 mod rooms;
+mod shares;
 mod sources;
 mod world;

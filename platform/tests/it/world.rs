@@ -6,7 +6,6 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use platform::{
@@ -19,7 +18,7 @@ use platform::{
     metrics,
     net::Port,
     telemetry::trace,
-    tls::{ClientTls, ServerTls, install_crypto_provider},
+    tls::{ClientTls, install_crypto_provider},
 };
 use proto::cart::{
     AddToCartRequest, CartGoodInfo, DeleteFromCartRequest, ListCartRequest, ListCartResponse, PurchaseRequest,
@@ -39,6 +38,8 @@ pub const PANICS: i64 = 1;
 pub const WAITS: i64 = 2;
 /// Calls for this user are answered at once.
 pub const ANSWERED: i64 = 3;
+/// The answer of ListCart for this user has a mebibyte.
+pub const LARGE: i64 = 4;
 
 /// Shared by the service and the test.
 #[derive(Default)]
@@ -73,6 +74,10 @@ impl Cart for Scripted {
 
     /// Answers with one item: the handler's trace is its name, the remaining milliseconds are its price.
     async fn list_cart(&self, request: Request<ListCartRequest>) -> Result<Response<ListCartResponse>, Status> {
+        if request.get_ref().user == LARGE {
+            let item = CartGoodInfo { name: "n".repeat(1024 * 1024), ..Default::default() };
+            return Ok(Response::new(ListCartResponse { items: vec![item], total_price: 0 }));
+        }
         let remaining = deadline::remaining().map_or(0, |remaining| remaining.as_millis());
         let traceparent =
             request.metadata().get(trace::TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or("none");
@@ -107,20 +112,15 @@ impl World {
         install_crypto_provider();
         let certs = tempfile::tempdir().unwrap();
         let authority = certs::generate(certs.path()).unwrap();
-        let mut config = GrpcConfig {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tls: Some(ServerTlsConfig {
-                certificate: certs.path().join("checkout.pem"),
-                key: certs.path().join("checkout.key"),
-                client_ca: None,
-            }),
-            max_concurrent_requests: 100,
-            default_deadline: Duration::from_secs(5),
+        let tls = ServerTlsConfig {
+            certificate: certs.path().join("checkout.pem"),
+            key: certs.path().join("checkout.key"),
+            client_ca: None,
         };
+        let mut config = GrpcConfig::new(([127, 0, 0, 1], 0).into(), Some(tls));
         change(&mut config);
         let script = Arc::new(Script::default());
-        let tls = config.tls.as_ref().map(|tls| ServerTls::load(tls).unwrap());
-        let port = Port::open(config.listen, tls).await.unwrap();
+        let port = Port::open_public(&config).await.unwrap();
         let address = port.address();
         let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();
