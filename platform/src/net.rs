@@ -105,16 +105,18 @@ impl Port {
                 },
             };
             let Some(admitted) = admission.admit(peer) else { continue };
+            let evicted = admitted.evicted();
             let connection = Connection {
                 peer,
                 began_at: Instant::now(),
-                admitted,
+                admitted: admitted.into(),
                 admission: admission.clone(),
                 config: config.clone(),
                 router: router.clone(),
                 drain: drain.clone(),
             };
-            connections.spawn(connection.run(stream, tls.clone()));
+            let tls = tls.clone();
+            connections.spawn(async move { evicted.run_until_cancelled(connection.run(stream, tls)).await });
         }
         // A closed socket refuses new connections at once. An open one would let them queue, and nobody would answer.
         drop(listener);

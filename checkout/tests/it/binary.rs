@@ -117,32 +117,30 @@ async fn a_sigterm_under_load_drops_no_accepted_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_say_nothing_leave_files_to_operators_and_soon_their_places_to_callers() {
+async fn connections_that_say_nothing_leave_files_to_operators_and_places_to_callers() {
     let world = World::new().await;
     let few_files = |config: &PathBuf| {
         let mut shell = Command::new("sh");
         let command = command(&[], config);
-        shell
-            .args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .env_remove("RUST_LOG");
+        shell.args(["-c", r#"ulimit -n 256 && exec "$0" "$@""#]).arg(command.get_program()).args(command.get_args());
+        shell.env_remove("RUST_LOG");
         shell
     };
-    let soon = ("grpc: {", "grpc: {connections: {first_request_timeout: 2s}, ");
-    let binary = Binary::start_as(&world, soon, few_files).await;
+    let binary = Binary::start_as(&world, ("", ""), few_files).await;
     let mut silent = Vec::new();
     for _ in 0..600 {
         silent.push(tokio::net::TcpStream::connect(binary.address).await.unwrap());
     }
+    binary.client().add(7, 1001, 1).await.unwrap();
     assert_eq!(binary.readiness().await, 200);
-    let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("\nserver_connections{port=\"grpc\"} 64\n"), "256 files are 64 connections");
-    eventually("callers are served", || async { binary.client().add(7, 1001, 1).await.ok() }).await;
-    drop(silent);
+    eventually("256 files are 64 connections", || async {
+        let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.ok()?.text().await.ok()?;
+        metrics.contains("\nserver_connections{port=\"grpc\"} 64\n").then_some(())
+    })
+    .await;
     let told = binary.logged("connection refused");
-    let told: Vec<_> = told.iter().map(|line| line["reason"].as_str().unwrap()).collect();
-    assert_eq!(told, ["limit", "handshake"], "one line for each kind");
+    assert_eq!(told.iter().filter(|line| line["reason"] == "limit").count(), 1, "{told:?}");
+    drop(silent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,9 +64,10 @@ section! {
     /// `grpc.connections`: what one caller may take of the port, so that others have theirs.
     #[derive(PartialEq)]
     pub struct ConnectionsConfig {
-        /// One connection more is closed at once. If the process may not open that many files, there are fewer.
+        /// For one more, the connection that waits longest without a request is closed; if there is none, the new one. If
+        /// the process may not open that many files, there are fewer.
         pub max: u32 = positive(Self::MAX),
-        /// One connection more from the same address is closed at once.
+        /// The same for connections from one address.
         pub max_per_address: u32 = positive(Self::MAX_PER_ADDRESS),
         /// This many calls of one connection run at once; others wait for their turn until their deadline.
         pub max_concurrent_requests: u32 = positive(Self::MAX_CONCURRENT_REQUESTS),

@@ -50,7 +50,7 @@ impl Activity {
         Running { _counted: Arc::new(Counted(Arc::clone(&self.0))) }
     }
 
-    pub(super) fn was_used(&self) -> bool {
+    fn was_used(&self) -> bool {
         self.0.used_after_ms.load(Relaxed) > 0
     }
 

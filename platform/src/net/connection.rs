@@ -62,7 +62,7 @@ pub(crate) struct Share {
 pub(super) struct Connection {
     pub peer: SocketAddr,
     pub began_at: Instant,
-    pub admitted: Admitted,
+    pub admitted: Arc<Admitted>,
     pub admission: Arc<Admission>,
     pub config: ConnectionsConfig,
     pub router: Router,
@@ -106,12 +106,13 @@ impl Connection {
             unread_bytes: Arc::new(Semaphore::new(MAX_UNREAD_BYTES)),
         };
         let service = self.router.map_request({
-            let (peer, activity) = (Peer(self.peer), activity.clone());
+            let (peer, activity, admitted) = (Peer(self.peer), activity.clone(), Arc::clone(&self.admitted));
             move |mut request: Request<_>| {
                 let extensions = request.extensions_mut();
                 extensions.insert(peer);
                 extensions.insert(share.clone());
                 extensions.insert(activity.begin());
+                admitted.requested();
                 request
             }
         });
@@ -121,7 +122,7 @@ impl Connection {
             ended = connection.as_mut() => Some(ended),
             () = self.drain.cancelled() => None,
             () = activity.silence(first_request_timeout, self.config.idle_timeout) => {
-                if !activity.was_used() {
+                if !self.admitted.has_requested() {
                     self.admission.refused(Reason::Silence, Some(self.peer), "no request came");
                 }
                 None
@@ -144,6 +145,5 @@ impl Connection {
         if let Err(error) = ended {
             debug!(peer = %self.peer, error, "connection ended early");
         }
-        drop(self.admitted);
     }
 }

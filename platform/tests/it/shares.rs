@@ -53,9 +53,20 @@ struct Rude {
 
 impl Rude {
     async fn connect(world: &World, configure: impl FnOnce(&mut h2::client::Builder)) -> Self {
+        Self::on(tls(world, Ipv4Addr::LOCALHOST).await.unwrap(), configure).await
+    }
+
+    /// A client whose connection comes from this address and has had a request.
+    async fn used(world: &World, from: Ipv4Addr) -> Self {
+        let client = Self::on(tls(world, from).await.unwrap(), |_| {}).await;
+        let (answer, _body) = client.list_cart("5S", Some(ListCartRequest { user: ANSWERED })).await;
+        answer.await.unwrap();
+        client
+    }
+
+    async fn on(stream: TlsStream<TcpStream>, configure: impl FnOnce(&mut h2::client::Builder)) -> Self {
         let mut builder = h2::client::Builder::new();
         configure(&mut builder);
-        let stream = tls(world, Ipv4Addr::LOCALHOST).await.unwrap();
         let (requests, connection) = builder.handshake(stream).await.unwrap();
         let connection = tokio::spawn(async move {
             let _ = connection.await;
@@ -153,9 +164,7 @@ async fn a_connection_is_closed_when_it_is_idle_and_not_while_a_call_runs() {
         async move { client.purchase(purchase(WAITS)).await }
     });
     eventually("the call runs", || async { (world.script.waiting.load(Ordering::SeqCst) == 1).then_some(()) }).await;
-    let idle = Rude::connect(&world, |_| {}).await;
-    let (answer, _body) = idle.list_cart("5S", Some(ListCartRequest { user: ANSWERED })).await;
-    answer.await.unwrap();
+    let idle = Rude::used(&world, Ipv4Addr::LOCALHOST).await;
     idle.connection.await.unwrap();
 
     world.script.go_on.cancel();
@@ -163,21 +172,35 @@ async fn a_connection_is_closed_when_it_is_idle_and_not_while_a_call_runs() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limits_are_closed_at_once_and_those_of_others_are_not() {
+async fn connections_above_the_limits_are_refused_and_those_of_others_are_not() {
     let world = World::start_with(|config| {
         config.connections.max = 3;
         config.connections.max_per_address = 2;
     })
     .await;
     let [here, elsewhere] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
-    let first = tls(&world, here).await.unwrap();
-    let _second = tls(&world, here).await.unwrap();
+    let first = Rude::used(&world, here).await;
+    let _second = Rude::used(&world, here).await;
     assert!(tls(&world, here).await.is_err(), "the third of one address");
-    let _third = tls(&world, elsewhere).await.unwrap();
+    let _third = Rude::used(&world, elsewhere).await;
     assert!(tls(&world, elsewhere).await.is_err(), "the fourth in all");
 
-    drop(first);
+    first.connection.abort();
     eventually("there is room again", || async { tls(&world, here).await.ok() }).await;
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room_for_others() {
+    let world = World::start_with(|config| config.connections.max = 3).await;
+    let _used = Rude::used(&world, Ipv4Addr::LOCALHOST).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(tls(&world, Ipv4Addr::LOCALHOST).await.unwrap());
+    }
+    let _another = Rude::used(&world, Ipv4Addr::LOCALHOST).await;
+    for stream in &mut silent[..18] {
+        until_closed(stream).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
