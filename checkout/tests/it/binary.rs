@@ -131,7 +131,8 @@ async fn connections_that_say_nothing_leave_files_to_operators_and_places_to_cal
     for _ in 0..600 {
         silent.push(tokio::net::TcpStream::connect(binary.address).await.unwrap());
     }
-    binary.client().add(7, 1001, 1).await.unwrap();
+    let client = binary.client();
+    client.add(7, 1001, 1).await.unwrap();
     assert_eq!(binary.readiness().await, 200);
     eventually("256 files are 64 connections", || async {
         let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.ok()?.text().await.ok()?;
