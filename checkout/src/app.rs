@@ -21,6 +21,7 @@ use crate::{
     measure::Measure,
     metrics,
     resume::Resume,
+    store::Store,
     usecase::Carts,
 };
 
@@ -66,9 +67,11 @@ impl Service for Checkout {
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config, loms, products } = self;
-        let carts = Carts { database: database.clone(), loms, products, resume_after: config.purchase.resume_after };
-        process.work(Resume { carts: carts.clone(), config: config.purchase }, Wake::default());
-        process.work(Measure { database: database.clone() }, Wake::default());
+        let store = Store::new(database);
+        let carts = Carts { store: store.clone(), loms, products, resume_after: config.purchase.resume_after };
+        let resumed = Carts { store: store.background(), ..carts.clone() };
+        process.work(Resume { carts: resumed, config: config.purchase }, Wake::default());
+        process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }
 

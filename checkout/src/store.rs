@@ -12,24 +12,46 @@ use std::ops::{Deref, DerefMut};
 use platform::{
     failure::{Failure, Transient},
     postgres::{Database, Transaction, read},
+    turns::Turns,
 };
 use proto::ids::UserId;
 
 use crate::domain::Line;
 
-/// Runs a transaction on what belongs to one user, when no other holds it; see [`Database::transact`].
-pub async fn transact<T, E, F>(
-    database: &Database,
-    name: &'static str,
-    user: UserId,
-    work: impl Fn(UserTransaction) -> F,
-) -> Result<T, E>
-where
-    E: From<Failure> + Transient,
-    F: Future<Output = Result<T, E>>,
-{
-    let attempt = |transaction| async { work(UserTransaction::lock(transaction, user).await?).await };
-    database.transact(name, attempt).await
+/// The database, and turns at what belongs to a user. Clones share the turns.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub database: Database,
+    turns: Turns<UserId>,
+}
+
+impl Store {
+    pub fn new(database: &Database) -> Self {
+        Self { database: database.clone(), turns: Turns::default() }
+    }
+
+    /// The same for work that no caller waits for.
+    #[must_use]
+    pub fn background(&self) -> Self {
+        Self { database: self.database.background(), turns: self.turns.clone() }
+    }
+
+    /// Runs a transaction on what belongs to one user, when no other holds it; see [`Database::transact`].
+    pub async fn transact<T, E, F>(
+        &self,
+        name: &'static str,
+        user: UserId,
+        work: impl Fn(UserTransaction) -> F,
+    ) -> Result<T, E>
+    where
+        E: From<Failure> + Transient,
+        F: Future<Output = Result<T, E>>,
+    {
+        // A user with many calls at once must not hold the connections that others need.
+        let _turn = self.turns.take(vec![user]).await;
+        let attempt = |transaction| async { work(UserTransaction::lock(transaction, user).await?).await };
+        self.database.transact(name, attempt).await
+    }
 }
 
 /// A transaction that holds the lock of its user. It is rolled back unless it is committed.

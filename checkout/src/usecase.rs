@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use platform::postgres::Database;
-
-use crate::clients::{loms::Loms, products::Products};
+use crate::{
+    clients::{loms::Loms, products::Products},
+    store::Store,
+};
 
 pub mod add;
 pub mod delete;
@@ -15,7 +16,7 @@ pub mod purchase;
 /// The carts of all users, and the purchases that become of them. Clones work on the same ones.
 #[derive(Clone)]
 pub struct Carts {
-    pub database: Database,
+    pub store: Store,
     /// Stock and orders.
     pub loms: Loms,
     /// Names and prices.

@@ -14,7 +14,7 @@ use crate::{
     measure::Measure,
     metrics,
     relay::Relay,
-    usecase::{Orders, Stocks},
+    usecase::{OrderTurns, Orders, Stocks},
 };
 
 /// Logistics and order management.
@@ -59,11 +59,13 @@ impl Service for Loms {
         let Self { config } = self;
         let events = Wake::default();
         let payment_timeout = config.orders.payment_timeout;
-        let orders = Orders { database: database.clone(), payment_timeout, relay: events.clone() };
-        let (expiry, skipped) = Expiry::new(orders.clone());
+        let orders =
+            Orders { database: database.clone(), payment_timeout, relay: events.clone(), turns: OrderTurns::default() };
+        let background = database.background();
+        let (expiry, skipped) = Expiry::new(Orders { database: background.clone(), ..orders.clone() });
         process.work(expiry, Wake::default());
-        process.work(Relay::new(database.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Measure { database: database.clone(), skipped }, Wake::default());
+        process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
+        process.work(Measure { database: background, skipped }, Wake::default());
 
         let stocks = Stocks { database: database.clone() };
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))

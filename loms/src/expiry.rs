@@ -40,11 +40,12 @@ impl Step for Expiry {
         let skipped = self.skipped.items();
         let due = self.orders.due(BATCH, &skipped).await?;
         let orders = &self.orders;
-        let is_unforeseen = |failure: &Failure| matches!(failure, Failure::Unforeseen(_));
-        let (cancelled, impossible) = halve(&due, is_unforeseen, |due| orders.expire(due)).await?;
+        // Somebody may hold the stock of one of them for long.
+        let may_be_an_order = |failure: &Failure| matches!(failure, Failure::Unforeseen(_) | Failure::Locked(_));
+        let (cancelled, impossible) = halve(&due, may_be_an_order, |due| orders.expire(due)).await?;
         for (order, failure) in impossible {
             warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is skipped");
-            self.skipped.add(order.get());
+            self.skipped.add(order.get(), &failure);
         }
         if cancelled > 0 {
             return Ok(Next::Worked);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use platform::{postgres::Database, worker::Wake};
+use platform::{postgres::Database, turns::Turns, worker::Wake};
+use proto::ids::{OrderId, Sku};
 
 pub mod cancel;
 mod change;
@@ -20,6 +21,16 @@ pub struct Orders {
     pub payment_timeout: Duration,
     /// Woken when there are events to publish.
     pub relay: Wake,
+    pub turns: OrderTurns,
+}
+
+/// Turns at what many want to change at once. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct OrderTurns {
+    /// Taken by those who reserve a SKU.
+    pub skus: Turns<Sku>,
+    /// Taken by those who pay or cancel an order.
+    pub orders: Turns<OrderId>,
 }
 
 /// The stock of all warehouses. Clones work on the same one.

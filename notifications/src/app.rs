@@ -77,16 +77,18 @@ impl Service for Notifications {
         let arrived = Wake::default();
         let deliver = telegram.is_some().then(|| arrived.clone());
         let messages = Messages { database: database.clone(), deliver };
+        let background = database.background();
         match telegram {
             Some(telegram) => {
-                let deliveries = Deliveries { database: database.clone(), telegram, retry, lease };
+                let deliveries = Deliveries { database: background.clone(), telegram, retry, lease };
                 process.work(Deliver::new(deliveries, rest), arrived);
             }
             None => info!("telegram is not set: messages are kept and logged, and nobody is told"),
         }
+        let reader = Messages { database: background.clone(), ..messages.clone() };
         let subscription = Subscription { client: Self::NAME, brokers, topic, dead_letter_topic, group };
-        let consume = Consume::new(&subscription, pause, process.stop(), messages.clone())?;
-        process.work(Measure { database: database.clone(), lag: consume.lag()? }, Wake::default());
+        let consume = Consume::new(&subscription, pause, process.stop(), reader)?;
+        process.work(Measure { database: background, lag: consume.lag()? }, Wake::default());
         process.work(consume, Wake::default());
 
         Ok(routes!(NotificationsServer, grpc::Service { messages }))

@@ -1,7 +1,7 @@
 //! The operators' port, plain HTTP: `/metrics`, `/livez`, `/readyz`.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -14,7 +14,7 @@ use axum::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{metrics, postgres::Database};
+use crate::{metrics, postgres::Database, worker::Progress};
 
 /// Whether the service is ready for calls: not while it starts or drains, nor without its database.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,7 @@ pub struct Readiness(Arc<Inner>);
 struct Inner {
     draining: AtomicBool,
     database: OnceCell<Database>,
+    workers: Mutex<Vec<Arc<Progress>>>,
 }
 
 impl Readiness {
@@ -34,6 +35,15 @@ impl Readiness {
 
     pub fn set_draining(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// A worker that is stuck makes the process fail `/livez`, so that it is started anew.
+    pub fn watch(&self, worker: Arc<Progress>) {
+        self.workers().push(worker);
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Arc<Progress>>> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn reason_not_ready(&self) -> Option<&'static str> {
@@ -49,10 +59,19 @@ impl Readiness {
 
 pub fn router(readiness: Readiness) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(render))
         .with_state(readiness)
+}
+
+async fn livez(State(readiness): State<Readiness>) -> Response {
+    match readiness.workers().iter().find(|worker| worker.is_stuck()) {
+        None => "alive\n".into_response(),
+        Some(stuck) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the worker {} is stuck\n", stuck.worker())).into_response()
+        }
+    }
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
@@ -65,6 +84,9 @@ async fn readyz(State(readiness): State<Readiness>) -> Response {
 async fn render(State(readiness): State<Readiness>) -> Response {
     if let Some(database) = readiness.0.database.get() {
         database.update_pool_metrics();
+    }
+    for worker in readiness.workers().iter() {
+        worker.update_metrics();
     }
     match metrics::render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),

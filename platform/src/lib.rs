@@ -15,4 +15,5 @@ pub mod service;
 pub mod skipped;
 pub mod telemetry;
 pub mod tls;
+pub mod turns;
 pub mod worker;

@@ -13,8 +13,8 @@ use std::{
 };
 
 use prometheus::{
-    Counter, Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, TextEncoder, core::Collector,
+    Counter, Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, TextEncoder, core::Collector,
 };
 
 /// Upper bounds of latency buckets, in seconds.
@@ -53,6 +53,8 @@ macro_rules! metrics {
 metrics! {
     /// Steps of background work by outcome: worked, idle or failed.
     pub(crate) WORKER_STEPS: Counters<2> = counters_of_any("worker_steps_total", ["worker", "outcome"]);
+    /// Time since the last step of background work that did not fail, in seconds.
+    pub(crate) WORKER_SUCCESS_AGE: GaugeVec = float_gauges("worker_last_success_age_seconds", &["worker"]);
     /// Calls refused for a reason of the business, by reason.
     REFUSALS: Counters<1> = counters_of_any(&prefixed("refusals_total"), ["reason"]);
 }
@@ -146,6 +148,10 @@ pub fn gauge(help: &str, name: &str) -> IntGauge {
 
 pub(crate) fn gauges(help: &str, name: &str, labels: &[&str]) -> IntGaugeVec {
     register(IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn float_gauges(help: &str, name: &str, labels: &[&str]) -> GaugeVec {
+    register(GaugeVec::new(Opts::new(name, help), labels))
 }
 
 pub fn histogram(help: &str, name: &str, buckets: &[f64]) -> Histogram {

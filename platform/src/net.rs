@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 pub(crate) use activity::Running;
-pub(crate) use connection::{Peer, Share};
+pub(crate) use connection::{Peer, UnreadBytes};
 
 use crate::{
     config::service::{AdminConfig, ConnectionsConfig, GrpcConfig},

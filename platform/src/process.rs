@@ -1,7 +1,7 @@
 //! The life of a service's process. The admin port opens first. Then the process answers calls and does background
 //! work. After SIGTERM or SIGINT it is no longer ready, takes no new work, finishes running calls and steps, and ends.
 
-use std::{net::SocketAddr, panic::AssertUnwindSafe, time::Duration};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
@@ -20,7 +20,7 @@ use crate::{
     failure::panic_text,
     net::Port,
     postgres::Database,
-    worker::{self, Step, Wake},
+    worker::{self, Progress, Step, Wake},
 };
 
 pub struct Process {
@@ -91,8 +91,10 @@ impl Process {
     /// look healthy but not do all its work.
     pub fn work<S: Step>(&self, step: S, wake: Wake) {
         let (stop, panicked) = (self.stop.clone(), self.panicked.clone());
+        let progress = Progress::new(S::NAME);
+        self.readiness.watch(Arc::clone(&progress));
         self.tasks.spawn(async move {
-            let work = AssertUnwindSafe(worker::run(step, wake, stop.clone()));
+            let work = AssertUnwindSafe(worker::run(step, wake, progress, stop.clone()));
             if let Err(panic) = work.catch_unwind().await {
                 error!(worker = S::NAME, error = panic_text(&*panic), "panicked; the service stops");
                 panicked.cancel();

@@ -13,6 +13,8 @@ use crate::{failure::Failure, metrics};
 
 /// The step tries an item again after this time, because somebody may have repaired it.
 const RETRY_DELAY: Duration = Duration::from_secs(60);
+/// The same for an item that others hold a lock for.
+const LOCKED_DELAY: Duration = Duration::from_secs(5);
 
 metrics! {
     /// Items that a step of background work cannot do and skips, by worker.
@@ -45,8 +47,9 @@ impl Skipped {
         })
     }
 
-    pub fn add(&self, item: i64) {
-        self.update(|retry_at| retry_at.insert(item, Instant::now() + RETRY_DELAY));
+    pub fn add(&self, item: i64, failure: &Failure) {
+        let delay = if matches!(failure, Failure::Locked(_)) { LOCKED_DELAY } else { RETRY_DELAY };
+        self.update(|retry_at| retry_at.insert(item, Instant::now() + delay));
     }
 
     fn update<T>(&self, change: impl FnOnce(&mut HashMap<i64, Instant>) -> T) -> T {

@@ -1,7 +1,11 @@
 //! Background work. One loop runs a step again and again. The loop sleeps when there is no work, backs off after a
 //! failure, and stops only between two steps.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::sync::Notify;
@@ -23,6 +27,10 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_max_delay(Duration::from_millis(400))
     .without_max_times()
     .with_jitter();
+
+/// All that a step waits for ends much earlier: statements, calls, the broker's answers. A step that takes this long is
+/// beyond help.
+const STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// What a step found, and when to run it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +60,59 @@ impl Wake {
     }
 }
 
+/// When the steps of a worker began and succeeded.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    worker: &'static str,
+    times: Mutex<Times>,
+}
+
+#[derive(Debug)]
+struct Times {
+    succeeded_at: Instant,
+    /// `None` between two steps.
+    began_at: Option<Instant>,
+}
+
+impl Progress {
+    pub(crate) fn new(worker: &'static str) -> Arc<Self> {
+        let times = Times { succeeded_at: Instant::now(), began_at: None };
+        Arc::new(Self { worker, times: Mutex::new(times) })
+    }
+
+    pub(crate) fn worker(&self) -> &'static str {
+        self.worker
+    }
+
+    /// Whether a step goes on that should have ended long ago.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.times().began_at.is_some_and(|began_at| began_at.elapsed() > STUCK_AFTER)
+    }
+
+    pub(crate) fn update_metrics(&self) {
+        let age = self.times().succeeded_at.elapsed().as_secs_f64();
+        metrics::WORKER_SUCCESS_AGE.with_label_values(&[self.worker]).set(age);
+    }
+
+    fn began(&self) {
+        self.times().began_at = Some(Instant::now());
+    }
+
+    fn ended(&self, has_succeeded: bool) {
+        let mut times = self.times();
+        times.began_at = None;
+        if has_succeeded {
+            times.succeeded_at = Instant::now();
+        }
+    }
+
+    fn times(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Runs a step again and again until `stop` is cancelled. A running step is finished first.
-pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToken) {
+pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, progress: Arc<Progress>, stop: CancellationToken) {
     skipped::declare_for(S::NAME);
     let count = |outcome: &str| metrics::WORKER_STEPS.with([S::NAME, outcome]);
     let (worked, idle, failed) = (count("worked"), count("idle"), count("failed"));
@@ -68,7 +127,9 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToke
             worker = S::NAME,
             worker.outcome = Empty,
         );
+        progress.began();
         let outcome = step.step().instrument(span.clone()).await;
+        progress.ended(outcome.is_ok());
         if outcome.is_ok() && backoff.take().is_some() {
             info!(worker = S::NAME, "works again");
         }
@@ -102,5 +163,22 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, stop: CancellationToke
             () = wake.0.notified(), if backoff.is_none() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_stuck_while_its_step_takes_too_long_and_not_while_it_rests() {
+        let progress = Progress::new("worker");
+        assert!(!progress.is_stuck());
+        progress.began();
+        assert!(!progress.is_stuck());
+        progress.times().began_at = Instant::now().checked_sub(2 * STUCK_AFTER);
+        assert!(progress.is_stuck());
+        progress.ended(false);
+        assert!(!progress.is_stuck());
     }
 }

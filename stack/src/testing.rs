@@ -117,10 +117,17 @@ async fn broken(url: &str, checks: &[Check]) -> sqlx::Result<Vec<&'static str>> 
     Ok(broken)
 }
 
-/// Passes connections on to the test's Postgres, until they are cut.
+/// Passes connections on to the test's Postgres, until they are cut or frozen.
 pub struct PostgresProxy {
     address: SocketAddr,
-    is_open: watch::Sender<bool>,
+    line: watch::Sender<Line>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Open,
+    Cut,
+    Frozen,
 }
 
 impl PostgresProxy {
@@ -128,23 +135,26 @@ impl PostgresProxy {
         let server = PgConnectOptions::from_str(&variable(POSTGRES_VARIABLE)).expect("a Postgres URL");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("the port of the listener");
-        let (is_open, opened) = watch::channel(true);
+        let (sender, line) = watch::channel(Line::Open);
         tokio::spawn(async move {
             while let Ok((mut caller, _)) = listener.accept().await {
-                let (mut opened, server) = (opened.clone(), server.clone());
+                let (mut line, server) = (line.clone(), server.clone());
                 tokio::spawn(async move {
-                    let pass = async {
-                        let mut server = TcpStream::connect((server.get_host(), server.get_port())).await?;
-                        copy_bidirectional(&mut caller, &mut server).await
+                    let Ok(mut server) = TcpStream::connect((server.get_host(), server.get_port())).await else {
+                        return;
                     };
-                    tokio::select! {
-                        _ = opened.wait_for(|is_open| !is_open) => {}
-                        _ = pass => {}
+                    let is_frozen = tokio::select! {
+                        ended = line.wait_for(|line| *line != Line::Open) => ended.is_ok_and(|line| *line == Line::Frozen),
+                        _ = copy_bidirectional(&mut caller, &mut server) => false,
+                    };
+                    if is_frozen {
+                        // Both ends stay open, and nothing passes any more, whatever becomes of the line.
+                        let _ = line.wait_for(|line| *line == Line::Cut).await;
                     }
                 });
             }
         });
-        Self { address, is_open }
+        Self { address, line: sender }
     }
 
     /// A connection string that leads through this proxy.
@@ -155,11 +165,17 @@ impl PostgresProxy {
 
     /// Cuts every connection, also new ones at once.
     pub fn cut(&self) {
-        self.is_open.send_replace(false);
+        self.line.send_replace(Line::Cut);
     }
 
+    /// Lets nothing more pass on any connection, without closing it, as a network does that drops packets.
+    pub fn freeze(&self) {
+        self.line.send_replace(Line::Frozen);
+    }
+
+    /// Passes new connections on again.
     pub fn mend(&self) {
-        self.is_open.send_replace(true);
+        self.line.send_replace(Line::Open);
     }
 }
 

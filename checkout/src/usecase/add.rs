@@ -10,7 +10,7 @@ use crate::{
         cart::{AddRefusal, Holdings},
     },
     metrics,
-    store::{self, UserTransaction, cart_item, purchase},
+    store::{UserTransaction, cart_item, purchase},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ impl Carts {
     pub async fn add(&self, AddToCart { user, line }: AddToCart) -> Result<(), Error<AddRefusal>> {
         let available = self.loms.free_stock(line.sku).await?;
         let attempt = |transaction| add(transaction, line, available);
-        store::transact(&self.database, "add_to_cart", user, attempt).await?;
+        self.store.transact("add_to_cart", user, attempt).await?;
         metrics::CART_CHANGES.with(["add"]).inc();
         Ok(())
     }

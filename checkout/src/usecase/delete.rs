@@ -10,7 +10,7 @@ use crate::{
         cart::{self, NotInCart},
     },
     metrics,
-    store::{self, UserTransaction, cart_item},
+    store::{UserTransaction, cart_item},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct DeleteFromCart {
 impl Carts {
     pub async fn delete(&self, DeleteFromCart { user, line }: DeleteFromCart) -> Result<(), Error<NotInCart>> {
         let attempt = |transaction| delete(transaction, line);
-        store::transact(&self.database, "delete_from_cart", user, attempt).await?;
+        self.store.transact("delete_from_cart", user, attempt).await?;
         metrics::CART_CHANGES.with(["delete"]).inc();
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
     clients::loms::CreateOrderError,
     domain::purchase::{Audience, Outcome, Pending, Purchase},
     metrics,
-    store::{self, UserTransaction, purchase},
+    store::{UserTransaction, purchase},
 };
 
 impl Carts {
@@ -27,7 +27,7 @@ impl Carts {
             }
         };
         let attempt = |transaction| settle(transaction, pending, &outcome, audience);
-        store::transact(&self.database, "settle_purchase", pending.user, attempt).await
+        self.store.transact("settle_purchase", pending.user, attempt).await
     }
 
     /// For a request that LOMS would not read: a defect of ours, which must not cost the user the cart.
@@ -38,7 +38,7 @@ impl Carts {
         audience: Audience,
     ) -> Result<Outcome, Failure> {
         let attempt = |transaction| abandon(transaction, pending, audience);
-        let settled = store::transact(&self.database, "abandon_purchase", pending.user, attempt).await?;
+        let settled = self.store.transact("abandon_purchase", pending.user, attempt).await?;
         settled.ok_or_else(|| Failure::unforeseen(error))
     }
 }

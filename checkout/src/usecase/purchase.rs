@@ -20,7 +20,7 @@ use super::Carts;
 use crate::{
     clients,
     domain::purchase::{Audience, Outcome, Pending, Purchase, PurchaseId, PurchaseRefusal},
-    store::{self, UserTransaction, cart_item, purchase},
+    store::{UserTransaction, cart_item, purchase},
 };
 
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Carts {
             // When the call's time is over, and some more, the background step takes up what it leaves pending.
             let given = deadline::remaining().unwrap_or_default().min(clients::loms::LONGEST);
             let attempt = |transaction| begin(transaction, command, given + self.resume_after);
-            let begun = store::transact(&self.database, "begin_purchase", command.user, attempt).await?;
+            let begun = self.store.transact("begin_purchase", command.user, attempt).await?;
             let outcome = match begun {
                 Some(Purchase::Settled(outcome)) => outcome,
                 Some(Purchase::Pending(own)) if own.key == command.key => self.drive(&own, Audience::Caller).await?,

@@ -26,6 +26,7 @@ impl Orders {
         fate: Fate,
         rule: impl Fn(&Order, DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal> + Sync,
     ) -> Result<Option<TimeDelta>, Error<OrderRefusal>> {
+        let _turn = self.turns.orders.take(vec![order]).await;
         let attempt = |transaction| try_change(transaction, order, fate, &rule);
         let Some((transition, units, age)) = self.database.transact(transaction, attempt).await? else {
             return Ok(None);

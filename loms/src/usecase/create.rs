@@ -45,6 +45,8 @@ enum Written {
 impl Orders {
     /// Creates an order, or answers the one that the customer's key names already, with the outcome it had.
     pub async fn create(&self, command: &CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
+        // A buyer who waits for the rows of a SKU must hold no connection that buyers of others need.
+        let _turn = self.turns.skus.take(command.lines.iter().map(|line| line.sku).collect()).await;
         let attempt = |transaction| write(transaction, command, self.payment_timeout);
         let (order, state) = match self.database.transact("create_order", attempt).await? {
             Written::New { change: Change { transition, .. }, reserved } => {

@@ -92,22 +92,23 @@ async fn one_call_too_many_is_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_pool_is_too_much_load_and_no_outage() {
-    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let stock: Vec<_> = (1..=12).map(|sku| (1, sku, 10)).collect();
+    let world = World::with_stock(&stock).await;
     let mut config = world.config();
     config.service.postgres.max_connections = 5;
-    config.service.postgres.acquire_timeout = Duration::from_secs(1);
+    config.service.postgres.acquire_timeout = Duration::from_millis(100);
     let loms = Running::start(config).await;
     let client = loms.client();
     let stock = world.lock_stock().await;
-    // Background work needs a connection now and then, so that fewer than five calls may wait and the rest is refused.
-    let calls: Vec<_> = (0..12)
-        .map(|_| {
+    // Three connections are for calls that write.
+    let calls: Vec<_> = (1..=12)
+        .map(|sku| {
             let client = client.clone();
-            tokio::spawn(async move { create(&client, order(user(), &[(7, 1)])).await })
+            tokio::spawn(async move { create(&client, order(user(), &[(sku, 1)])).await })
         })
         .collect();
     let refused = stack::testing::eventually("some calls are refused", || async {
-        (calls.iter().filter(|call| call.is_finished()).count() >= 7).then_some(())
+        (calls.iter().filter(|call| call.is_finished()).count() >= 9).then_some(())
     });
     refused.await;
     let ready = reqwest::get(format!("http://{}/readyz", loms.admin)).await.unwrap();
@@ -116,11 +117,12 @@ async fn a_busy_pool_is_too_much_load_and_no_outage() {
     let mut refusals = 0;
     for call in calls {
         if let Err(status) = call.await.unwrap() {
-            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
-            refusals += 1;
+            refusals += usize::from(status.code() == Code::ResourceExhausted);
+            // Those that have a connection may wait for the stock too long.
+            assert!([Code::ResourceExhausted, Code::Unavailable].contains(&status.code()), "{status:?}");
         }
     }
-    assert!(refusals >= 7, "{refusals} of 12 were refused");
+    assert!(refusals >= 9, "{refusals} of 12 were refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod broker;
+mod bulkheads;
 mod calls;
 mod config;
 mod events;

@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use loms::{app::Loms, config::Config, usecase::Orders};
+use loms::{
+    app::Loms,
+    config::Config,
+    usecase::{OrderTurns, Orders},
+};
 use platform::{
     config::{
         FromText as _, HostPort, LogLevel, ServiceUrl,
@@ -139,12 +143,12 @@ impl World {
 
     /// The use cases alone, without a service around them.
     pub fn orders(&self, payment_timeout: Duration) -> Orders {
-        Orders { database: self.database(), payment_timeout, relay: Wake::default() }
+        Orders { database: self.database(), payment_timeout, relay: Wake::default(), turns: OrderTurns::default() }
     }
 
     /// The database as the services see it.
     pub fn database(&self) -> Database {
-        Database::from_pool(self.database.pool.clone())
+        Database::new(self.database.pool.connect_options().as_ref().clone(), 8, Duration::from_secs(30))
     }
 
     /// The result of a query that answers one number.

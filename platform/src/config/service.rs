@@ -37,7 +37,7 @@ section! {
 }
 
 impl GrpcConfig {
-    const MAX_CONCURRENT_REQUESTS: u32 = 256;
+    const MAX_CONCURRENT_REQUESTS: u32 = 512;
     const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
     const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -69,8 +69,6 @@ section! {
         pub max: u32 = positive(Self::MAX),
         /// The same for connections from one address.
         pub max_per_address: u32 = positive(Self::MAX_PER_ADDRESS),
-        /// This many calls of one connection run at once; others wait for their turn until their deadline.
-        pub max_concurrent_requests: u32 = positive(Self::MAX_CONCURRENT_REQUESTS),
         /// A connection on which no request arrives for this long, from its beginning, is closed.
         pub first_request_timeout: Duration = positive(Self::FIRST_REQUEST_TIMEOUT),
         /// A connection on which nothing runs for this long after a request is closed.
@@ -81,7 +79,6 @@ section! {
 impl ConnectionsConfig {
     const MAX: u32 = 1024;
     const MAX_PER_ADDRESS: u32 = 256;
-    const MAX_CONCURRENT_REQUESTS: u32 = 50;
     const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
     const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 }
@@ -91,7 +88,6 @@ impl Default for ConnectionsConfig {
         Self {
             max: Self::MAX,
             max_per_address: Self::MAX_PER_ADDRESS,
-            max_concurrent_requests: Self::MAX_CONCURRENT_REQUESTS,
             first_request_timeout: Self::FIRST_REQUEST_TIMEOUT,
             idle_timeout: Self::IDLE_TIMEOUT,
         }
@@ -149,14 +145,21 @@ section! {
     /// `postgres`: the service's own database.
     pub struct PostgresConfig {
         pub connection_string: PostgresUrl = required(),
-        pub max_connections: u32 = positive(Self::MAX_CONNECTIONS),
+        /// A quarter of them is for background work, a quarter for calls that only read; the rest is for calls that
+        /// write. One more watches whether Postgres answers.
+        pub max_connections: u32 = within(
+            Self::MAX_CONNECTIONS,
+            Self::MIN_CONNECTIONS..=u32::MAX,
+            "must be at least 3: for calls that write, calls that read, and background work"
+        ),
         /// The longest wait for a connection of the pool.
         pub acquire_timeout: Duration = positive(Self::ACQUIRE_TIMEOUT),
     }
 }
 
 impl PostgresConfig {
-    const MAX_CONNECTIONS: u32 = 20;
+    pub const MIN_CONNECTIONS: u32 = 3;
+    const MAX_CONNECTIONS: u32 = 16;
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
     pub(crate) fn from_url(connection_string: PostgresUrl) -> Self {

@@ -20,7 +20,7 @@ use tonic::Status;
 
 use crate::{
     metrics::net::{UNREAD_BYTES, UNTAKEN},
-    net::{Running, Share},
+    net::{Running, UnreadBytes},
 };
 
 /// HTTP/2 takes an answer in pieces of this size.
@@ -37,7 +37,7 @@ static ALL_UNREAD_BYTES: std::sync::LazyLock<Arc<Semaphore>> =
 pub(super) async fn until_taken(
     answer: Response<Body>,
     deadline: Instant,
-    share: Option<&Share>,
+    share: Option<&UnreadBytes>,
     running: Option<Running>,
 ) -> Response<Body> {
     // An answer without a body is over with its headers.
@@ -89,12 +89,12 @@ struct Unread {
 
 impl Unread {
     /// `None` if there is no room for so many bytes.
-    fn count(bytes: usize, share: Option<&Share>) -> Option<Self> {
+    fn count(bytes: usize, share: Option<&UnreadBytes>) -> Option<Self> {
         if bytes <= SMALL {
             return Some(Self { bytes: 0, _permits: Vec::new() });
         }
         let number = u32::try_from(bytes).ok()?;
-        let shares = share.map(|share| &share.unread_bytes).into_iter().chain([&*ALL_UNREAD_BYTES]);
+        let shares = share.map(|share| &share.0).into_iter().chain([&*ALL_UNREAD_BYTES]);
         let permits =
             shares.map(|share| Arc::clone(share).try_acquire_many_owned(number).ok()).collect::<Option<_>>()?;
         let bytes = number.into();

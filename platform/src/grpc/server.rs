@@ -29,7 +29,7 @@ use crate::{
     deadline,
     failure::{Failure, chain, panic_text},
     metrics::{self, rpc},
-    net::{Peer, Running, Share},
+    net::{Peer, Running, UnreadBytes},
     telemetry::trace,
 };
 
@@ -233,18 +233,14 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
 }
 
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
-    let share = request.extensions().get::<Share>().cloned();
+    let share = request.extensions().get::<UnreadBytes>().cloned();
     let running = request.extensions().get::<Running>().cloned();
     // A request takes a place only when all of it is there: callers may take as long as they like to send it.
     let request = match read(request).await {
         Ok(request) => request,
         Err(status) => return status.into_http(),
     };
-    let turn = match &share {
-        Some(share) => share.calls.acquire().await.ok(),
-        None => None,
-    };
-    let Ok(slot) = state.free_slots.try_acquire() else {
+    let Ok(_slot) = state.free_slots.try_acquire() else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };
@@ -256,9 +252,7 @@ async fn answer(state: &ServerState, request: Request, next: Next, deadline: Ins
             Status::from(failure).into_http()
         }
     };
-    let answer = until_taken(answer, deadline, share.as_ref(), running).await;
-    drop((slot, turn));
-    answer
+    until_taken(answer, deadline, share.as_ref(), running).await
 }
 
 /// Waits for the whole request.

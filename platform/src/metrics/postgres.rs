@@ -3,22 +3,23 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntGaugeVec};
 
-use super::{Counters, LATENCY_BUCKETS};
+use super::Counters;
 use crate::metrics;
 
 metrics! {
-    /// Open connections of the pool to Postgres, by state: idle or in_use.
-    CONNECTIONS: IntGaugeVec = gauges("postgres_pool_connections", &["state"]);
-    /// The most connections that the pool to Postgres may open.
-    MAX_CONNECTIONS: IntGauge = gauge("postgres_pool_max_connections");
+    /// Open connections to Postgres, by pool and state: idle or in_use.
+    CONNECTIONS: IntGaugeVec = gauges("postgres_pool_connections", &["pool", "state"]);
+    /// The most connections to Postgres that the pool may open.
+    pub(crate) MAX_CONNECTIONS: IntGaugeVec = gauges("postgres_pool_max_connections", &["pool"]);
     /// Calls and steps that wait for a connection of the pool.
-    pub(crate) WAITING: IntGauge = gauge("postgres_pool_waiting");
-    /// Time until a connection of the pool is there and its transaction, if it has one, has begun, in seconds.
-    pub(crate) WAIT_SECONDS: Histogram = histogram("postgres_pool_wait_seconds", LATENCY_BUCKETS);
+    pub(crate) WAITING: IntGaugeVec = gauges("postgres_pool_waiting", &["pool"]);
+    /// Time until a connection of the pool is there, in seconds.
+    pub(crate) WAIT_SECONDS: HistogramVec = latencies("postgres_pool_wait_seconds", &["pool"]);
     /// Waits for a connection of the pool that lasted the whole acquire_timeout.
-    pub(crate) TIMEOUTS: IntCounter = counter("postgres_pool_timeouts_total");
+    pub(crate) TIMEOUTS: Counters<1> =
+        counters("postgres_pool_timeouts_total", ["pool"], POOLS.map(|pool| [pool]));
     /// Time from the begin of a transaction to its end, in seconds, without the wait for a connection.
     SECONDS: HistogramVec = latencies("postgres_transaction_seconds", &["transaction"]);
     /// Transactions that ended, by outcome: committed, released (nothing to keep) or failed.
@@ -27,14 +28,20 @@ metrics! {
     RETRIES: Counters<1> = counters_of_any("postgres_transaction_retries_total", ["transaction"]);
 }
 
+/// The pools of a service, each with connections of its own.
+pub(crate) const POOLS: [&str; 3] = ["writes", "reads", "background"];
+
 const COMMITTED: &str = "committed";
 const RELEASED: &str = "released";
 const FAILED: &str = "failed";
 
 pub(super) fn declare_for(transactions: &[&str]) {
     declare();
-    for state in ["idle", "in_use"] {
-        CONNECTIONS.with_label_values(&[state]);
+    for pool in POOLS {
+        MAX_CONNECTIONS.with_label_values(&[pool]);
+        WAITING.with_label_values(&[pool]);
+        WAIT_SECONDS.with_label_values(&[pool]);
+        set_pool(pool, 0, 0);
     }
     for name in transactions {
         SECONDS.with_label_values(&[name]);
@@ -44,10 +51,10 @@ pub(super) fn declare_for(transactions: &[&str]) {
         .declare(transactions.iter().flat_map(|name| [COMMITTED, RELEASED, FAILED].map(|outcome| [*name, outcome])));
 }
 
-pub(crate) fn set_pool(idle: u32, open: u32, max: u32) {
-    CONNECTIONS.with_label_values(&["idle"]).set(idle.into());
-    CONNECTIONS.with_label_values(&["in_use"]).set(open.saturating_sub(idle).into());
-    MAX_CONNECTIONS.set(max.into());
+pub(crate) fn set_pool(pool: &str, idle: usize, open: usize) {
+    for (state, count) in [("idle", idle), ("in_use", open.saturating_sub(idle))] {
+        CONNECTIONS.with_label_values(&[pool, state]).set(count.try_into().unwrap_or(i64::MAX));
+    }
 }
 
 /// How a transaction ended.

@@ -34,7 +34,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find callers that are gone.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Clients begin with this number of streams before they know the server's (RFC 9113 asks for no fewer).
+/// The calls of one connection that run at once, a fraction of all; a client keeps others back. Clients begin with this
+/// number before they know the server's, and RFC 9113 asks for no less.
 const MAX_STREAMS: u32 = 100;
 /// What a caller may send before it is read: of one request, and of all requests on a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -50,14 +51,9 @@ const LINGER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub SocketAddr);
 
-/// What the calls of one connection may take together, among the extensions of every request.
+/// The bytes that the calls of one connection may leave untaken, among the extensions of every request.
 #[derive(Debug, Clone)]
-pub(crate) struct Share {
-    /// Of the calls that run.
-    pub calls: Arc<Semaphore>,
-    /// Of the bytes that the caller has not taken yet.
-    pub unread_bytes: Arc<Semaphore>,
-}
+pub(crate) struct UnreadBytes(pub Arc<Semaphore>);
 
 pub(super) struct Connection {
     pub peer: SocketAddr,
@@ -101,16 +97,13 @@ impl Connection {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER);
         let activity = Activity::new();
-        let share = Share {
-            calls: Arc::new(Semaphore::new(self.config.max_concurrent_requests.try_into().unwrap_or(usize::MAX))),
-            unread_bytes: Arc::new(Semaphore::new(MAX_UNREAD_BYTES)),
-        };
+        let unread_bytes = UnreadBytes(Arc::new(Semaphore::new(MAX_UNREAD_BYTES)));
         let service = self.router.map_request({
             let (peer, activity, admitted) = (Peer(self.peer), activity.clone(), Arc::clone(&self.admitted));
             move |mut request: Request<_>| {
                 let extensions = request.extensions_mut();
                 extensions.insert(peer);
-                extensions.insert(share.clone());
+                extensions.insert(unread_bytes.clone());
                 extensions.insert(activity.begin());
                 admitted.requested();
                 request

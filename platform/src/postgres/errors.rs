@@ -1,6 +1,6 @@
 //! The meaning of errors from Postgres.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::ErrorKind::TimedOut, time::Duration};
 
 use super::POSTGRES;
 use crate::failure::Failure;
@@ -22,10 +22,7 @@ impl From<sqlx::Error> for Failure {
             return Self::overloaded("all connections to Postgres are in use");
         }
         // A proxy whose Postgres is down accepts a connection and closes it at once. sqlx calls that a protocol error.
-        if matches!(
-            error,
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed
-        ) {
+        if is_of_the_connection(&error) {
             return Self::unavailable(POSTGRES, error);
         }
         Self::unforeseen(error)
@@ -58,6 +55,21 @@ pub(crate) fn is_of_the_data(failure: &Failure) -> bool {
     let state = cause.downcast_ref::<sqlx::Error>().and_then(sqlstate);
     // data_exception, integrity_constraint_violation
     state.is_some_and(|state| state.starts_with("22") || state.starts_with("23"))
+}
+
+/// Whether Postgres did not answer, so that nobody knows what the connection is good for.
+pub(super) fn is_of_the_connection(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed)
+}
+
+/// Whether Postgres lives and gives no more connections: the server, the database or the role has as many as it may.
+pub(super) fn is_full_server(error: &sqlx::Error) -> bool {
+    sqlstate(error).as_deref() == Some("53300")
+}
+
+/// Fails like a connection that does not answer, when the time is over.
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(std::io::Error::from(TimedOut).into()))
 }
 
 /// Whether an error says that its connection leads to a server that cannot serve us, although it lives.

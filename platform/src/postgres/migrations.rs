@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgConnection, migrate::Migrator};
 
-use super::{connect_options, probe};
+use super::{CONNECT_TIMEOUT, connect_options, errors};
 use crate::config::service::PostgresConfig;
 
 /// Applies the missing migrations, or reverts the latest one. Returns the versions in the database before and after.
@@ -17,23 +17,23 @@ pub async fn migrate(
     // A migration may take longer than a statement of a service.
     let options = connect_options(config)?.options([("statement_timeout", "0")]);
     let unreachable = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
-    probe(&options).await.context(unreachable)?;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
-    let before = applied(&pool).await?;
+    let mut connection = errors::within(CONNECT_TIMEOUT, options.connect()).await.context(unreachable)?;
+    let before = applied(&mut connection).await?;
     if revert {
         let Some(latest) = before.last() else { bail!("there is no migration to take back") };
         let target = before.range(..latest).next_back().copied().unwrap_or(0);
-        migrations.undo(&pool, target).await?;
+        migrations.undo(&mut connection, target).await?;
     } else {
-        migrations.run(&pool).await?;
+        migrations.run(&mut connection).await?;
     }
-    Ok((before, applied(&pool).await?))
+    Ok((before, applied(&mut connection).await?))
 }
 
-async fn applied(pool: &PgPool) -> sqlx::Result<BTreeSet<i64>> {
+async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<i64>> {
     const UNDEFINED_TABLE: &str = "42P01";
-    let versions =
-        sqlx::query_scalar("SELECT version /* applied */ FROM _sqlx_migrations WHERE success").fetch_all(pool).await;
+    let versions = sqlx::query_scalar("SELECT version /* applied */ FROM _sqlx_migrations WHERE success")
+        .fetch_all(connection)
+        .await;
     match versions {
         Ok(versions) => Ok(versions.into_iter().collect()),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(BTreeSet::new()),
@@ -41,8 +41,12 @@ async fn applied(pool: &PgPool) -> sqlx::Result<BTreeSet<i64>> {
     }
 }
 
-pub(super) async fn require_current(service: &str, pool: &PgPool, migrations: &Migrator) -> anyhow::Result<()> {
-    let applied = applied(pool).await.context("cannot read which migrations were applied")?;
+pub(super) async fn require_current(
+    service: &str,
+    connection: &mut PgConnection,
+    migrations: &Migrator,
+) -> anyhow::Result<()> {
+    let applied = applied(connection).await.context("cannot read which migrations were applied")?;
     let missing: Vec<_> = migrations
         .iter()
         .filter(|migration| !migration.migration_type.is_down_migration() && !applied.contains(&migration.version))

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
@@ -11,13 +11,13 @@ use std::{
 use sqlx::postgres::PgConnectOptions;
 use tracing::{Span, field::Empty, info_span};
 
-use super::{errors, trust::Trust};
+use super::errors;
 use crate::{
     metrics::postgres::{self as metrics, Outcome},
     telemetry::trace,
 };
 
-/// Makes the spans of transactions and statements, and counts the connections in use. Clones share the count.
+/// Makes the spans of transactions and statements.
 #[derive(Debug, Clone)]
 pub(super) struct Instrumentation(Arc<Inner>);
 
@@ -26,23 +26,15 @@ struct Inner {
     host: String,
     port: u16,
     database: Option<String>,
-    connections_in_use: AtomicU32,
-    trust: Trust,
 }
 
 impl Instrumentation {
-    pub(super) fn new(options: &PgConnectOptions, trust: Trust) -> Self {
+    pub(super) fn new(options: &PgConnectOptions) -> Self {
         Self(Arc::new(Inner {
             host: options.get_host().to_owned(),
             port: options.get_port(),
             database: options.get_database().map(str::to_owned),
-            connections_in_use: AtomicU32::new(0),
-            trust,
         }))
-    }
-
-    pub(super) fn connections_in_use(&self) -> u32 {
-        self.0.connections_in_use.load(Ordering::Relaxed)
     }
 
     pub(super) fn transaction_span(&self, name: &'static str) -> Span {
@@ -97,7 +89,6 @@ pub(super) struct TransactionGuard {
 
 impl TransactionGuard {
     pub(super) fn new(name: &str, span: Option<Span>, instrumentation: Instrumentation) -> Self {
-        instrumentation.0.connections_in_use.fetch_add(1, Ordering::Relaxed);
         Self {
             metrics: metrics::Ended::of(name),
             started_at: Instant::now(),
@@ -126,9 +117,6 @@ impl TransactionGuard {
 
     /// A failed statement also fails its transaction.
     pub(super) fn fail(&self, statement: &Span, error: &sqlx::Error) {
-        if errors::is_wrong_server(error) {
-            self.instrumentation.0.trust.end();
-        }
         self.has_failed.store(true, Ordering::Relaxed);
         let kind = errors::kind(error);
         if let Some(state) = errors::sqlstate(error) {
@@ -148,29 +136,11 @@ fn name_of(sql: &str) -> &str {
 
 impl Drop for TransactionGuard {
     fn drop(&mut self) {
-        self.instrumentation.0.connections_in_use.fetch_sub(1, Ordering::Relaxed);
         let outcome = match (self.is_committed, self.has_failed.load(Ordering::Relaxed)) {
             (true, _) => Outcome::Committed,
             (false, true) => Outcome::Failed,
             (false, false) => Outcome::Released,
         };
         self.metrics.count(outcome, self.started_at.elapsed());
-    }
-}
-
-/// Lives as long as somebody waits for a connection. When dropped, times the wait.
-pub(super) struct WaitGuard(Instant);
-
-impl WaitGuard {
-    pub(super) fn start() -> Self {
-        metrics::WAITING.inc();
-        Self(Instant::now())
-    }
-}
-
-impl Drop for WaitGuard {
-    fn drop(&mut self) {
-        metrics::WAITING.dec();
-        metrics::WAIT_SECONDS.observe(self.0.elapsed().as_secs_f64());
     }
 }

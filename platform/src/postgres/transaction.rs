@@ -1,34 +1,36 @@
 //! A transaction. It executes queries as sqlx's connections do, each in its own span.
 
 use futures::{
-    FutureExt as _, StreamExt as _, TryFutureExt as _, TryStreamExt as _, future::BoxFuture, stream::BoxStream,
+    FutureExt as _, StreamExt as _, TryStreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
 };
 use sqlx::{
-    Describe, Either, Execute, Executor, Postgres, SqlStr,
+    Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
     error::BoxDynError,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use super::observe::TransactionGuard;
+use super::{lease::Lease, observe::TransactionGuard};
 use crate::failure::Failure;
 
 /// A transaction that is rolled back when dropped.
 #[derive(Debug)]
 pub struct Transaction {
-    inner: sqlx::Transaction<'static, Postgres>,
+    lease: Lease,
     guard: TransactionGuard,
 }
 
 impl Transaction {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, guard: TransactionGuard) -> Self {
-        Self { inner, guard }
+    pub(super) fn new(lease: Lease, guard: TransactionGuard) -> Self {
+        Self { lease, guard }
     }
 
     /// After an error, nobody knows whether the transaction was committed.
     pub async fn commit(self) -> Result<(), Failure> {
-        let Self { inner, mut guard } = self;
+        let Self { mut lease, mut guard } = self;
         let span = guard.commit_span();
-        match inner.commit().await {
+        match lease.commit().await {
             Ok(()) => {
                 guard.set_committed();
                 Ok(())
@@ -41,6 +43,18 @@ impl Transaction {
     }
 }
 
+impl Transaction {
+    async fn run<T>(
+        &mut self,
+        query: Query,
+        fetch: impl AsyncFnOnce(&mut PgConnection, Query) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        let span = self.guard.statement_span(query.text());
+        let result = self.lease.run(async |connection| fetch(connection, query).await).await;
+        result.inspect_err(|error| self.guard.fail(&span, error))
+    }
+}
+
 impl<'c> Executor<'c> for &'c mut Transaction {
     type Database = Postgres;
 
@@ -49,11 +63,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Query::new(query);
-        let span = self.guard.statement_span(query.text());
-        let guard = &self.guard;
-        let rows = (&mut *self.inner).fetch_many(query);
-        rows.inspect_err(move |error| guard.fail(&span, error)).boxed()
+        fetched(self.run(Query::new(query), fetch_all)).boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<PgRow>>>
@@ -61,26 +71,42 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Query::new(query);
-        let span = self.guard.statement_span(query.text());
-        let guard = &self.guard;
-        let row = (&mut *self.inner).fetch_optional(query);
-        row.inspect_err(move |error| guard.fail(&span, error)).boxed()
+        self.run(Query::new(query), async |connection, query| connection.fetch_optional(query).await).boxed()
     }
 
-    fn prepare_with<'e>(self, sql: SqlStr, parameters: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
+    fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
     where
         'c: 'e,
     {
-        (&mut *self.inner).prepare_with(sql, parameters)
+        not_offered()
     }
 
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
+    fn describe<'e>(self, _: SqlStr) -> BoxFuture<'e, sqlx::Result<Describe<Postgres>>>
     where
         'c: 'e,
     {
-        (&mut *self.inner).describe(sql)
+        not_offered()
     }
+}
+
+/// All rows are read before the first is returned, so that the statement has ended.
+pub(super) async fn fetch_all(
+    connection: &mut PgConnection,
+    query: Query,
+) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
+    connection.fetch_many(query).try_collect().await
+}
+
+pub(super) fn fetched<T>(
+    rows: impl Future<Output = sqlx::Result<Vec<T>>>,
+) -> impl futures::Stream<Item = sqlx::Result<T>> {
+    stream::once(rows).map_ok(|rows| stream::iter(rows.into_iter().map(Ok))).try_flatten()
+}
+
+/// Queries that the compiler has checked need neither.
+pub(super) fn not_offered<T: Send + 'static>() -> BoxFuture<'static, sqlx::Result<T>> {
+    std::future::ready(Err(sqlx::Error::Protocol("statements are not prepared apart from their execution".into())))
+        .boxed()
 }
 
 /// A copy of a query, so that its text can be read before it is executed.

@@ -1,5 +1,6 @@
-//! Which connections of the pool still lead to a server that can serve us. After a failover a connection may live on and
-//! lead to a server that only reads; such connections are closed instead of lent again.
+//! Which connections still lead to a server that can serve us. After a failover a connection may live on and lead to a
+//! server that only reads, and when the network fails, packets may go nowhere. When one such connection is found, those of
+//! its age are closed instead of lent again.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use platform::{failure::Failure, postgres::Database};
-use sqlx::postgres::PgPoolOptions;
 use stack::testing::TestDatabase;
 
 use crate::world::metrics_show;
 
+fn database(test: &TestDatabase, max_connections: u32) -> Database {
+    let options = test.pool.connect_options().as_ref().clone();
+    Database::new(options, max_connections, Duration::from_millis(500))
+}
+
 #[tokio::test]
 async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_statement() {
     let test = TestDatabase::create_empty().await;
-    let options = test.pool.connect_options().as_ref().clone();
-    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_millis(50));
-    let database = Database::from_pool(pool.connect_lazy_with(options));
+    let database = database(&test, 3).background();
 
     let holder = database.begin("holds_the_only_connection").await.unwrap();
     assert!(matches!(database.begin("waits_in_vain").await, Err(Failure::Overloaded(_))));
@@ -26,7 +28,7 @@ async fn a_full_pool_is_too_much_load_for_a_transaction_and_for_a_single_stateme
 #[tokio::test]
 async fn transactions_and_single_statements_are_counted_by_name_and_outcome() {
     let test = TestDatabase::create_empty().await;
-    let database = Database::from_pool(test.pool.clone());
+    let database = database(&test, 3);
 
     database.begin("kept").await.unwrap().commit().await.unwrap();
     drop(database.begin("dropped").await.unwrap());

@@ -120,15 +120,12 @@ async fn calls_whose_message_never_comes_hold_nobody_up_and_end_at_the_longest_d
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_of_one_connection_above_its_share_wait_for_their_turn_and_others_do_not() {
-    let world = World::start_with(|config| {
-        config.max_concurrent_requests = 3;
-        config.connections.max_concurrent_requests = 2;
-    })
-    .await;
+    let world = World::start_with(|config| config.max_concurrent_requests = 150).await;
     let client = world.client();
-    let calls: Vec<_> = (0..5)
+    client.clone().purchase(purchase(ANSWERED)).await.unwrap();
+    let calls: Vec<_> = (0..200)
         .map(|_| {
             tokio::spawn({
                 let mut client = client.clone();
@@ -136,9 +133,10 @@ async fn calls_of_one_connection_above_its_share_wait_for_their_turn_and_others_
             })
         })
         .collect();
-    eventually("two calls run", || async { (world.script.waiting.load(Ordering::SeqCst) == 2).then_some(()) }).await;
+    eventually("a hundred calls run", || async { (world.script.waiting.load(Ordering::SeqCst) == 100).then_some(()) })
+        .await;
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
-    assert_eq!(world.script.waiting.load(Ordering::SeqCst), 2);
+    assert_eq!(world.script.waiting.load(Ordering::SeqCst), 100);
     world.script.go_on.cancel();
     for call in calls {
         assert!(call.await.unwrap().is_ok());

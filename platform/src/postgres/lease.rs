@@ -1,0 +1,119 @@
+//! A connection that is lent. Everything that is done on it has an end, also when Postgres does not answer. When it is
+//! given back in the middle of a statement or a transaction, these are ended on the server before it is lent again.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::{
+    errors,
+    pool::{Connection, Pool},
+};
+
+/// On our side. The server ends a statement two seconds earlier.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(12);
+/// For the end of what was going on when a connection is given back.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Only taken when the lease ends.
+    connection: Option<Connection>,
+    pool: Pool,
+    /// Whether a statement has not ended yet.
+    is_busy: bool,
+    is_in_transaction: bool,
+    /// Whether nobody knows what the connection does, or where it leads to.
+    is_broken: bool,
+}
+
+impl Lease {
+    pub fn new(connection: Connection, pool: Pool) -> Self {
+        Self { connection: Some(connection), pool, is_busy: false, is_in_transaction: false, is_broken: false }
+    }
+
+    /// Does something on the connection. A statement that takes too long fails.
+    pub async fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+        self.run_within(STATEMENT_LIMIT, work).await
+    }
+
+    /// Begins a transaction; the settings are for it alone.
+    pub async fn begin(&mut self, settings: &str) -> sqlx::Result<()> {
+        let begin = AssertSqlSafe(format!("BEGIN; {settings}"));
+        self.is_in_transaction = true;
+        self.run(async |connection| connection.execute(begin).await.map(drop)).await
+    }
+
+    pub async fn commit(&mut self) -> sqlx::Result<()> {
+        self.run(async |connection| connection.execute("COMMIT").await).await?;
+        self.is_in_transaction = false;
+        Ok(())
+    }
+
+    /// Whether the connection answers.
+    pub async fn lives(&mut self, limit: Duration) -> bool {
+        self.run_within(limit, async |connection| connection.ping().await).await.is_ok()
+    }
+
+    async fn run_within<T>(
+        &mut self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        let Some(connection) = &mut self.connection else { return Err(sqlx::Error::PoolClosed) };
+        self.is_busy = true;
+        let result = errors::within(limit, work(&mut connection.inner)).await;
+        self.is_busy = false;
+        if let Err(error) = &result
+            && (errors::is_wrong_server(error) || errors::is_of_the_connection(error))
+        {
+            // Other connections of the same age most likely lead to the same place.
+            self.pool.trust().end();
+            self.is_broken = true;
+        }
+        result
+    }
+
+    /// The connection is not lent again.
+    pub fn give_up(&mut self) {
+        self.is_broken = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.is_broken {
+            return self.pool.discard(connection);
+        }
+        if !self.is_busy && !self.is_in_transaction {
+            return self.pool.put_back(connection);
+        }
+        // Without a runtime, the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return self.pool.discard(connection) };
+        runtime.spawn(recover(connection, self.pool.clone(), self.is_busy, self.is_in_transaction));
+    }
+}
+
+/// Ends what is going on in a connection, so that it can be lent again.
+async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_transaction: bool) {
+    let recovered = errors::within(RECOVERY_LIMIT, async {
+        if is_busy {
+            pool.keeper().cancel(connection.backend).await;
+            // The first answer may be that the statement was cancelled.
+            while let Err(error) = connection.inner.ping().await {
+                if errors::is_of_the_connection(&error) {
+                    return Err(error);
+                }
+            }
+        }
+        if is_in_transaction {
+            connection.inner.execute("ROLLBACK").await?;
+        }
+        Ok(())
+    });
+    match recovered.await {
+        Ok(()) => pool.put_back(connection),
+        Err(_) => pool.discard(connection),
+    }
+}
