@@ -22,7 +22,7 @@ use crate::{
     metrics,
     resume::Resume,
     store::Store,
-    usecase::Carts,
+    usecase::{Carts, tell::Telling},
 };
 
 /// Carts and purchases.
@@ -42,6 +42,7 @@ impl Service for Checkout {
         "begin_purchase",
         "cart",
         "delete_from_cart",
+        "mark_answered",
         "next_due_purchase",
         "purchase_backlog",
         "settle_purchase",
@@ -68,7 +69,8 @@ impl Service for Checkout {
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config, loms, products } = self;
         let store = Store::new(database);
-        let carts = Carts { store: store.clone(), loms, products, resume_after: config.purchase.resume_after };
+        let telling = Telling::default();
+        let carts = Carts { store: store.clone(), loms, products, telling, resume_after: config.purchase.resume_after };
         let resumed = Carts { store: store.background(), ..carts.clone() };
         process.work(Resume { carts: resumed, config: config.purchase }, Wake::default());
         process.work(Measure { database: database.background() }, Wake::default());

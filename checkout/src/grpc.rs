@@ -1,12 +1,13 @@
 //! The service `cart.Cart`: each RPC reads its request, has a use case do the work, and writes the answer.
 
+use platform::grpc::answer::OnTaken;
 use proto::cart::{
     AddToCartRequest, DeleteFromCartRequest, ListCartRequest, ListCartResponse, PurchaseRequest, PurchaseResponse,
     cart_server::Cart,
 };
 use tonic::{Request, Response, Status};
 
-use crate::usecase::Carts;
+use crate::usecase::{Carts, purchase::Bought};
 
 pub mod status;
 mod wire;
@@ -33,7 +34,13 @@ impl Cart for Service {
     }
 
     async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
-        let order = self.carts.purchase(&wire::purchase(request.into_inner())?).await?;
-        Ok(Response::new(PurchaseResponse { order_id: order.get() }))
+        let command = wire::purchase(request.into_inner())?;
+        let Bought { order, untold } = self.carts.purchase(&command).await?;
+        let mut response = Response::new(PurchaseResponse { order_id: order.get() });
+        if let Some(id) = untold {
+            let (carts, user) = (self.carts.clone(), command.user);
+            response.extensions_mut().insert(OnTaken::new(move || carts.tell(user, id)));
+        }
+        Ok(response)
     }
 }

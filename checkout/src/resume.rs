@@ -14,7 +14,7 @@ use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
 use crate::{
     config::PurchaseConfig,
-    domain::purchase::{Audience, Outcome},
+    domain::purchase::Outcome,
     store::purchase::{self, DuePurchase},
     usecase::Carts,
 };
@@ -53,7 +53,7 @@ impl Step for Resume {
 impl Resume {
     /// Drives a purchase to its end, in its span.
     async fn drive(&self, DuePurchase { purchase, .. }: &DuePurchase) -> Result<(), Failure> {
-        let driven = self.carts.drive(purchase, Audience::Nobody);
+        let driven = self.carts.drive(purchase);
         match deadline::scope(Instant::now() + ATTEMPT, driven).await {
             Ok(Outcome::Ordered(order)) => info!(order.id = order.get(), "a purchase left in doubt is ordered"),
             Ok(Outcome::Refused(refusal)) => {

@@ -12,6 +12,9 @@ pub mod delete;
 mod drive;
 pub mod list;
 pub mod purchase;
+pub mod tell;
+
+use tell::Telling;
 
 /// The carts of all users, and the purchases that become of them. Clones work on the same ones.
 #[derive(Clone)]
@@ -21,6 +24,7 @@ pub struct Carts {
     pub loms: Loms,
     /// Names and prices.
     pub products: Products,
+    pub telling: Telling,
     /// How long after its call's deadline a purchase left in doubt is taken up by the background step.
     pub resume_after: Duration,
 }

@@ -1,6 +1,6 @@
 //! gRPC at both ends: calls that a service answers, and calls that it makes.
 
-mod answer;
+pub mod answer;
 mod call_guard;
 pub mod client;
 pub mod server;

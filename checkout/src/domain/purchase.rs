@@ -46,24 +46,6 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// Who learns the outcome of a purchase from the one that settles it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// A caller that asked for this purchase.
-    Caller,
-    /// The background step settles it, or a call that asked for another purchase.
-    Nobody,
-}
-
-impl Audience {
-    pub fn is_told(self) -> bool {
-        match self {
-            Self::Caller => true,
-            Self::Nobody => false,
-        }
-    }
-}
-
 /// Why a cart is not bought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PurchaseRefusal {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{UserTransaction, lines};
 use crate::domain::{
     Line,
-    purchase::{Audience, Outcome, Pending, Purchase, PurchaseId},
+    purchase::{Outcome, Pending, Purchase, PurchaseId},
 };
 
 /// For how long a call without a key on an empty cart is taken for the repetition of one that was never answered.
@@ -128,10 +128,9 @@ pub async fn untold_order(transaction: &mut UserTransaction) -> Result<Option<(P
 }
 
 /// Notes that a caller was told the outcome.
-pub async fn mark_answered(transaction: &mut UserTransaction, id: PurchaseId) -> Result<(), Failure> {
-    let marked = sqlx::query!("/* mark_answered */ UPDATE purchase SET answered = true WHERE id = $1", id.0)
-        .execute(&mut **transaction)
-        .await?;
+pub async fn mark_answered(on: impl PgExecutor<'_>, id: PurchaseId) -> Result<(), Failure> {
+    let marked =
+        sqlx::query!("/* mark_answered */ UPDATE purchase SET answered = true WHERE id = $1", id.0).execute(on).await?;
     expect_rows("mark_answered", 1, &marked)
 }
 
@@ -170,12 +169,7 @@ pub async fn begin(transaction: &mut UserTransaction, pending: &Pending, resume_
 
 /// Writes the outcome of a pending purchase down, and puts the lines of a refused one back into the cart. Answers false,
 /// and changes nothing, when it is pending no more.
-pub async fn settle(
-    transaction: &mut UserTransaction,
-    pending: &Pending,
-    outcome: &Outcome,
-    audience: Audience,
-) -> Result<bool, Failure> {
+pub async fn settle(transaction: &mut UserTransaction, pending: &Pending, outcome: &Outcome) -> Result<bool, Failure> {
     let (state, order, refusal) = match outcome {
         Outcome::Ordered(order) => ("ordered", Some(order.get()), None),
         Outcome::Refused(refusal) => ("refused", None, Some(Json(refusal))),
@@ -183,15 +177,14 @@ pub async fn settle(
     let settled = sqlx::query!(
         r#"
         /* settle */
-        UPDATE purchase SET state = $2, order_id = $3, refusal = $4, answered = $5,
+        UPDATE purchase SET state = $2, order_id = $3, refusal = $4,
             settled_at = clock_timestamp(), resume_at = NULL
         WHERE id = $1 AND state = 'pending'
         "#,
         pending.id.0,
         state,
         order,
-        refusal as _,
-        audience.is_told()
+        refusal as _
     )
     .execute(&mut **transaction)
     .await?;

@@ -9,48 +9,38 @@ use platform::failure::Failure;
 use super::Carts;
 use crate::{
     clients::loms::CreateOrderError,
-    domain::purchase::{Audience, Outcome, Pending, Purchase},
+    domain::purchase::{Outcome, Pending, Purchase},
     metrics,
     store::{UserTransaction, purchase},
 };
 
 impl Carts {
     /// Drives the purchase to its end. When this fails the purchase may still be pending, and can be driven again.
-    pub async fn drive(&self, pending: &Pending, audience: Audience) -> Result<Outcome, Failure> {
+    pub async fn drive(&self, pending: &Pending) -> Result<Outcome, Failure> {
         let outcome = match self.loms.create_order(pending).await {
             Ok(order) => Outcome::Ordered(order),
             Err(CreateOrderError::Refused(refusal)) => Outcome::Refused(refusal),
-            Err(error @ CreateOrderError::BadRequest(_)) => return self.abandon(pending, error, audience).await,
+            Err(error @ CreateOrderError::BadRequest(_)) => return self.abandon(pending, error).await,
             Err(CreateOrderError::InDoubt(failure)) => {
                 count("in_doubt");
                 return Err(failure);
             }
         };
-        let attempt = |transaction| settle(transaction, pending, &outcome, audience);
+        let attempt = |transaction| settle(transaction, pending, &outcome);
         self.store.transact("settle_purchase", pending.user, attempt).await
     }
 
     /// For a request that LOMS would not read: a defect of ours, which must not cost the user the cart.
-    async fn abandon(
-        &self,
-        pending: &Pending,
-        error: CreateOrderError,
-        audience: Audience,
-    ) -> Result<Outcome, Failure> {
-        let attempt = |transaction| abandon(transaction, pending, audience);
+    async fn abandon(&self, pending: &Pending, error: CreateOrderError) -> Result<Outcome, Failure> {
+        let attempt = |transaction| abandon(transaction, pending);
         let settled = self.store.transact("abandon_purchase", pending.user, attempt).await?;
         settled.ok_or_else(|| Failure::unforeseen(error))
     }
 }
 
-async fn settle(
-    mut transaction: UserTransaction,
-    pending: &Pending,
-    outcome: &Outcome,
-    audience: Audience,
-) -> Result<Outcome, Failure> {
-    if !purchase::settle(&mut transaction, pending, outcome, audience).await? {
-        return settled_by_another(transaction, pending, audience).await;
+async fn settle(mut transaction: UserTransaction, pending: &Pending, outcome: &Outcome) -> Result<Outcome, Failure> {
+    if !purchase::settle(&mut transaction, pending, outcome).await? {
+        return settled_by_another(transaction, pending).await;
     }
     transaction.commit().await?;
     count(match outcome {
@@ -61,32 +51,18 @@ async fn settle(
 }
 
 /// Answers the outcome if somebody else has settled the purchase meanwhile.
-async fn abandon(
-    mut transaction: UserTransaction,
-    pending: &Pending,
-    audience: Audience,
-) -> Result<Option<Outcome>, Failure> {
+async fn abandon(mut transaction: UserTransaction, pending: &Pending) -> Result<Option<Outcome>, Failure> {
     if !purchase::abandon(&mut transaction, pending).await? {
-        return settled_by_another(transaction, pending, audience).await.map(Some);
+        return settled_by_another(transaction, pending).await.map(Some);
     }
     transaction.commit().await?;
     count("abandoned");
     Ok(None)
 }
 
-async fn settled_by_another(
-    mut transaction: UserTransaction,
-    pending: &Pending,
-    audience: Audience,
-) -> Result<Outcome, Failure> {
+async fn settled_by_another(mut transaction: UserTransaction, pending: &Pending) -> Result<Outcome, Failure> {
     match purchase::by_id(&mut transaction, pending.id).await? {
-        Some(Purchase::Settled(outcome)) => {
-            if audience.is_told() {
-                purchase::mark_answered(&mut transaction, pending.id).await?;
-                transaction.commit().await?;
-            }
-            Ok(outcome)
-        }
+        Some(Purchase::Settled(outcome)) => Ok(outcome),
         Some(Purchase::Pending(_)) => Err(Failure::unforeseen("a purchase is pending and was not when it was settled")),
         None => Err(Failure::unforeseen("the purchase was abandoned, as LOMS would not read its request")),
     }

@@ -17,6 +17,7 @@ mod purchase;
 mod races;
 mod real_loms;
 mod tls;
+mod told;
 mod traces;
 mod validation;
 mod world;

@@ -257,6 +257,11 @@ impl Client {
         Self { inner: connect(address, ca), deadline }
     }
 
+    /// The same connection, with another deadline.
+    pub fn with_deadline(&self, deadline: Duration) -> Self {
+        Self { inner: self.inner.clone(), deadline }
+    }
+
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.deadline);

@@ -18,6 +18,7 @@ use tokio::{
 };
 use tonic::Status;
 
+use super::call_guard::DEADLINE_TOLERANCE;
 use crate::{
     metrics::net::{UNREAD_BYTES, UNTAKEN},
     net::{Running, UnreadBytes},
@@ -44,7 +45,8 @@ pub(super) async fn until_taken(
     if answer.body().is_end_stream() {
         return answer;
     }
-    let (parts, body) = answer.into_parts();
+    let (mut parts, body) = answer.into_parts();
+    let on_taken = parts.extensions.remove::<OnTaken>();
     let Ok(collected) = body.collect().await else {
         return Status::internal("the answer cannot be written").into_http();
     };
@@ -54,7 +56,8 @@ pub(super) async fn until_taken(
         let reason = "the answers to earlier calls wait to be read; read them first";
         return Status::resource_exhausted(reason).into_http();
     };
-    let rest = Arc::new(Mutex::new(Some(Rest { data, trailers, _unread: unread, _running: running })));
+    let rest =
+        Arc::new(Mutex::new(Some(Rest { data, trailers, on_taken, deadline, _unread: unread, _running: running })));
     let give_up = tokio::spawn({
         let rest = Arc::clone(&rest);
         async move {
@@ -68,6 +71,24 @@ pub(super) async fn until_taken(
     Response::from_parts(parts, Body::new(Answer { rest, give_up: give_up.abort_handle() }))
 }
 
+/// In the extensions of an answer: is called once, when the answer is handed over to HTTP/2 in time to reach its caller.
+/// It is not called if the caller is gone, or has given up by then.
+#[derive(Clone)]
+pub struct OnTaken(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl OnTaken {
+    pub fn new(call: impl FnOnce() + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(call)))))
+    }
+
+    fn call(self) {
+        let call = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(call) = call {
+            call();
+        }
+    }
+}
+
 struct Answer {
     /// `None` after the deadline.
     rest: Arc<Mutex<Option<Rest>>>,
@@ -77,6 +98,8 @@ struct Answer {
 struct Rest {
     data: Bytes,
     trailers: Option<HeaderMap>,
+    on_taken: Option<OnTaken>,
+    deadline: Instant,
     _unread: Unread,
     _running: Option<Running>,
 }
@@ -121,6 +144,11 @@ impl HttpBody for Answer {
         if !left.data.is_empty() {
             let piece = left.data.len().min(PIECE);
             return Poll::Ready(Some(Ok(Frame::data(left.data.split_to(piece)))));
+        }
+        if let Some(on_taken) = left.on_taken.take()
+            && Instant::now() + DEADLINE_TOLERANCE < left.deadline
+        {
+            on_taken.call();
         }
         match left.trailers.take() {
             Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tonic::{Code, Status};
 
 /// Timers are inexact: a call that is dropped this long before its deadline counts as dropped at the deadline.
-const DEADLINE_TOLERANCE: Duration = Duration::from_millis(20);
+pub(super) const DEADLINE_TOLERANCE: Duration = Duration::from_millis(20);
 
 /// Reports the code of a call, its status if it failed, and its duration. A guard that is dropped before
 /// [`finish`](Self::finish) reports DEADLINE_EXCEEDED, or CANCELLED if the caller hung up before the deadline.
