@@ -2,8 +2,14 @@
 
 use anyhow::Context as _;
 use platform::{
-    cli::NoCommands, grpc::client::Channel, postgres::Database, process::Process, routes, service::Service,
-    tls::ClientTls, worker::Wake,
+    cli::NoCommands,
+    grpc::client::{Channel, Resilience},
+    postgres::Database,
+    process::Process,
+    routes,
+    service::Service,
+    tls::ClientTls,
+    worker::Wake,
 };
 use proto::{
     DESCRIPTORS,
@@ -60,8 +66,8 @@ impl Service for Checkout {
 
     fn open(config: Config) -> anyhow::Result<Self> {
         let tls = ClientTls::load(&config.client_tls).context("client_tls")?;
-        let loms = Loms::new(Channel::new(&config.services.loms, &tls, LOMS, DESCRIPTORS)?);
-        let products = Channel::new(&config.services.products, &tls, PRODUCT_SERVICE, DESCRIPTORS)?;
+        let loms = Loms::new(Channel::new(&config.services.loms, &tls, LOMS, DESCRIPTORS, Resilience::REPEAT)?);
+        let products = Channel::new(&config.services.products, &tls, PRODUCT_SERVICE, DESCRIPTORS, Resilience::FAIL)?;
         let products = Products::new(products, config.token.clone(), &config.products);
         Ok(Self { config, loms, products })
     }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use chrono::{Datelike as _, Days, Utc};
 use platform::{
     config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
-    grpc::client::Channel,
+    grpc::client::{Channel, Resilience},
     tls::{ClientTls, install_crypto_provider},
 };
 use proto::{
@@ -154,5 +154,5 @@ pub fn channel(certs: &Path, port: u16, identity: Option<&str>, service: &str) -
     let identity = identity.map(|name| (certs.join(format!("{name}.pem")), certs.join(format!("{name}.key"))));
     let tls = ClientTls::load(&ClientTlsConfig { ca: certs.join("ca.pem"), identity })?;
     let url = ServiceUrl::from_text(&format!("https://localhost:{port}")).map_err(anyhow::Error::msg)?;
-    Channel::new(&url, &tls, service, proto::DESCRIPTORS).context("a channel")
+    Channel::new(&url, &tls, service, proto::DESCRIPTORS, Resilience::FAIL).context("a channel")
 }

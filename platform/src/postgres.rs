@@ -71,8 +71,8 @@ const POSTGRES: &str = "Postgres";
 
 /// The database of a service. Clones share its connections.
 ///
-/// Calls that write, calls that read, and background work have connections apart ([`Lane`]), so that none of them waits
-/// for another.
+/// Calls that write, calls that read, and background work have connections apart, so that none of them waits for
+/// another.
 #[derive(Debug, Clone)]
 pub struct Database {
     pools: Arc<Pools>,

@@ -160,7 +160,8 @@ async fn connections_on_which_nothing_passes_any_more_are_left_by_calls_and_back
     proxy.mend();
     eventually("calls are answered", || async { client.clone().stocks(StocksRequest { sku: 7 }).await.ok() }).await;
     let user = user();
-    let id = create(&client, order(user, &[(7, 1)])).await.unwrap();
+    let bought = || async { create(&client, order(user, &[(7, 1)])).await.ok() };
+    let id = eventually("calls that write are answered", bought).await;
     until_status(&client, id, "cancelled").await;
     published(&world, &stack::testing::brokers(), &[user], 3).await;
 }

@@ -20,7 +20,7 @@ use platform::{
         FromText as _, HostPort, LogLevel, ServiceUrl,
         service::{ClientTlsConfig, LogConfig},
     },
-    grpc::client::Channel,
+    grpc::client::{Channel, Resilience},
     postgres::Database,
     service::{App, Service as _},
     telemetry::Telemetry,
@@ -257,8 +257,8 @@ pub fn channel(url: &str, dir: &Path, name: &str) -> Channel {
 }
 
 pub fn channel_with(url: &str, tls: &ClientTls) -> Channel {
-    Channel::new(&ServiceUrl::from_text(url).unwrap(), tls, proto::loms::loms_server::SERVICE_NAME, proto::DESCRIPTORS)
-        .unwrap()
+    let (url, service) = (ServiceUrl::from_text(url).unwrap(), proto::loms::loms_server::SERVICE_NAME);
+    Channel::new(&url, tls, service, proto::DESCRIPTORS, Resilience::FAIL).unwrap()
 }
 
 /// A request for these SKUs and counts.

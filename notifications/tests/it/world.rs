@@ -8,7 +8,7 @@ use notifications::{
 };
 use platform::{
     config::{FromText as _, ServiceUrl, service::ClientTlsConfig},
-    grpc::client::Channel,
+    grpc::client::{Channel, Resilience},
     kafka::Pause,
     service::{App, Service as _},
     tls::ClientTls,
@@ -206,7 +206,7 @@ impl Client {
     pub fn with(url: &str, ca: &Path, identity: Option<(std::path::PathBuf, std::path::PathBuf)>) -> Self {
         let tls = ClientTls::load(&ClientTlsConfig { ca: ca.to_owned(), identity }).unwrap();
         let url = ServiceUrl::from_text(url).unwrap();
-        let channel = Channel::new(&url, &tls, SERVICE_NAME, proto::DESCRIPTORS).unwrap();
+        let channel = Channel::new(&url, &tls, SERVICE_NAME, proto::DESCRIPTORS, Resilience::FAIL).unwrap();
         Self(NotificationsClient::new(channel))
     }
 

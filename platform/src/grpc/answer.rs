@@ -74,7 +74,9 @@ pub(super) async fn until_taken(
 /// In the extensions of an answer: is called once, when the answer is handed over to HTTP/2 in time to reach its caller.
 /// It is not called if the caller is gone, or has given up by then.
 #[derive(Clone)]
-pub struct OnTaken(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+pub struct OnTaken(Arc<Mutex<Option<Call>>>);
+
+type Call = Box<dyn FnOnce() + Send>;
 
 impl OnTaken {
     pub fn new(call: impl FnOnce() + Send + 'static) -> Self {

@@ -3,35 +3,56 @@
 
 use std::{
     error::Error,
+    io::ErrorKind::{NotFound, TimedOut},
+    net::SocketAddr,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
 };
 use tokio_rustls::TlsConnector;
 use tonic::{
-    Code, Status, TimeoutExpired,
+    Code, ConnectError, Status, TimeoutExpired,
     body::Body,
     transport::{Channel as Transport, Endpoint},
 };
-use tower::{Service, service_fn};
-use tracing::{Instrument as _, field::Empty, info_span};
+use tower::{Service, ServiceExt as _, service_fn};
+use tracing::{Instrument as _, debug, field::Empty, info_span};
 
 use super::{Method, call_guard::CallGuard, code_name, methods};
-use crate::{config::ServiceUrl, deadline, metrics::rpc, telemetry::trace, tls::ClientTls};
+use crate::{config::ServiceUrl, deadline, failure::chain, metrics::rpc, telemetry::trace, tls::ClientTls};
 
 /// Includes the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// HTTP/2 pings find servers that are gone while a call waits for them.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for one of several addresses: a server that hangs may have a neighbour that does not.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is done about a connection that breaks, or that does not answer HTTP/2 pings while a call waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Resilience {
+    ping_interval: Duration,
+    ping_timeout: Duration,
+    repeats_calls: bool,
+}
+
+impl Resilience {
+    /// For calls that are safe to repeat, because they only read or carry a key, to servers that take pings as often as
+    /// they come: such a call is made again on another connection, within its deadline.
+    pub const REPEAT: Self =
+        Self { ping_interval: Duration::from_secs(1), ping_timeout: Duration::from_secs(1), repeats_calls: true };
+    /// For other calls, and for servers in Go, which take frequent pings for an attack: the call fails.
+    pub const FAIL: Self =
+        Self { ping_interval: Duration::from_secs(20), ping_timeout: Duration::from_secs(5), repeats_calls: false };
+}
+
 /// For a call without a deadline of its own that is made outside a request.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,13 +65,20 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 #[derive(Clone)]
 pub struct Channel {
     transport: Transport,
+    repeats_calls: bool,
     server: Uri,
 }
 
 impl Channel {
     /// The methods of `service` (`package.Service`), from its `descriptors`, are in the metrics from the start. `tls`
     /// is not used if the address begins with `http://`.
-    pub fn new(url: &ServiceUrl, tls: &ClientTls, service: &str, descriptors: &[u8]) -> anyhow::Result<Self> {
+    pub fn new(
+        url: &ServiceUrl,
+        tls: &ClientTls,
+        service: &str,
+        descriptors: &[u8],
+        resilience: Resilience,
+    ) -> anyhow::Result<Self> {
         for method in methods(descriptors, service)? {
             rpc::client().declare(&method);
         }
@@ -61,21 +89,40 @@ impl Channel {
         let transport = Endpoint::from(Uri::from_parts(plain)?)
             .origin(url.uri().clone())
             .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .http2_keep_alive_interval(resilience.ping_interval)
+            .keep_alive_timeout(resilience.ping_timeout)
             .connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone())));
-        Ok(Self { transport, server: url.uri().clone() })
+        Ok(Self { transport, repeats_calls: resilience.repeats_calls, server: url.uri().clone() })
     }
 }
 
 async fn connect(uri: Uri, tls: Option<ClientTls>) -> std::io::Result<TokioIo<Box<dyn IoStream>>> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let stream = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
+    let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
+    let mut failure = std::io::Error::from(NotFound);
+    let addresses: Vec<_> = lookup_host((host.as_str(), uri.port_u16().unwrap_or(443))).await?.collect();
+    let timeout = if addresses.len() > 1 { ADDRESS_TIMEOUT } else { CONNECT_TIMEOUT };
+    for address in addresses {
+        let connecting = connect_to(address, name.clone(), tls.as_ref());
+        match tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| Err(TimedOut.into())) {
+            Ok(stream) => return Ok(TokioIo::new(stream)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+async fn connect_to(
+    address: SocketAddr,
+    name: ServerName<'static>,
+    tls: Option<&ClientTls>,
+) -> std::io::Result<Box<dyn IoStream>> {
+    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return Ok(TokioIo::new(Box::new(stream))) };
-    let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
-    let stream = TlsConnector::from(tls.current()).connect(name, stream).await?;
-    Ok(TokioIo::new(Box::new(stream)))
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => Ok(Box::new(TlsConnector::from(tls.current()).connect(name, stream).await?)),
+    }
 }
 
 impl Service<Request<Body>> for Channel {
@@ -112,7 +159,8 @@ impl Service<Request<Body>> for Channel {
 
         // Only the transport that `poll_ready` saw may take the call; a clone of it is not ready.
         let clone = self.transport.clone();
-        let mut transport = std::mem::replace(&mut self.transport, clone);
+        let transport = std::mem::replace(&mut self.transport, clone.clone());
+        let another = self.repeats_calls.then_some(clone);
         if let Some(method) = &method {
             rpc::client().started(method);
         }
@@ -129,10 +177,8 @@ impl Service<Request<Body>> for Channel {
             }
         });
         let call = async move {
-            let answer = match tokio::time::timeout(timeout, transport.call(request)).await {
-                Ok(answer) => answer.map_err(transport_status),
-                Err(_) => Err(Status::deadline_exceeded(DEADLINE_TEXT)),
-            };
+            let answer = tokio::time::timeout(timeout, call(transport, another, request)).await;
+            let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded(DEADLINE_TEXT)));
             let code = match &answer {
                 Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
                 Err(status) => status.code(),
@@ -144,14 +190,38 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
+/// Makes a call on a connection that is ready. If it breaks, makes the call again on `another`.
+async fn call(
+    mut ready: Transport,
+    another: Option<Transport>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status> {
+    let Some(mut another) = another else { return ready.call(request).await.map_err(transport_status) };
+    let (parts, body) = request.into_parts();
+    let message = body.collect().await?.to_bytes();
+    let request = || Request::from_parts(parts.clone(), Body::new(Full::new(message.clone())));
+    match ready.call(request()).await {
+        // Without a connection, nothing broke.
+        Err(error) if !has_cause::<ConnectError>(&error) && !has_cause::<TimeoutExpired>(&error) => {
+            debug!(error = chain(&error), "a connection broke; the call is made again on another");
+            let another = another.ready().await.map_err(transport_status)?;
+            another.call(request()).await.map_err(transport_status)
+        }
+        answer => answer.map_err(transport_status),
+    }
+}
+
 /// A failure on the way to the service or back means UNAVAILABLE. But the transport watches the deadline as well, and
 /// may be the first to see it pass.
 fn transport_status(error: tonic::transport::Error) -> Status {
-    let first: &(dyn Error + 'static) = &error;
-    if std::iter::successors(Some(first), |&cause| cause.source()).any(|cause| cause.is::<TimeoutExpired>()) {
+    if has_cause::<TimeoutExpired>(&error) {
         return Status::deadline_exceeded(DEADLINE_TEXT);
     }
     let mut status = Status::unavailable("the service cannot be reached");
     status.set_source(std::sync::Arc::new(error));
     status
+}
+
+fn has_cause<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&cause| cause.source()).any(|cause| cause.is::<T>())
 }

@@ -114,6 +114,9 @@ async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_tr
     });
     match recovered.await {
         Ok(()) => pool.put_back(connection),
-        Err(_) => pool.discard(connection),
+        Err(_) => {
+            pool.trust().end();
+            pool.discard(connection);
+        }
     }
 }

@@ -21,8 +21,9 @@ use crate::metrics::postgres as metrics;
 
 /// A connection that was not used for this long is tried before it is lent: its server may be gone.
 const TRY_AFTER: Duration = Duration::from_secs(1);
-/// For opening a connection, and for the try of one.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The try takes less than the wait for a connection may (`acquire_timeout`), so that another one can be had.
+const TRY_TIMEOUT: Duration = Duration::from_secs(1);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 /// The server or the role may have no more connections. Those that are open serve meanwhile.
 const FULL_SERVER_PAUSE: Duration = Duration::from_secs(5);
@@ -97,7 +98,7 @@ impl Pool {
             let is_trusted = self.0.trust.covers(connection.opened_at.elapsed());
             let must_be_tried = connection.used_at.elapsed() > TRY_AFTER;
             let mut lease = Lease::new(connection, self.clone());
-            if is_trusted && (!must_be_tried || lease.lives(ANSWER_TIMEOUT).await) {
+            if is_trusted && (!must_be_tried || lease.lives(TRY_TIMEOUT).await) {
                 return lease;
             }
             lease.give_up();
@@ -196,7 +197,7 @@ async fn keep_open(pool: Weak<Inner>) {
 }
 
 async fn open(options: &PgConnectOptions) -> sqlx::Result<Connection> {
-    errors::within(ANSWER_TIMEOUT, async {
+    errors::within(OPEN_TIMEOUT, async {
         let mut inner = PgConnection::connect_with(options).await?;
         let backend = sqlx::query_scalar("/* backend */ SELECT pg_backend_pid()").fetch_one(&mut inner).await?;
         let now = Instant::now();

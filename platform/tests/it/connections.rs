@@ -4,6 +4,11 @@ use std::sync::atomic::Ordering;
 
 use stack::certs::{Authority, Issued};
 use stack::testing::eventually;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use crate::world::{ANSWERED, WAITS, World, purchase};
@@ -98,4 +103,34 @@ async fn a_draining_server_finishes_the_calls_that_run_and_takes_no_new_connecti
     world.script.go_on.cancel();
     assert!(call.await.unwrap().is_ok());
     world.served.await.unwrap();
+}
+
+/// Passes connections on. Those that are open when `freeze` is cancelled stay open, and nothing passes any more.
+async fn proxy(to: u16, freeze: CancellationToken) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let freeze = if freeze.is_cancelled() { CancellationToken::new() } else { freeze.clone() };
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                if freeze.run_until_cancelled(copy_bidirectional(&mut caller, &mut server)).await.is_none() {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_call_on_a_connection_that_does_not_answer_is_answered_on_another_within_its_deadline() {
+    let world = World::start().await;
+    let freeze = CancellationToken::new();
+    let port = proxy(world.port, freeze.clone()).await;
+    let url = format!("https://localhost:{port}");
+    let mut client = world.client_of(&url, &world.certs.path().join("ca.pem"), None);
+    client.purchase(purchase(ANSWERED)).await.unwrap();
+    freeze.cancel();
+    assert_eq!(client.purchase(purchase(ANSWERED)).await.unwrap().into_inner().order_id, ANSWERED);
 }

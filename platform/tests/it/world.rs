@@ -14,7 +14,10 @@ use platform::{
         service::{ClientTlsConfig, GrpcConfig, ServerTlsConfig},
     },
     deadline,
-    grpc::{client::Channel, server::router},
+    grpc::{
+        client::{Channel, Resilience},
+        server::router,
+    },
     metrics,
     net::Port,
     telemetry::trace,
@@ -142,7 +145,7 @@ impl World {
     pub fn channel(&self, url: &str, ca: &Path, identity: Option<(PathBuf, PathBuf)>) -> Channel {
         let tls = ClientTls::load(&ClientTlsConfig { ca: ca.into(), identity }).unwrap();
         let url = ServiceUrl::from_text(url).unwrap();
-        Channel::new(&url, &tls, "cart.Cart", proto::DESCRIPTORS).unwrap()
+        Channel::new(&url, &tls, "cart.Cart", proto::DESCRIPTORS, Resilience::REPEAT).unwrap()
     }
 }
 
