@@ -92,6 +92,7 @@ impl Port {
         let in_numbers = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
         let admission = Admission::new(name, in_numbers(config.max), in_numbers(config.max_per_address));
         let connections = TaskTracker::new();
+        let closed = CancellationToken::new();
         loop {
             let (stream, peer) = tokio::select! {
                 () = drain.cancelled() => break,
@@ -113,13 +114,15 @@ impl Port {
                 admission: admission.clone(),
                 config: config.clone(),
                 router: router.clone(),
-                drain: drain.clone(),
+                drain: closed.clone(),
             };
             let tls = tls.clone();
             connections.spawn(async move { evicted.run_until_cancelled(connection.run(stream, tls)).await });
         }
         // A closed socket refuses new connections at once. An open one would let them queue, and nobody would answer.
         drop(listener);
+        // Only now: a caller who is told to leave connects anew, and must find another process.
+        closed.cancel();
         connections.close();
         connections.wait().await;
     }
