@@ -93,3 +93,27 @@ async fn render(State(readiness): State<Readiness>) -> Response {
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_is_stuck_makes_the_process_fail_livez_by_its_name() {
+        let readiness = Readiness::default();
+        let livez = async || {
+            let request = axum::http::Request::get("/livez").body(Body::empty()).unwrap();
+            let answer = router(readiness.clone()).oneshot(request).await.unwrap();
+            (answer.status().as_u16(), to_bytes(answer.into_body(), 1024).await.unwrap())
+        };
+        readiness.watch(Progress::new("expiry"));
+        assert_eq!(livez().await, (200, "alive\n".into()));
+        readiness.watch(Progress::stuck("relay"));
+        assert_eq!(livez().await, (503, "the worker relay is stuck\n".into()));
+    }
+}

@@ -1,4 +1,4 @@
-//! The service's database: a pool, named transactions, migrations, and the meaning of errors.
+//! The service's database: pools of connections, named transactions, migrations, and the meaning of errors.
 //!
 //! A [`Transaction`] executes sqlx's queries. A `&Database` does too, for a single statement. The text of every
 //! statement begins with a comment, which is its name in traces. A single statement has this name in metrics as well.
@@ -97,22 +97,6 @@ enum Lane {
     Background,
 }
 
-impl Lane {
-    fn for_transactions(self) -> impl Fn(&Pools) -> &Pool {
-        move |pools| match self {
-            Self::Calls => &pools.writes,
-            Self::Background => &pools.background,
-        }
-    }
-
-    fn for_statements(self) -> impl Fn(&Pools) -> &Pool {
-        move |pools| match self {
-            Self::Calls => &pools.reads,
-            Self::Background => &pools.background,
-        }
-    }
-}
-
 impl Database {
     /// Waits for a database that is down. Fails if the connection string is unusable or the database lacks migrations.
     pub async fn connect(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<Self> {
@@ -160,10 +144,13 @@ impl Database {
 
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
         let span = self.instrumentation.transaction_span(name);
-        let pool = self.lane.for_transactions();
+        let pool = match self.lane {
+            Lane::Calls => &self.pools.writes,
+            Lane::Background => &self.pools.background,
+        };
         let begin = async {
-            let crowding = pool(&self.pools).crowding();
-            let mut lease = self.lend(&pool).await?;
+            let crowding = pool.crowding();
+            let mut lease = self.lend(pool).await?;
             lease.begin(&settings(crowding)).await?;
             Ok(lease)
         };
@@ -173,8 +160,7 @@ impl Database {
     }
 
     /// Waits for a connection. If none is idle, the wait is a span.
-    async fn lend(&self, pool: impl Fn(&Pools) -> &Pool) -> sqlx::Result<Lease> {
-        let pool = pool(&self.pools);
+    async fn lend(&self, pool: &Pool) -> sqlx::Result<Lease> {
         let span = if pool.is_exhausted() {
             info_span!("wait for connection", otel.status_code = Empty, "error.type" = Empty)
         } else {

@@ -94,6 +94,14 @@ impl Progress {
         metrics::WORKER_SUCCESS_AGE.with_label_values(&[self.worker]).set(age);
     }
 
+    /// A worker whose step takes far too long.
+    #[cfg(test)]
+    pub(crate) fn stuck(worker: &'static str) -> Arc<Self> {
+        let progress = Self::new(worker);
+        progress.times().began_at = Instant::now().checked_sub(2 * STUCK_AFTER);
+        progress
+    }
+
     fn began(&self) {
         self.times().began_at = Some(Instant::now());
     }
@@ -176,9 +184,9 @@ mod tests {
         assert!(!progress.is_stuck());
         progress.began();
         assert!(!progress.is_stuck());
-        progress.times().began_at = Instant::now().checked_sub(2 * STUCK_AFTER);
-        assert!(progress.is_stuck());
-        progress.ended(false);
-        assert!(!progress.is_stuck());
+        let stuck = Progress::stuck("worker");
+        assert!(stuck.is_stuck());
+        stuck.ended(false);
+        assert!(!stuck.is_stuck());
     }
 }

@@ -54,6 +54,15 @@ fn an_unset_variable_is_named_and_a_value_never_quoted() {
 }
 
 #[test]
+fn rules_between_keys_and_bounds_are_told_with_the_key() {
+    let text = "grpc: {listen: '127.0.0.1:1', default_deadline: 2m}\nadmin: {listen: '127.0.0.1:2'}\n\
+                postgres: {connection_string: 'postgres://x', max_connections: 2}\n";
+    let faults = parse::<service::ServiceConfig>("shop.yaml", text, &|_| None).unwrap_err().to_string();
+    assert!(faults.contains("grpc.default_deadline: must not be above max_deadline"), "{faults}");
+    assert!(faults.contains("postgres.max_connections: must be at least 3"), "{faults}");
+}
+
+#[test]
 fn a_file_that_is_no_mapping_is_refused() {
     assert!(read("- 1").unwrap_err().to_string().contains("must be a mapping"));
     assert!(read("a: [").unwrap_err().to_string().contains("is not YAML"));

@@ -9,7 +9,7 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Response};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -156,10 +156,6 @@ impl HttpBody for Answer {
             Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             None => Poll::Ready(None),
         }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::{
-    errors,
+    STATEMENT_TIMEOUT, errors,
     pool::{Connection, Pool},
 };
 
-/// On our side. The server ends a statement two seconds earlier.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(12);
+/// On our side. A server that lives ends a statement earlier.
+const STATEMENT_LIMIT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(2));
 /// For the end of what was going on when a connection is given back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 

@@ -7,7 +7,7 @@ use sqlx::{
 };
 
 use super::{
-    Database,
+    Database, Lane,
     observe::TransactionGuard,
     transaction::{Query, fetch_all, fetched, not_offered},
 };
@@ -18,7 +18,11 @@ impl Database {
         query: Query,
         fetch: impl AsyncFnOnce(&mut PgConnection, Query) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
-        let mut lease = self.lend(self.lane.for_statements()).await?;
+        let pool = match self.lane {
+            Lane::Calls => &self.pools.reads,
+            Lane::Background => &self.pools.background,
+        };
+        let mut lease = self.lend(pool).await?;
         let mut guard = TransactionGuard::single(query.text(), self.instrumentation.clone());
         let span = guard.statement_span(query.text());
         let result = lease.run(async |connection| fetch(connection, query).await).await;
