@@ -173,6 +173,27 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Keys that are no names of ours, with their values.
+    pub fn map<K: FromText, V: FromText>(&mut self, key: &str) -> Option<Vec<(K, V)>> {
+        let path = self.path_of(key);
+        match self.take(key) {
+            Some(Value::Mapping(mapping)) => {
+                let read: Vec<Option<(K, V)>> = mapping
+                    .iter()
+                    .map(|(name, value)| {
+                        let path = format!("{path}.{}", without_value(name));
+                        let name = self.scalar(&path, name);
+                        let value = self.scalar(&path, value);
+                        name.zip(value)
+                    })
+                    .collect();
+                read.into_iter().collect()
+            }
+            Some(_) => self.fault(&path, "must be a mapping of keys to values"),
+            None => Some(Vec::new()),
+        }
+    }
+
     /// Keys of this section that another struct reads. The name of the field has no meaning in the file.
     pub fn inline<C: FromSection>(&mut self, _: &str) -> Option<C> {
         C::from_section(self)

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -54,12 +54,21 @@ pub struct ClientTls(Arc<Reloading<ClientConfig>>);
 
 impl ClientTls {
     pub fn load(config: &ClientTlsConfig) -> anyhow::Result<Self> {
-        let identity = config.identity.as_ref();
-        let paths = [Some(&config.ca), identity.map(|(certificate, _)| certificate), identity.map(|(_, key)| key)];
-        let config = config.clone();
+        Self::of(Some(&config.ca), config.identity.as_ref())
+    }
+
+    /// Shows no certificate. Without a CA, those of the system are trusted.
+    pub(crate) fn trusting(ca: Option<&PathBuf>) -> anyhow::Result<Self> {
+        Self::of(ca, None)
+    }
+
+    fn of(ca: Option<&PathBuf>, identity: Option<&(PathBuf, PathBuf)>) -> anyhow::Result<Self> {
+        let paths = [ca, identity.map(|(certificate, _)| certificate), identity.map(|(_, key)| key)];
+        let (ca, identity) = (ca.cloned(), identity.cloned());
         Reloading::load(paths, move || {
-            let builder = ClientConfig::builder().with_root_certificates(roots(&config.ca)?);
-            let mut client = match &config.identity {
+            let trusted = ca.as_deref().map_or_else(roots_of_system, roots)?;
+            let builder = ClientConfig::builder().with_root_certificates(trusted);
+            let mut client = match &identity {
                 Some((certificate, key)) => builder
                     .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
                     .with_context(|| mismatch(certificate, key))?,
@@ -101,6 +110,18 @@ fn roots(path: &Path) -> anyhow::Result<RootCertStore> {
         roots.add(certificate).with_context(|| format!("{} holds no valid CA", path.display()))?;
     }
     Ok(roots)
+}
+
+fn roots_of_system() -> anyhow::Result<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Systems have certificates that rustls does not take.
+    roots.add_parsable_certificates(found.certs);
+    match found.errors.into_iter().next() {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(error) => Err(error).context("the CAs of the system cannot be read"),
+        None => bail!("the system has no CAs"),
+    }
 }
 
 fn mismatch(certificate: &Path, key: &Path) -> String {

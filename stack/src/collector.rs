@@ -7,19 +7,27 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
+use anyhow::Context as _;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
     trace_service_server::{TraceService, TraceServiceServer},
 };
 use serde_json::Value;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status};
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Identity, ServerTlsConfig},
+};
 
-use crate::standin::{Server, start_again};
+use crate::{
+    certs::Issued,
+    standin::{Server, start_again},
+};
 
 mod span;
 
@@ -32,22 +40,33 @@ pub struct Collector {
     // None while the collector is away.
     server: Option<Server>,
     address: SocketAddr,
+    tls: Option<ServerTlsConfig>,
     received: Arc<Received>,
 }
 
 #[derive(Debug, Default)]
 struct Received {
     spans: Mutex<Vec<Span>>,
-    calls: AtomicUsize,
+    calls: Mutex<Vec<MetadataMap>>,
     stalls: AtomicBool,
 }
 
 impl Collector {
     /// Port 0 means any free port.
     pub fn start(listen: SocketAddr) -> anyhow::Result<Self> {
+        Self::listen(listen, None)
+    }
+
+    /// Like [`start`](Self::start), over TLS.
+    pub fn start_with_tls(listen: SocketAddr, certificate: &Issued) -> anyhow::Result<Self> {
+        let identity = Identity::from_pem(&certificate.certificate, &certificate.key);
+        Self::listen(listen, Some(ServerTlsConfig::new().identity(identity)))
+    }
+
+    fn listen(listen: SocketAddr, tls: Option<ServerTlsConfig>) -> anyhow::Result<Self> {
         let received = Arc::<Received>::default();
-        let server = serve(listen, &received)?;
-        Ok(Self { address: server.address(), server: Some(server), received })
+        let server = serve(listen, tls.clone(), &received).context("the collector cannot start")?;
+        Ok(Self { address: server.address(), server: Some(server), tls, received })
     }
 
     /// The address stays the same while the collector is away.
@@ -55,9 +74,12 @@ impl Collector {
         self.address
     }
 
-    /// The OTLP endpoint.
+    /// The OTLP endpoint. Over TLS, its host name is one that is in the certificate.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.tls {
+            None => format!("http://{}", self.address),
+            Some(_) => format!("https://localhost:{}", self.address.port()),
+        }
     }
 
     /// All spans so far, in order of arrival.
@@ -72,9 +94,9 @@ impl Collector {
         spans
     }
 
-    /// The number of calls so far, answered or not.
-    pub fn calls(&self) -> usize {
-        self.received.calls.load(Ordering::SeqCst)
+    /// The headers of all calls so far, answered or not.
+    pub fn calls(&self) -> Vec<MetadataMap> {
+        self.received.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// From now on, calls are never answered, and their spans are lost.
@@ -95,15 +117,19 @@ impl Collector {
     /// Listens on the same port again.
     pub async fn come_back(&mut self) -> io::Result<()> {
         self.server = None;
-        self.server = Some(start_again(|| serve(self.address, &self.received)).await?);
+        self.server = Some(start_again(|| serve(self.address, self.tls.clone(), &self.received)).await?);
         Ok(())
     }
 }
 
-fn serve(listen: SocketAddr, received: &Arc<Received>) -> io::Result<Server> {
+fn serve(listen: SocketAddr, tls: Option<ServerTlsConfig>, received: &Arc<Received>) -> io::Result<Server> {
     let service = TraceServiceServer::from_arc(Arc::clone(received));
+    let mut builder = tonic::transport::Server::builder();
+    if let Some(tls) = tls {
+        builder = builder.tls_config(tls).map_err(io::Error::other)?;
+    }
     Server::start(listen, move |listener| async move {
-        let server = tonic::transport::Server::builder().add_service(service);
+        let server = builder.add_service(service);
         if let Err(error) = server.serve_with_incoming(TcpListenerStream::new(listener)).await {
             tracing::error!(error = %error, "the collector ended");
         }
@@ -116,7 +142,7 @@ impl TraceService for Received {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(request.metadata().clone());
         if self.stalls.load(Ordering::SeqCst) {
             future::pending::<()>().await;
         }

@@ -28,7 +28,7 @@ pub struct Binary {
     pub ca: String,
 }
 
-fn command(arguments: &[&str], config: &PathBuf) -> Command {
+pub fn command(arguments: &[&str], config: &PathBuf) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_checkout"));
     command.args(arguments).arg("--config").arg(config).env_remove("RUST_LOG");
     command
@@ -40,7 +40,7 @@ impl Binary {
         Self::start_as(world, change, |config| command(&[], config)).await
     }
 
-    async fn start_as(world: &World, change: (&str, &str), command: impl FnOnce(&PathBuf) -> Command) -> Self {
+    pub async fn start_as(world: &World, change: (&str, &str), command: impl FnOnce(&PathBuf) -> Command) -> Self {
         let [address, admin] = [(); 2].map(|()| ports::loopback(ports::free().unwrap()));
         let listen = "listen: '127.0.0.1:0'";
         let text = world.config_text().replace(change.0, change.1);

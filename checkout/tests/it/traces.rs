@@ -1,10 +1,11 @@
 //! The traces of work that no single call owns: purchases that are resumed, lookups that are shared, turns that are
 //! waited for.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use stack::testing::eventually;
 use stack::{
+    certs::Authority,
     collector::{Collector, Span, StatusCode},
     ports::loopback,
     product_service,
@@ -12,7 +13,7 @@ use stack::{
 use tonic::Code;
 
 use crate::{
-    binary::Binary,
+    binary::{self, Binary},
     loms_stand_in::Fault,
     world::{Client, World},
 };
@@ -27,14 +28,27 @@ struct Traced {
 impl Traced {
     /// With these lines in its configuration.
     async fn start(more: &str) -> Self {
-        let world = World::new().await;
         let collector = Collector::start(loopback(0)).unwrap();
-        let token = "token: testtoken";
-        let change = format!("{token}\njaeger: {{endpoint: '{}'}}\n{more}", collector.url());
-        let binary = Binary::start(&world, (token, &change)).await;
-        Self { world, binary, collector }
+        Self::start_with(World::new().await, collector, "", more, &[]).await
     }
 
+    /// With these keys beside the address of the collector, these lines, and these variables.
+    async fn start_with(
+        world: World,
+        collector: Collector,
+        keys: &str,
+        more: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let token = "token: testtoken";
+        let change = format!("{token}\njaeger: {{endpoint: '{}'{keys}}}\n{more}", collector.url());
+        let binary = Binary::start_as(&world, (token, &change), |config| {
+            let mut command = binary::command(&[], config);
+            command.envs(variables.iter().copied());
+            command
+        });
+        Self { binary: binary.await, world, collector }
+    }
     fn client_with_deadline(&self, deadline: Duration) -> Client {
         Client::new(self.binary.address, &self.binary.ca, deadline)
     }
@@ -52,6 +66,50 @@ impl Traced {
 
 fn parent<'a>(span: &Span, spans: &'a [Span]) -> Option<&'a Span> {
     spans.iter().find(|parent| parent.trace_id == span.trace_id && Some(&parent.span_id) == span.parent.as_ref())
+}
+
+fn collector_with_tls(world: &World) -> Collector {
+    Collector::start_with_tls(loopback(0), &world.authority.issue("collector").unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_go_over_tls_to_a_collector_that_asks_for_a_token_and_no_log_shows_it() {
+    let world = World::new().await;
+    let collector = collector_with_tls(&world);
+    let ca = world.cert("ca.pem").display().to_string();
+    let keys = format!(", ca: '{ca}', headers: {{authorization: 'Bearer ${{OTLP_TOKEN}}'}}");
+    let variables = [("OTLP_TOKEN", "hunter2"), ("RUST_LOG", "debug")];
+    let fleet = Traced::start_with(world, collector, &keys, "", &variables).await;
+    fleet.binary.client().add(1, 1001, 1).await.unwrap();
+    fleet.spans("cart.Cart/AddToCart", 1).await;
+    let calls = fleet.collector.calls();
+    assert!(calls.iter().all(|headers| headers.get("authorization").unwrap() == "Bearer hunter2"), "{calls:?}");
+    assert!(!fs::read_to_string(&fleet.binary.log).unwrap().contains("hunter2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_trusted_if_the_system_trusts_its_ca() {
+    let world = World::new().await;
+    let (collector, ca) = (collector_with_tls(&world), world.cert("ca.pem").display().to_string());
+    let fleet = Traced::start_with(world, collector, "", "", &[("SSL_CERT_FILE", &ca)]).await;
+    fleet.binary.client().add(1, 1001, 1).await.unwrap();
+    fleet.spans("cart.Cart/AddToCart", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_nobody_trusts_gets_no_spans_and_the_log_says_why() {
+    let world = World::new().await;
+    let (collector, foreign) = (collector_with_tls(&world), world.cert("foreign.pem"));
+    fs::write(&foreign, Authority::new().unwrap().pem()).unwrap();
+    let keys = format!(", ca: '{}'", foreign.display());
+    let fleet = Traced::start_with(world, collector, &keys, "", &[]).await;
+    fleet.binary.client().add(1, 1001, 1).await.unwrap();
+    let said = "the collector (jaeger.endpoint) does not take spans; they are lost until it does";
+    let lines =
+        eventually("it is told", || async { Some(fleet.binary.logged(said)).filter(|lines| !lines.is_empty()) });
+    let error = lines.await[0]["error"].to_string();
+    assert!(error.contains("invalid peer certificate"), "{error}");
+    assert!(fleet.collector.calls().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use http::{HeaderName, HeaderValue};
+
 use super::{FromSection, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
 use crate::section;
 
@@ -178,8 +180,19 @@ section! {
     /// `jaeger`: an OTLP/gRPC collector such as Jaeger's.
     pub struct JaegerConfig {
         pub endpoint: ServiceUrl = required(),
+        /// A PEM file with the CA of the collector, read again when it changes; without it, the system's CAs are trusted.
+        pub ca: Option<PathBuf> = optional(),
+        /// Sent with all spans: a token that the collector asks for.
+        pub headers: Vec<(HeaderName, HeaderValue)> = map(),
         /// The share of traces that are kept, of those that begin here. For other traces, the caller decides.
         pub sampling_ratio: f64 = within(1.0, 0.0..=1.0, "must be from 0 to 1"),
+    }
+    rule ca_is_for_tls;
+}
+
+fn ca_is_for_tls(config: &JaegerConfig, section: &mut Section<'_>) {
+    if config.ca.is_some() && !config.endpoint.is_tls() {
+        section.reject("ca", "is for an endpoint that begins with https://");
     }
 }
 

@@ -63,6 +63,35 @@ fn rules_between_keys_and_bounds_are_told_with_the_key() {
 }
 
 #[test]
+fn headers_are_read_with_their_variables_and_never_shown() {
+    let read = |jaeger: &str| {
+        let text = format!(
+            "grpc: {{listen: '127.0.0.1:1'}}\nadmin: {{listen: '127.0.0.1:2'}}\n\
+             postgres: {{connection_string: 'postgres://x'}}\njaeger: {jaeger}\n"
+        );
+        parse::<service::ServiceConfig>("shop.yaml", &text, &|name| (name == "TOKEN").then(|| "hunter2".into()))
+    };
+    let config = read("{endpoint: 'https://x:1', headers: {Authorization: 'Bearer ${TOKEN}', x-shop: 7}}").unwrap();
+    let headers: Vec<_> =
+        config.jaeger.as_ref().unwrap().headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    assert_eq!(headers, [("authorization", &"Bearer hunter2".parse().unwrap()), ("x-shop", &"7".parse().unwrap())]);
+    assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+
+    let faults =
+        read("{endpoint: 'http://x:1', ca: ca.pem, headers: {a b: 'x', x-bin: 'y', t: \"${TOKEN}\\n\", n:hunter2}}");
+    assert_eq!(
+        faults.unwrap_err().to_string(),
+        "shop.yaml:\n  jaeger.headers.a b: must be the name of a header that holds text, such as authorization\n  \
+         jaeger.headers.x-bin: must be the name of a header that holds text, such as authorization\n  \
+         jaeger.headers.t: must be visible ASCII characters\n  \
+         jaeger.headers.n: must be the name of a header that holds text, such as authorization\n  \
+         jaeger.headers.n: has no value"
+    );
+    let faults = read("{endpoint: 'http://x:1', ca: ca.pem}").unwrap_err().to_string();
+    assert_eq!(faults, "shop.yaml:\n  jaeger.ca: is for an endpoint that begins with https://");
+}
+
+#[test]
 fn a_file_that_is_no_mapping_is_refused() {
     assert!(read("- 1").unwrap_err().to_string().contains("must be a mapping"));
     assert!(read("a: [").unwrap_err().to_string().contains("is not YAML"));

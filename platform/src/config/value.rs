@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
 
-use http::{Uri, uri::Authority};
+use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -110,6 +110,23 @@ impl FromText for ServiceUrl {
             .filter(|uri| uri.path() == "/" && uri.query().is_none())
             .map(Self)
             .ok_or_else(|| "must be an address such as https://localhost:50052".into())
+    }
+}
+
+impl FromText for HeaderName {
+    fn from_text(text: &str) -> Result<Self, String> {
+        // gRPC decodes the values of names that end so.
+        let name = text.parse().ok().filter(|name: &Self| !name.as_str().ends_with("-bin"));
+        name.ok_or_else(|| "must be the name of a header that holds text, such as authorization".into())
+    }
+}
+
+/// The value of a header, taken for a secret.
+impl FromText for HeaderValue {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let mut value: Self = String::from_text(text)?.parse().map_err(|_| "must be visible ASCII characters")?;
+        value.set_sensitive(true);
+        Ok(value)
     }
 }
 

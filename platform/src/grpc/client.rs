@@ -82,18 +82,28 @@ impl Channel {
         for method in methods(descriptors, service)? {
             rpc::client().declare(&method);
         }
-        let tls = url.is_tls().then(|| tls.clone());
-        // `connect` does TLS, because certificates may change. An endpoint with the scheme `https` would need its own.
-        let mut plain = url.uri().clone().into_parts();
-        plain.scheme = Some(http::uri::Scheme::HTTP);
-        let transport = Endpoint::from(Uri::from_parts(plain)?)
-            .origin(url.uri().clone())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(resilience.ping_interval)
-            .keep_alive_timeout(resilience.ping_timeout)
-            .connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone())));
+        let transport = transport(url, Some(tls), |endpoint| {
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(resilience.ping_interval)
+                .keep_alive_timeout(resilience.ping_timeout)
+        })?;
         Ok(Self { transport, repeats_calls: resilience.repeats_calls, server: url.uri().clone() })
     }
+}
+
+/// Connects at the first call, over TLS if the address begins with `https://`.
+pub(crate) fn transport(
+    url: &ServiceUrl,
+    tls: Option<&ClientTls>,
+    configure: impl FnOnce(Endpoint) -> Endpoint,
+) -> anyhow::Result<Transport> {
+    let tls = tls.filter(|_| url.is_tls()).cloned();
+    // `connect` does TLS, because certificates may change. An endpoint with the scheme `https` would need its own.
+    let mut plain = url.uri().clone().into_parts();
+    plain.scheme = Some(http::uri::Scheme::HTTP);
+    let endpoint = configure(Endpoint::from(Uri::from_parts(plain)?).origin(url.uri().clone()));
+    Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone()))))
 }
 
 async fn connect(uri: Uri, tls: Option<ClientTls>) -> std::io::Result<TokioIo<Box<dyn IoStream>>> {

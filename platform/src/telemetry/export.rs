@@ -20,16 +20,18 @@ use opentelemetry_sdk::{
         BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
     },
 };
-use tonic::transport::Endpoint;
+use tonic::metadata::MetadataMap;
 use tracing::{info, warn};
 
 use super::steps::IdleStepFilter;
-use crate::{config::service::JaegerConfig, failure::chain, metrics::telemetry::SPANS};
+use crate::{config::service::JaegerConfig, failure::chain, grpc::client, metrics::telemetry::SPANS, tls::ClientTls};
 
 const MAX_QUEUED_SPANS: usize = 4096;
 const MAX_BATCH_SPANS: usize = 512;
 const BATCH_DELAY: Duration = Duration::from_secs(1);
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Only while the collector owes an answer. A connection on which nothing passes any more is left.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Without `jaeger`, spans have ids but stay in the process.
 pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> anyhow::Result<SdkTracerProvider> {
@@ -39,11 +41,19 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
-    let collector =
-        Endpoint::from(jaeger.endpoint.uri().clone()).connect_timeout(EXPORT_TIMEOUT).timeout(EXPORT_TIMEOUT);
+    let tls = jaeger.endpoint.is_tls().then(|| ClientTls::trusting(jaeger.ca.as_ref()));
+    let tls = tls.transpose().context("jaeger.endpoint asks for TLS")?;
+    let collector = client::transport(&jaeger.endpoint, tls.as_ref(), |endpoint| {
+        endpoint
+            .connect_timeout(EXPORT_TIMEOUT)
+            .timeout(EXPORT_TIMEOUT)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_INTERVAL)
+    })?;
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
-        .with_channel(collector.connect_lazy())
+        .with_channel(collector)
+        .with_metadata(MetadataMap::from_headers(jaeger.headers.iter().cloned().collect()))
         .with_timeout(EXPORT_TIMEOUT)
         .with_retry_policy(RetryPolicy::disabled())
         .build()
