@@ -119,7 +119,7 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
                     Some(variable) => PostgresConfig::from_url(url_from_variable(&variable)?),
                     None => load()?.as_ref().postgres.clone(),
                 };
-                let (before, after) = postgres::migrate(&postgres, &S::migrations(), revert).await?;
+                let (before, after) = postgres::migrate(S::NAME, &postgres, &S::migrations(), revert).await?;
                 print_changes(S::NAME, &before, &after);
                 Ok(ExitCode::SUCCESS)
             }

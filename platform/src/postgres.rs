@@ -10,16 +10,16 @@ mod migrations;
 mod observe;
 mod pool;
 mod rows;
+mod server;
 mod single;
 mod transaction;
 mod trust;
 
-use std::{future::Future, io::ErrorKind::TimedOut, str::FromStr as _, sync::Arc, time::Duration};
+use std::{future::Future, io::ErrorKind::TimedOut, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use secrecy::ExposeSecret as _;
-use sqlx::{ConnectOptions as _, migrate::Migrator, postgres::PgConnectOptions};
-use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
+use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 pub(crate) use errors::is_of_the_data;
 pub use migrations::migrate;
@@ -28,7 +28,6 @@ pub use transaction::Transaction;
 
 use crate::{
     config::service::PostgresConfig,
-    deadline,
     failure::{Failure, Transient},
     metrics::postgres as metrics,
     telemetry::trace,
@@ -37,35 +36,18 @@ use keeper::{Keeper, State};
 use lease::Lease;
 use observe::{Instrumentation, TransactionGuard};
 use pool::Pool;
+use server::Server;
 use trust::Trust;
 
-/// With these settings, a client that hangs or vanishes does not hold locks and connections for long.
-const SESSION_SETTINGS: [(&str, &str); 6] = [
-    ("statement_timeout", "10s"),
-    ("lock_timeout", "5s"),
-    // The longest pause is in a transaction that waits up to five seconds for Kafka.
-    ("idle_in_transaction_session_timeout", "15s"),
-    // The server closes a connection to a lost machine after 25 seconds.
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "3"),
-];
-/// The longest that a statement may take, as in the settings of sessions.
+/// The longest that a statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The call itself hears of its deadline first.
-const CANCEL_TIME: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a transaction waits for a lock: well below the deadline of a call, because a connection waits with it. The
-/// more wait for a connection, the shorter.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
-const MIN_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 /// For transactions that conflicted with others.
 const RETRY_POLICY: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(5))
     .with_max_delay(Duration::from_millis(100))
     .with_max_times(5)
     .with_jitter();
-const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 const POSTGRES: &str = "Postgres";
 
@@ -100,26 +82,23 @@ enum Lane {
 impl Database {
     /// Waits for a database that is down. Fails if the connection string is unusable or the database lacks migrations.
     pub async fn connect(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<Self> {
-        let options = connect_options(config)?.application_name(service);
-        let mut connection = loop {
-            match errors::within(CONNECT_TIMEOUT, options.connect()).await {
-                Ok(connection) => break connection,
-                Err(error) => warn!(%error, "waiting for Postgres (postgres.connection_string)"),
-            }
-            tokio::time::sleep(CONNECT_PAUSE).await;
-        };
-        migrations::require_current(service, &mut connection, migrations).await?;
-        Ok(Self::new(options, config.max_connections, config.acquire_timeout))
+        let server = Server::new(service, config)?;
+        migrations::require_current(service, &mut server.wait().await?, migrations).await?;
+        Ok(Self::open(server, config.max_connections, config.acquire_timeout))
     }
 
     /// Begins to open connections, without a check of the database. Must be called inside a Tokio runtime.
     pub fn new(options: PgConnectOptions, max_connections: u32, acquire_timeout: Duration) -> Self {
-        let instrumentation = Instrumentation::new(&options);
-        let (trust, keeper) = (Trust::default(), Keeper::start(options.clone()));
+        Self::open(Server::direct(options), max_connections, acquire_timeout)
+    }
+
+    fn open(server: Server, max_connections: u32, acquire_timeout: Duration) -> Self {
+        let instrumentation = Instrumentation::new(server.options());
+        let (trust, keeper) = (Trust::default(), Keeper::start(server.clone()));
         let quarter = usize::try_from(max_connections / 4).unwrap_or(usize::MAX).max(1);
         let rest = usize::try_from(max_connections).unwrap_or(usize::MAX).saturating_sub(2 * quarter).max(1);
         let [writes, reads, background] = metrics::POOLS;
-        let pool = |name, size| Pool::open(name, size, options.clone(), trust.clone(), keeper.clone());
+        let pool = |name, size| Pool::open(name, size, server.clone(), trust.clone(), keeper.clone());
         let pools =
             Pools { background: pool(background, quarter), reads: pool(reads, quarter), writes: pool(writes, rest) };
         Self { pools: Arc::new(pools), lane: Lane::Calls, acquire_timeout, instrumentation, keeper }
@@ -151,7 +130,7 @@ impl Database {
         let begin = async {
             let crowding = pool.crowding();
             let mut lease = self.lend(pool).await?;
-            lease.begin(&settings(crowding)).await?;
+            lease.begin(crowding).await?;
             Ok(lease)
         };
         let begun = begin.instrument(span.clone()).await.map_err(|error: sqlx::Error| Failure::from(error));
@@ -193,27 +172,4 @@ impl Database {
             State::Silent => Some("Postgres does not answer"),
         }
     }
-}
-
-/// The settings of a transaction. It waits for locks only for a while. That of a call also ends when the time of the call
-/// is over, if nobody lives to cancel it.
-fn settings(crowding: usize) -> String {
-    let crowding = u32::try_from(crowding).unwrap_or(u32::MAX).saturating_add(1);
-    let lock_ms = (LOCK_TIMEOUT / crowding).max(MIN_LOCK_TIMEOUT).as_millis();
-    match deadline::remaining() {
-        None => format!("SET LOCAL lock_timeout = {lock_ms}"),
-        Some(remaining) => {
-            let statement_ms = (remaining + CANCEL_TIME).min(STATEMENT_TIMEOUT).as_millis();
-            format!("SET LOCAL lock_timeout = {lock_ms}; SET LOCAL statement_timeout = {statement_ms}")
-        }
-    }
-}
-
-fn connect_options(config: &PostgresConfig) -> anyhow::Result<PgConnectOptions> {
-    PgConnectOptions::from_str(config.connection_string.expose_secret())
-        .map(|options| options.options(SESSION_SETTINGS))
-        // The error may quote the connection string, which holds a password.
-        .map_err(|_| {
-            anyhow::anyhow!("postgres.connection_string must look like postgres://user:password@host:port/database")
-        })
 }

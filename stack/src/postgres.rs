@@ -3,6 +3,7 @@
 mod account;
 mod cluster;
 mod place;
+mod pooler;
 mod scratch;
 mod server;
 mod stale;
@@ -19,6 +20,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::{Say, ports, process::Process};
 use account::Account;
 use cluster::Cluster;
+pub use pooler::PgBouncer;
 use scratch::Scratch;
 use server::Server;
 

@@ -12,6 +12,7 @@ mod in_doubt;
 mod limits;
 mod list_cart;
 mod loms_stand_in;
+mod pooler;
 mod postgres_gone;
 mod purchase;
 mod races;

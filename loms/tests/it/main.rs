@@ -11,6 +11,7 @@ mod idempotency;
 mod limits;
 mod operations;
 mod plan;
+mod pooler;
 mod races;
 mod refusals;
 mod schema;

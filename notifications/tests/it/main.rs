@@ -9,6 +9,7 @@ mod delivery;
 mod failures;
 mod history;
 mod poison;
+mod pooler;
 mod process;
 mod replicas;
 mod schema;

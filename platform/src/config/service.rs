@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
-use super::{FromSection, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
+use super::{FromSection, FromText, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
 use crate::section;
 
 section! {
@@ -154,6 +154,8 @@ section! {
             Self::MIN_CONNECTIONS..=u32::MAX,
             "must be at least 3: for calls that write, calls that read, and background work"
         ),
+        /// What `connection_string` leads to, if it is not Postgres itself.
+        pub pooler: Option<Pooler> = optional(),
         /// The longest wait for a connection of the pool.
         pub acquire_timeout: Duration = positive(Self::ACQUIRE_TIMEOUT),
     }
@@ -165,7 +167,28 @@ impl PostgresConfig {
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
     pub(crate) fn from_url(connection_string: PostgresUrl) -> Self {
-        Self { connection_string, max_connections: Self::MAX_CONNECTIONS, acquire_timeout: Self::ACQUIRE_TIMEOUT }
+        Self {
+            connection_string,
+            max_connections: Self::MAX_CONNECTIONS,
+            pooler: None,
+            acquire_timeout: Self::ACQUIRE_TIMEOUT,
+        }
+    }
+}
+
+/// A pooler between the service and Postgres, by how long it lends a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// For a transaction, as PgBouncer does with `pool_mode = transaction`.
+    Transaction,
+}
+
+impl FromText for Pooler {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "transaction" => Ok(Self::Transaction),
+            _ => Err("must be transaction, or absent".into()),
+        }
     }
 }
 

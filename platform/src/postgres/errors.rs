@@ -46,7 +46,13 @@ fn is_of_the_server(code: &str) -> bool {
         "58000", // system_error
         "58030", // io_error
     ];
-    STATES.contains(&code)
+    STATES.contains(&code) || is_of_a_pooler(code)
+}
+
+/// Whether an SQLSTATE is one of connections (class 08). Postgres sends none to a client that speaks its protocol; poolers
+/// do when they have lost the server.
+fn is_of_a_pooler(code: &str) -> bool {
+    code.starts_with("08")
 }
 
 /// Whether Postgres could read a statement and refused its data: a value out of range, a constraint.
@@ -74,7 +80,7 @@ pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::
 
 /// Whether an error says that its connection leads to a server that cannot serve us, although it lives.
 pub(super) fn is_wrong_server(error: &sqlx::Error) -> bool {
-    matches!(sqlstate(error).as_deref(), Some("25006" | "57P01" | "57P02" | "57P03"))
+    sqlstate(error).is_some_and(|code| is_of_a_pooler(&code) || ["25006", "57P01", "57P02", "57P03"].contains(&&*code))
 }
 
 pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, SqlSafeStr as _, raw_sql};
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
 
-use super::errors;
+use super::{errors, server::Server};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Statements whose end is asked for at once. More than there are connections.
@@ -36,9 +36,9 @@ pub(super) struct Keeper(mpsc::Sender<Request>);
 
 impl Keeper {
     /// Must be called inside a Tokio runtime.
-    pub fn start(options: PgConnectOptions) -> Self {
+    pub fn start(server: Server) -> Self {
         let (sender, requests) = mpsc::channel(QUEUE);
-        tokio::spawn(keep(options, requests));
+        tokio::spawn(keep(server, requests));
         Self(sender)
     }
 
@@ -62,13 +62,13 @@ impl Keeper {
     }
 }
 
-async fn keep(options: PgConnectOptions, mut requests: mpsc::Receiver<Request>) {
+async fn keep(server: Server, mut requests: mpsc::Receiver<Request>) {
     let mut connection = None;
     while let Some(request) = requests.recv().await {
         match request {
             Request::Probe(answer) => {
                 let probe = "SELECT current_setting('transaction_read_only') = 'off' /* probe */".to_owned();
-                let state = match ask(&mut connection, &options, probe).await {
+                let state = match ask(&mut connection, &server, probe).await {
                     Ok(true) => State::Writes,
                     Ok(false) => {
                         // After a failover, another connection may lead to the server that writes.
@@ -83,7 +83,7 @@ async fn keep(options: PgConnectOptions, mut requests: mpsc::Receiver<Request>) 
             }
             Request::Cancel(backend, answer) => {
                 let cancel = format!("SELECT pg_cancel_backend({backend}) /* cancel */");
-                if let Err(error) = ask(&mut connection, &options, cancel).await {
+                if let Err(error) = ask(&mut connection, &server, cancel).await {
                     debug!(%error, "cannot cancel a statement");
                 }
                 let _ = answer.send(());
@@ -93,10 +93,10 @@ async fn keep(options: PgConnectOptions, mut requests: mpsc::Receiver<Request>) 
 }
 
 /// Asks on the connection. If that fails, it may have been an old one: asks on a new one.
-async fn ask(connection: &mut Option<PgConnection>, options: &PgConnectOptions, query: String) -> sqlx::Result<bool> {
+async fn ask(connection: &mut Option<PgConnection>, server: &Server, query: String) -> sqlx::Result<bool> {
     let query = AssertSqlSafe(query).into_sql_str();
     let ask = async |mut opened: PgConnection| {
-        let answer = sqlx::query_scalar(query.clone()).fetch_one(&mut opened).await?;
+        let answer = raw_sql(query.clone()).fetch_one(&mut opened).await?.try_get(0)?;
         Ok((opened, answer))
     };
     if let Some(opened) = connection.take()
@@ -105,7 +105,7 @@ async fn ask(connection: &mut Option<PgConnection>, options: &PgConnectOptions, 
         *connection = Some(opened);
         return Ok(answer);
     }
-    let anew = async { ask(PgConnection::connect_with(options).await?).await };
+    let anew = async { ask(server.connect().await?).await };
     let (opened, answer) = errors::within(ANSWER_TIMEOUT, anew).await?;
     *connection = Some(opened);
     Ok(answer)

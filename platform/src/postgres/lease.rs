@@ -1,17 +1,26 @@
 //! A connection that is lent. Everything that is done on it has an end, also when Postgres does not answer. When it is
 //! given back in the middle of a statement or a transaction, these are ended on the server before it is lent again.
 
-use std::time::Duration;
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
+use futures::FutureExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::{
     STATEMENT_TIMEOUT, errors,
     pool::{Connection, Pool},
+    transaction::Query,
 };
+use crate::{deadline, failure::panic_text};
 
 /// On our side. A server that lives ends a statement earlier.
 const STATEMENT_LIMIT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(2));
+/// How long a transaction waits for a lock: well below the deadline of a call, because a connection waits with it. The
+/// more wait for a connection, the shorter.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const MIN_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
+/// The call itself hears of its deadline first.
+const CANCEL_TIME: Duration = Duration::from_millis(500);
 /// For the end of what was going on when a connection is given back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 
@@ -33,13 +42,30 @@ impl Lease {
     }
 
     /// Does something on the connection. A statement that takes too long fails.
-    pub async fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
+    async fn run<T>(&mut self, work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> sqlx::Result<T> {
         self.run_within(STATEMENT_LIMIT, work).await
     }
 
-    /// Begins a transaction; the settings are for it alone.
-    pub async fn begin(&mut self, settings: &str) -> sqlx::Result<()> {
-        let begin = AssertSqlSafe(format!("BEGIN; {settings}"));
+    /// Executes a query.
+    pub async fn execute<T>(
+        &mut self,
+        mut query: Query,
+        fetch: impl AsyncFnOnce(&mut PgConnection, Query) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        query.persistent &= !self.pool.server().is_pooled();
+        self.run(async |connection| fetch(connection, query).await).await
+    }
+
+    /// Begins a transaction. It waits for locks only for a while, the shorter the more wait for a connection. That of a
+    /// call also ends when the time of the call is over, if nobody lives to cancel it.
+    pub async fn begin(&mut self, crowding: usize) -> sqlx::Result<()> {
+        let crowding = u32::try_from(crowding).unwrap_or(u32::MAX).saturating_add(1);
+        let lock_timeout = (LOCK_TIMEOUT / crowding).max(MIN_LOCK_TIMEOUT);
+        let mut settings = vec![("lock_timeout", lock_timeout)];
+        if let Some(remaining) = deadline::remaining() {
+            settings.push(("statement_timeout", (remaining + CANCEL_TIME).min(STATEMENT_TIMEOUT)));
+        }
+        let begin = AssertSqlSafe(self.pool.server().begin(&settings));
         self.is_in_transaction = true;
         self.run(async |connection| connection.execute(begin).await.map(drop)).await
     }
@@ -62,7 +88,9 @@ impl Lease {
     ) -> sqlx::Result<T> {
         let Some(connection) = &mut self.connection else { return Err(sqlx::Error::PoolClosed) };
         self.is_busy = true;
-        let result = errors::within(limit, work(&mut connection.inner)).await;
+        // sqlx panics when a server, or a pooler before it, answers what it does not expect.
+        let work = AssertUnwindSafe(work(&mut connection.inner)).catch_unwind();
+        let result = errors::within(limit, async { work.await.unwrap_or_else(|panic| Err(panicked(&*panic))) }).await;
         self.is_busy = false;
         if let Err(error) = &result
             && (errors::is_wrong_server(error) || errors::is_of_the_connection(error))
@@ -95,11 +123,18 @@ impl Drop for Lease {
     }
 }
 
+fn panicked(panic: &(dyn Any + Send)) -> sqlx::Error {
+    sqlx::Error::Protocol(format!("the driver panicked: {}", panic_text(panic)))
+}
+
 /// Ends what is going on in a connection, so that it can be lent again.
 async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_transaction: bool) {
     let recovered = errors::within(RECOVERY_LIMIT, async {
         if is_busy {
-            pool.keeper().cancel(connection.backend).await;
+            // Without a number, the timeouts of the transaction end it.
+            if let Some(backend) = connection.backend {
+                pool.keeper().cancel(backend).await;
+            }
             // The first answer may be that the statement was cancelled.
             while let Err(error) = connection.inner.ping().await {
                 if errors::is_of_the_connection(&error) {

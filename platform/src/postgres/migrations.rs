@@ -2,20 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, bail};
-use sqlx::{ConnectOptions as _, PgConnection, migrate::Migrator};
+use anyhow::{Context as _, bail, ensure};
+use sqlx::{ConnectOptions as _, PgConnection, Row as _, migrate::Migrator, raw_sql};
 
-use super::{CONNECT_TIMEOUT, connect_options, errors};
+use super::{CONNECT_TIMEOUT, errors, server::Server};
 use crate::config::service::PostgresConfig;
 
 /// Applies the missing migrations, or reverts the latest one. Returns the versions in the database before and after.
 pub async fn migrate(
+    service: &str,
     config: &PostgresConfig,
     migrations: &Migrator,
     revert: bool,
 ) -> anyhow::Result<(BTreeSet<i64>, BTreeSet<i64>)> {
+    let server = Server::new(service, config)?;
+    ensure!(
+        !server.is_pooled(),
+        "migrations need a session of their own, which the pooler (postgres.pooler) does not give: name a variable with \
+         the address of Postgres itself, --url-from NAME"
+    );
     // A migration may take longer than a statement of a service.
-    let options = connect_options(config)?.options([("statement_timeout", "0")]);
+    let options = server.options().clone().options([("statement_timeout", "0")]);
     let unreachable = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
     let mut connection = errors::within(CONNECT_TIMEOUT, options.connect()).await.context(unreachable)?;
     let before = applied(&mut connection).await?;
@@ -31,11 +38,11 @@ pub async fn migrate(
 
 async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<i64>> {
     const UNDEFINED_TABLE: &str = "42P01";
-    let versions = sqlx::query_scalar("SELECT version /* applied */ FROM _sqlx_migrations WHERE success")
-        .fetch_all(connection)
-        .await;
+    // In one message, so that a pooler has no place to change the session.
+    let versions =
+        raw_sql("/* applied */ SELECT version FROM _sqlx_migrations WHERE success").fetch_all(connection).await;
     match versions {
-        Ok(versions) => Ok(versions.into_iter().collect()),
+        Ok(versions) => versions.iter().map(|row| row.try_get(0)).collect(),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(UNDEFINED_TABLE) => Ok(BTreeSet::new()),
         Err(error) => Err(error),
     }

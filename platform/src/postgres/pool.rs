@@ -12,11 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{PgConnection, Row as _, raw_sql};
 use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, info, warn};
 
-use super::{errors, keeper::Keeper, lease::Lease, trust::Trust};
+use super::{errors, keeper::Keeper, lease::Lease, server::Server, trust::Trust};
 use crate::metrics::postgres as metrics;
 
 /// A connection that was not used for this long is tried before it is lent: its server may be gone.
@@ -36,7 +36,7 @@ pub(super) struct Pool(Arc<Inner>);
 struct Inner {
     name: &'static str,
     size: usize,
-    options: PgConnectOptions,
+    server: Server,
     trust: Trust,
     keeper: Keeper,
     /// The connection that was used last comes last.
@@ -51,19 +51,19 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub inner: PgConnection,
-    /// The number of the server process, by which its statement can be cancelled.
-    pub backend: i32,
+    /// The number of the server process, by which its statement can be cancelled; a pooler's changes.
+    pub backend: Option<i32>,
     opened_at: Instant,
     used_at: Instant,
 }
 
 impl Pool {
     /// Begins to open connections. Must be called inside a Tokio runtime.
-    pub fn open(name: &'static str, size: usize, options: PgConnectOptions, trust: Trust, keeper: Keeper) -> Self {
+    pub fn open(name: &'static str, size: usize, server: Server, trust: Trust, keeper: Keeper) -> Self {
         let inner = Arc::new(Inner {
             name,
             size,
-            options,
+            server,
             trust,
             keeper,
             idle: Mutex::default(),
@@ -79,6 +79,10 @@ impl Pool {
 
     pub fn name(&self) -> &'static str {
         self.0.name
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.0.server
     }
 
     pub fn keeper(&self) -> &Keeper {
@@ -172,7 +176,7 @@ async fn keep_open(pool: Weak<Inner>) {
             let _ = tokio::time::timeout(FULL_SERVER_PAUSE, inner.lost.notified()).await;
             continue;
         }
-        let pause = match open(&inner.options).await {
+        let pause = match open(&inner.server).await {
             Ok(connection) => {
                 inner.open.fetch_add(1, Relaxed);
                 Pool(Arc::clone(&inner)).put_back(connection);
@@ -196,10 +200,11 @@ async fn keep_open(pool: Weak<Inner>) {
     }
 }
 
-async fn open(options: &PgConnectOptions) -> sqlx::Result<Connection> {
+async fn open(server: &Server) -> sqlx::Result<Connection> {
     errors::within(OPEN_TIMEOUT, async {
-        let mut inner = PgConnection::connect_with(options).await?;
-        let backend = sqlx::query_scalar("/* backend */ SELECT pg_backend_pid()").fetch_one(&mut inner).await?;
+        let mut inner = server.connect().await?;
+        let backend = raw_sql("/* backend */ SELECT pg_backend_pid()").fetch_one(&mut inner).await?.try_get(0)?;
+        let backend = Some(backend).filter(|_| !server.is_pooled());
         let now = Instant::now();
         Ok(Connection { inner, backend, opened_at: now, used_at: now })
     })

@@ -9,7 +9,7 @@ use sqlx::{
 use super::{
     Database, Lane,
     observe::TransactionGuard,
-    transaction::{Query, fetch_all, fetched, not_offered},
+    transaction::{Query, fetch_all, fetch_optional, fetched, not_offered},
 };
 
 impl Database {
@@ -22,10 +22,21 @@ impl Database {
             Lane::Calls => &self.pools.reads,
             Lane::Background => &self.pools.background,
         };
+        let crowding = pool.crowding();
         let mut lease = self.lend(pool).await?;
         let mut guard = TransactionGuard::single(query.text(), self.instrumentation.clone());
         let span = guard.statement_span(query.text());
-        let result = lease.run(async |connection| fetch(connection, query).await).await;
+        let result = async {
+            // A pooler may give each message of a statement another session, unless they are in a transaction.
+            if !pool.server().is_pooled() {
+                return lease.execute(query, fetch).await;
+            }
+            lease.begin(crowding).await?;
+            let result = lease.execute(query, fetch).await?;
+            lease.commit().await?;
+            Ok(result)
+        };
+        let result = result.await;
         match &result {
             Ok(_) => guard.set_committed(),
             Err(error) => guard.fail(&span, error),
@@ -50,7 +61,7 @@ impl<'c> Executor<'c> for &'c Database {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.run_single(Query::new(query), async |connection, query| connection.fetch_optional(query).await).boxed()
+        self.run_single(Query::new(query), fetch_optional).boxed()
     }
 
     fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>

@@ -6,7 +6,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use sqlx::{
-    Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
+    Describe, Either, Execute, Executor, PgConnection, Postgres, Row as _, SqlStr,
     error::BoxDynError,
     postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
@@ -50,7 +50,7 @@ impl Transaction {
         fetch: impl AsyncFnOnce(&mut PgConnection, Query) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let span = self.guard.statement_span(query.text());
-        let result = self.lease.run(async |connection| fetch(connection, query).await).await;
+        let result = self.lease.execute(query, fetch).await;
         result.inspect_err(|error| self.guard.fail(&span, error))
     }
 }
@@ -71,7 +71,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.run(Query::new(query), async |connection, query| connection.fetch_optional(query).await).boxed()
+        self.run(Query::new(query), fetch_optional).boxed()
     }
 
     fn prepare_with<'e>(self, _: SqlStr, _: &'e [PgTypeInfo]) -> BoxFuture<'e, sqlx::Result<PgStatement>>
@@ -94,7 +94,23 @@ pub(super) async fn fetch_all(
     connection: &mut PgConnection,
     query: Query,
 ) -> sqlx::Result<Vec<Either<PgQueryResult, PgRow>>> {
-    connection.fetch_many(query).try_collect().await
+    let rows = connection.fetch_many(query).try_collect::<Vec<_>>().await?;
+    if let Some(row) = rows.iter().find_map(|row| row.as_ref().right()) {
+        require_values(row)?;
+    }
+    Ok(rows)
+}
+
+pub(super) async fn fetch_optional(connection: &mut PgConnection, query: Query) -> sqlx::Result<Option<PgRow>> {
+    let row = connection.fetch_optional(query).await?;
+    row.iter().try_for_each(require_values)?;
+    Ok(row)
+}
+
+/// Reads the last value of a row. If there are fewer than the statement has columns, which shows that another statement
+/// was executed, sqlx panics; here the panic is caught.
+fn require_values(row: &PgRow) -> sqlx::Result<()> {
+    row.len().checked_sub(1).map_or(Ok(()), |last| row.try_get_raw(last).map(drop))
 }
 
 pub(super) fn fetched<T>(
@@ -113,7 +129,8 @@ pub(super) fn not_offered<T: Send + 'static>() -> BoxFuture<'static, sqlx::Resul
 pub(super) struct Query {
     sql: SqlStr,
     arguments: Option<Result<Option<PgArguments>, BoxDynError>>,
-    persistent: bool,
+    /// Whether the statement gets a name in its session, and so is prepared only once.
+    pub(super) persistent: bool,
 }
 
 impl Query {

@@ -7,6 +7,7 @@ mod connections;
 mod database;
 mod failover;
 mod logging;
+mod pooler;
 mod rooms;
 mod shares;
 mod sources;
