@@ -40,6 +40,7 @@ impl Service for Loms {
         "overdue_orders",
         "pay_order",
         "relay_events",
+        "unset_stock",
     ];
     const REASONS: &'static [&'static str] = REASONS;
     const DECLARE_METRICS: fn() = metrics::declare;

@@ -2,9 +2,9 @@
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Subcommand;
-use platform::{config::service::PostgresConfig, failure::Error, postgres::Database};
+use platform::{config::service::PostgresConfig, postgres::Database};
 use sqlx::migrate::Migrator;
 
 use crate::{
@@ -46,12 +46,12 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
         StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
             println!("there is stock already: nothing is imported");
         }
-        StockCommand::Import { file, .. } => {
+        StockCommand::Import { file, first } => {
             let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let lines = stocks.import(StockFile::parse(&text)).await.map_err(|error| match error {
-                Error::Refused(faults) => anyhow!("{}: {faults}", file.display()),
-                Error::Failure(failure) => failure.into(),
-            })?;
+            let text = StockFile::parse(&text);
+            // Nobody buys yet; and who sees any stock must see all of it, or the first import would never be finished.
+            let imported = if first { stocks.import_at_once(text).await } else { stocks.import(text).await };
+            let lines = imported.with_context(|| file.display().to_string())?;
             println!("{}: {lines} lines imported", file.display());
         }
         StockCommand::List => print(&stocks.all().await?).context("cannot write the list")?,

@@ -18,6 +18,12 @@ pub struct CountedLine {
     pub counted: Counted,
 }
 
+impl CountedLine {
+    pub fn fault(&self, description: impl Into<String>) -> LineFault {
+        LineFault { number: self.number, description: description.into() }
+    }
+}
+
 /// What is wrong with a line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineFault {

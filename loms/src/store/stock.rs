@@ -1,18 +1,17 @@
 //! The table `stock`.
 
-use std::collections::HashMap;
-
 use platform::{
     failure::Failure,
     postgres::{Transaction, read},
 };
-use proto::ids::{Sku, WarehouseId};
+use proto::ids::Sku;
 use sqlx::PgExecutor;
 
 use crate::domain::{
     lines::Lines,
     plan::FreeStock,
-    stock::{Counted, Stock, Units},
+    stock::{Stock, Units},
+    stock_file::CountedLine,
 };
 
 /// Locks the stock of an order's SKUs in all warehouses, by SKU and warehouse, and reads what is free of it.
@@ -77,24 +76,70 @@ pub async fn all(on: impl PgExecutor<'_>) -> Result<Vec<Stock>, Failure> {
         .collect()
 }
 
-/// Stock of which more is reserved than somebody counted.
-pub type Overbooked = HashMap<(WarehouseId, Sku), Units>;
+/// A line that says something else than the stock does.
+#[derive(Debug, Clone, Copy)]
+pub struct Unset {
+    pub line: CountedLine,
+    /// How much is reserved.
+    pub reserved: Units,
+}
 
-/// Sets what is on hand, of each warehouse and SKU at most once; answers, for those that it therefore did not set, how
-/// much is reserved.
-pub async fn set_on_hand(transaction: &mut Transaction, counted: &[Counted]) -> Result<Overbooked, Failure> {
-    let warehouses: Vec<i64> = counted.iter().map(|counted| counted.warehouse.get()).collect();
-    let skus: Vec<i64> = counted.iter().map(|counted| counted.sku.into()).collect();
-    let on_hand: Vec<i32> = counted.iter().map(|counted| counted.on_hand.get().cast_signed()).collect();
+/// The lines, each of another warehouse and SKU, that say something else than the stock does.
+pub async fn unset(on: impl PgExecutor<'_>, lines: &[CountedLine]) -> Result<Vec<Unset>, Failure> {
+    let (warehouses, skus, on_hand) = columns(lines);
+    let rows = sqlx::query!(
+        r#"
+        /* unset_stock */
+        SELECT position AS "position!", coalesce(reserved, 0) AS "reserved!"
+        FROM unnest($1::bigint[], $2::bigint[], $3::integer[])
+            WITH ORDINALITY AS counted (warehouse_id, sku, on_hand, position)
+        LEFT JOIN stock USING (warehouse_id, sku)
+        WHERE stock.on_hand IS DISTINCT FROM counted.on_hand
+        "#,
+        &warehouses,
+        &skus,
+        &on_hand,
+    )
+    .fetch_all(on)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let line = usize::try_from(row.position - 1).ok().and_then(|index| lines.get(index));
+            let line = *line.ok_or_else(|| Failure::unforeseen("a line that nobody asked for"))?;
+            Ok(Unset { line, reserved: read(row.reserved)? })
+        })
+        .collect()
+}
+
+/// Sets what is on hand, of each warehouse and SKU at most once. Passes over stock that others hold, and stock of which
+/// more is reserved.
+pub async fn set_on_hand(transaction: &mut Transaction, lines: &[CountedLine]) -> Result<(), Failure> {
+    let (warehouses, skus, on_hand) = columns(lines);
     sqlx::query!(
         r#"
         /* set_on_hand */
+        WITH counted AS (
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) AS counted (warehouse_id, sku, on_hand)
+        ), locked AS MATERIALIZED (
+            SELECT warehouse_id, sku, counted.on_hand
+            FROM stock
+            JOIN counted USING (warehouse_id, sku)
+            WHERE stock.on_hand <> counted.on_hand AND stock.reserved <= counted.on_hand
+            ORDER BY sku, warehouse_id
+            FOR UPDATE OF stock SKIP LOCKED
+        ), changed AS (
+            UPDATE stock
+            SET on_hand = locked.on_hand
+            FROM locked
+            WHERE stock.warehouse_id = locked.warehouse_id AND stock.sku = locked.sku
+        )
         INSERT INTO stock (warehouse_id, sku, on_hand)
-        SELECT warehouse_id, sku, on_hand
-        FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) AS counted (warehouse_id, sku, on_hand)
+        SELECT warehouse_id, sku, counted.on_hand
+        FROM counted
+        LEFT JOIN stock USING (warehouse_id, sku)
+        WHERE stock.sku IS NULL
         ORDER BY sku, warehouse_id
-        ON CONFLICT (sku, warehouse_id) DO UPDATE SET on_hand = excluded.on_hand
-        WHERE stock.reserved <= excluded.on_hand
+        ON CONFLICT (sku, warehouse_id) DO NOTHING
         "#,
         &warehouses,
         &skus,
@@ -102,21 +147,11 @@ pub async fn set_on_hand(transaction: &mut Transaction, counted: &[Counted]) -> 
     )
     .execute(&mut *transaction)
     .await?;
-    // The statement above holds the lock of every row, also of those that it did not set.
-    let rows = sqlx::query!(
-        r#"
-        /* overbooked_stock */
-        SELECT warehouse_id, sku, reserved
-        FROM stock
-        JOIN unnest($1::bigint[], $2::bigint[], $3::integer[]) AS counted (warehouse_id, sku, on_hand)
-            USING (warehouse_id, sku)
-        WHERE reserved > counted.on_hand
-        "#,
-        &warehouses,
-        &skus,
-        &on_hand,
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    rows.into_iter().map(|row| Ok(((read(row.warehouse_id)?, read(row.sku)?), read(row.reserved)?))).collect()
+    Ok(())
+}
+
+fn columns(lines: &[CountedLine]) -> (Vec<i64>, Vec<i64>, Vec<i32>) {
+    let warehouses = lines.iter().map(|line| line.counted.warehouse.get()).collect();
+    let skus = lines.iter().map(|line| line.counted.sku.into()).collect();
+    (warehouses, skus, lines.iter().map(|line| line.counted.on_hand.get().cast_signed()).collect())
 }

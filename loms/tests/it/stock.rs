@@ -3,11 +3,12 @@
 use std::{path::PathBuf, process::Output};
 
 use proptest::prelude::*;
+use stack::testing::eventually;
 use tempfile::TempDir;
 
 use crate::{
     config::run,
-    world::{World, create, order, user},
+    world::{World, create, lock, order, user},
 };
 
 /// A shop whose stock is kept from the command line.
@@ -27,9 +28,13 @@ impl Shop {
     }
 
     async fn import(&self, text: impl AsRef<[u8]>) -> Output {
+        self.import_with(&[], text).await
+    }
+
+    async fn import_with(&self, options: &[&str], text: impl AsRef<[u8]>) -> Output {
         let file = self.dir.path().join("stock.csv");
         std::fs::write(&file, text).unwrap();
-        run(&["stock", "import", file.to_str().unwrap()], Some(&self.config)).await
+        run(&[&["stock", "import", file.to_str().unwrap()], options].concat(), Some(&self.config)).await
     }
 
     /// The faults of a file that is refused.
@@ -65,10 +70,8 @@ async fn an_import_sets_what_is_on_hand_and_leaves_the_rest() {
 #[tokio::test]
 async fn a_first_import_leaves_stock_alone_that_is_there_already() {
     let shop = Shop::with_stock(&[]).await;
-    let file = shop.dir.path().join("first.csv");
     let import = async |text: &str| {
-        std::fs::write(&file, text).unwrap();
-        let output = run(&["stock", "import", "--first", file.to_str().unwrap()], Some(&shop.config)).await;
+        let output = shop.import_with(&["--first"], text).await;
         assert!(output.status.success(), "{output:?}");
     };
     import("warehouse_id,sku,count\n1,7,5\n").await;
@@ -84,6 +87,65 @@ async fn reserved_units_stay_reserved_through_an_import() {
     assert!(shop.import("warehouse_id,sku,count\n1,7,4\n").await.status.success());
     assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n1,7,4,4,0\n");
     assert_eq!(shop.faults("warehouse_id,sku,count\n1,7,3\n").await, ["line 2: count is 3, but 4 are reserved"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_waits_for_nobody_but_sets_what_others_hold_when_they_are_done() {
+    let shop = Shop::with_stock(&[(1, 7, 5), (1, 8, 5), (1, 9, 5)]).await;
+    let mut holder = shop.world.database.pool.begin().await.unwrap();
+    lock(&mut holder, "SELECT FROM stock WHERE sku IN (7, 8) FOR UPDATE").await;
+    // What the file does not change need not be free.
+    assert!(shop.import("warehouse_id,sku,count\n1,7,5\n1,9,6\n").await.status.success());
+    let importing = shop.import("warehouse_id,sku,count\n1,8,6\n1,9,7\n");
+    let releasing = async {
+        eventually("the free line is set", async || (shop.world.stock_of(9).await == (7, 0)).then_some(())).await;
+        assert_eq!(shop.world.stock_of(8).await, (5, 0));
+        holder.rollback().await.unwrap();
+    };
+    let (output, ()) = tokio::join!(importing, releasing);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(shop.world.stock_of(8).await, (6, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_that_is_reserved_while_a_file_is_imported_is_not_set_and_told_with_its_line() {
+    let shop = Shop::with_stock(&[(1, 7, 5), (1, 8, 5)]).await;
+    shop.world.database.leave_unchecked();
+    let mut buyer = shop.world.database.pool.begin().await.unwrap();
+    lock(&mut buyer, "UPDATE stock SET reserved = 4 WHERE sku = 8").await;
+    let importing = shop.import("warehouse_id,sku,count\n1,8,3\n1,7,3\n");
+    let buying = async {
+        eventually("the free line is set", async || (shop.world.stock_of(7).await == (3, 0)).then_some(())).await;
+        buyer.commit().await.unwrap();
+    };
+    let (output, ()) = tokio::join!(importing, buying);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    let expected = "stock.csv: imported 1 of 2 lines, but not these\n  line 2: count is 3, but 4 are reserved\n";
+    assert!(error.ends_with(expected), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_the_first_import_all_at_once_and_a_later_one_slice_by_slice() {
+    let lines = |from: i64, count: i64| (from..from + 1500).map(move |sku| format!("1,{sku},{count}\n"));
+    let text =
+        |lines: &mut dyn Iterator<Item = String>| format!("warehouse_id,sku,count\n{}", lines.collect::<String>());
+    let shop = Shop::with_stock(&[]).await;
+    // Somebody who sets the last line holds up its import.
+    let mut holder = shop.world.database.pool.begin().await.unwrap();
+    lock(&mut holder, "INSERT INTO stock (warehouse_id, sku, on_hand) VALUES (1, 1500, 1)").await;
+    let refused = shop.import_with(&["--first"], text(&mut lines(1, 5))).await;
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("stock.csv: nothing is imported: others held a lock for too long"), "{error}");
+    assert_eq!(shop.world.number("SELECT count(*) FROM stock").await, 0);
+
+    let refused = shop.import(text(&mut lines(1, 5))).await;
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("stock.csv: imported 1000 of 1500 lines; import it again for the rest: "), "{error}");
+    assert_eq!(shop.world.number("SELECT count(*) FROM stock").await, 1000);
+    holder.rollback().await.unwrap();
+    assert!(shop.import(text(&mut lines(1, 5))).await.status.success());
+    assert_eq!(shop.world.number("SELECT count(*) FROM stock").await, 1500);
 }
 
 #[tokio::test]
