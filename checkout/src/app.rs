@@ -8,8 +8,9 @@ use platform::{
     process::Process,
     routes,
     service::Service,
+    skipped::Skipped,
     tls::ClientTls,
-    worker::Wake,
+    worker::{Step as _, Wake},
 };
 use proto::{
     DESCRIPTORS,
@@ -78,7 +79,8 @@ impl Service for Checkout {
         let telling = Telling::default();
         let carts = Carts { store: store.clone(), loms, products, telling, resume_after: config.purchase.resume_after };
         let resumed = Carts { store: store.background(), ..carts.clone() };
-        process.work(Resume { carts: resumed, config: config.purchase }, Wake::default());
+        let skipped = Skipped::new(Resume::NAME);
+        process.work(Resume { carts: resumed, config: config.purchase, skipped }, Wake::default());
         process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }

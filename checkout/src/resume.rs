@@ -7,6 +7,7 @@ use futures::future::join_all;
 use platform::{
     deadline,
     failure::{Failure, chain},
+    skipped::Skipped,
     telemetry::trace,
     worker::{Next, Step},
 };
@@ -14,7 +15,7 @@ use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
 use crate::{
     config::PurchaseConfig,
-    domain::purchase::Outcome,
+    domain::purchase::{Outcome, PurchaseId},
     store::purchase::{self, DuePurchase},
     usecase::Carts,
 };
@@ -31,12 +32,16 @@ pub struct Resume {
     pub carts: Carts,
     /// How long to wait between attempts.
     pub config: PurchaseConfig,
+    /// The purchases that could not be brought to their end when they were last tried.
+    pub skipped: Skipped<PurchaseId>,
 }
 
 impl Step for Resume {
     const NAME: &'static str = "resume_purchases";
 
     async fn step(&mut self) -> Result<Next, Failure> {
+        // Forgets those that a call or another replica has brought to their end.
+        self.skipped.items();
         let PurchaseConfig { resume_after, resume_at_most } = self.config;
         let due = purchase::take_due(&self.carts.store.database, BATCH, resume_after, resume_at_most).await?;
         if due.is_empty() {
@@ -54,7 +59,11 @@ impl Resume {
     /// Drives a purchase to its end, in its span.
     async fn drive(&self, DuePurchase { purchase, .. }: &DuePurchase) -> Result<(), Failure> {
         let driven = self.carts.drive(purchase);
-        match deadline::scope(Instant::now() + ATTEMPT, driven).await {
+        let driven = deadline::scope(Instant::now() + ATTEMPT, driven).await;
+        if driven.is_ok() {
+            self.skipped.remove(purchase.id);
+        }
+        match driven {
             Ok(Outcome::Ordered(order)) => info!(order.id = order.get(), "a purchase left in doubt is ordered"),
             Ok(Outcome::Refused(refusal)) => {
                 info!(reason = refusal.reason(), "a purchase left in doubt is refused");
@@ -66,6 +75,7 @@ impl Resume {
                 if !matches!(failure, Failure::Unforeseen(_)) {
                     return Err(failure);
                 }
+                self.skipped.add(purchase.id, &failure);
                 warn!(error = chain(&failure), "a purchase left in doubt cannot be brought to its end");
             }
         }

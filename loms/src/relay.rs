@@ -19,7 +19,10 @@ use platform::{
 
 use tracing::warn;
 
+mod floor;
+
 use crate::{domain::unsent::Unsent, kafka::Publisher, metrics, store::outbox};
+use floor::Floor;
 
 /// How many events are in flight at once.
 const WAVE: usize = 500;
@@ -29,15 +32,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct Relay {
     database: Database,
     publisher: Publisher,
-    /// The place in the outbox that the next wave begins behind.
-    behind: i64,
+    floor: Floor,
+    /// The place in the outbox that the next wave begins behind, if the last one had failures.
+    behind: Option<i64>,
     /// The events that the broker did not take when they were last tried, each told once.
     failing: HashSet<i64>,
 }
 
 impl Relay {
     pub fn new(database: Database, publisher: Publisher) -> Self {
-        Self { database, publisher, behind: 0, failing: HashSet::new() }
+        Self { database, publisher, floor: Floor::new(), behind: None, failing: HashSet::new() }
     }
 }
 
@@ -50,11 +54,16 @@ impl Step for Relay {
         if !outbox::lock_relay(&mut transaction).await? {
             return Ok(Next::Idle(PAUSE));
         }
-        let mut wave = outbox::wave(&mut transaction, self.behind, WAVE).await?;
-        if wave.is_empty() && self.behind > 0 {
+        let mut wave = Vec::new();
+        if let Some(behind) = self.behind {
+            wave = outbox::wave(&mut transaction, behind, WAVE).await?.events;
+        }
+        if wave.is_empty() {
             // In the same step, or a relay that has nothing but failures would seem to work in between.
-            self.behind = 0;
-            wave = outbox::wave(&mut transaction, self.behind, WAVE).await?;
+            self.behind = None;
+            let whole = outbox::wave(&mut transaction, self.floor.place(), WAVE).await?;
+            self.floor.raise(&whole);
+            wave = whole.events;
         }
         let Some(last) = wave.last() else { return Ok(Next::Idle(PAUSE)) };
         let (last, began) = (last.id, Instant::now());
@@ -79,7 +88,7 @@ impl Step for Relay {
         if failures.is_empty() {
             return Ok(Next::Worked);
         }
-        self.behind = last;
+        self.behind = Some(last);
         // A broker that takes nothing fails for all events; the oldest of them stands for the rest.
         let told = if published.is_empty() { 1 } else { failures.len() };
         for (Unsent { id, event, .. }, failure) in &failures[..told] {

@@ -23,7 +23,7 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 pub(crate) use errors::is_of_the_data;
 pub use migrations::migrate;
-pub use rows::{expect_rows, read};
+pub use rows::{MAX_COUNTED, expect_rows, read};
 pub use transaction::Transaction;
 
 use crate::{

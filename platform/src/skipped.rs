@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -26,20 +27,20 @@ pub(crate) fn declare_for(worker: &str) {
     SKIPPED.with_label_values(&[worker]);
 }
 
-/// The items that a worker skips, each with the time of its retry. Clones share the items.
+/// The items that a worker skips, by their ids, each with the time of its retry. Clones share the items.
 #[derive(Debug, Clone)]
-pub struct Skipped {
+pub struct Skipped<I = i64> {
     worker: &'static str,
-    retry_at: Arc<Mutex<HashMap<i64, Instant>>>,
+    retry_at: Arc<Mutex<HashMap<I, Instant>>>,
 }
 
-impl Skipped {
+impl<I: Copy + Eq + Hash> Skipped<I> {
     pub fn new(worker: &'static str) -> Self {
         Self { worker, retry_at: Arc::default() }
     }
 
     /// The items that the worker must leave out now.
-    pub fn items(&self) -> Vec<i64> {
+    pub fn items(&self) -> Vec<I> {
         let now = Instant::now();
         self.update(|retry_at| {
             retry_at.retain(|_, retry_at| *retry_at > now);
@@ -47,12 +48,17 @@ impl Skipped {
         })
     }
 
-    pub fn add(&self, item: i64, failure: &Failure) {
+    pub fn add(&self, item: I, failure: &Failure) {
         let delay = if matches!(failure, Failure::Locked(_)) { LOCKED_DELAY } else { RETRY_DELAY };
         self.update(|retry_at| retry_at.insert(item, Instant::now() + delay));
     }
 
-    fn update<T>(&self, change: impl FnOnce(&mut HashMap<i64, Instant>) -> T) -> T {
+    /// The item is done.
+    pub fn remove(&self, item: I) {
+        self.update(|retry_at| retry_at.remove(&item));
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut HashMap<I, Instant>) -> T) -> T {
         let mut retry_at = self.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = change(&mut retry_at);
         SKIPPED.with_label_values(&[self.worker]).set(retry_at.len().try_into().unwrap_or(i64::MAX));

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Line;
 
 /// Names a purchase. LOMS knows it as the idempotency key of the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PurchaseId(pub Uuid);
 
 impl fmt::Display for PurchaseId {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use platform::{
     failure::Failure,
-    postgres::{expect_rows, read},
+    postgres::{MAX_COUNTED, expect_rows, read},
     telemetry::trace,
 };
 use proto::{
@@ -287,7 +287,7 @@ pub async fn next_due(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failu
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }
 
-/// Measures what is under way.
+/// Measures what is under way, up to [`MAX_COUNTED`].
 pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
@@ -295,8 +295,9 @@ pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
         /* purchase_backlog */
         SELECT count(*) AS "count!",
             greatest(floor(extract(epoch FROM now() - min(created_at))), 0)::bigint AS "oldest_seconds!"
-        FROM purchase WHERE state = 'pending'
-        "#
+        FROM (SELECT created_at FROM purchase WHERE state = 'pending' ORDER BY resume_at LIMIT $1) AS pending
+        "#,
+        MAX_COUNTED,
     )
     .fetch_one(on)
     .await?;

@@ -6,11 +6,14 @@ use std::{
 };
 
 use futures::future::join_all;
+use sqlx::Executor as _;
+use stack::testing::eventually;
 use tonic::Code;
 
 use crate::{
+    binary::Binary,
     loms_stand_in::Fault,
-    world::{Checkout, World, assert_refused, assert_within, resume_soon},
+    world::{Checkout, Client, World, assert_refused, assert_within, resume_soon},
 };
 
 /// Fills the cart of a user with two lines.
@@ -182,4 +185,43 @@ async fn two_replicas_settle_every_purchase_left_behind_once() {
         assert_eq!(world.purchases(user).await, [if refused { "refused" } else { "ordered" }]);
     }
     drop(replicas);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_that_cannot_be_brought_to_its_end_is_told_by_name_and_holds_up_no_other() {
+    let world = World::new().await;
+    let soon = "token: testtoken\npurchase: {resume_after: 20ms, resume_at_most: 100ms}";
+    let binary = Binary::start(&world, ("token: testtoken", soon)).await;
+    world
+        .database
+        .pool
+        .execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN IF NEW.user_id = 1 AND NEW.state <> 'pending' THEN RAISE 'never'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER refuse BEFORE UPDATE ON purchase FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await
+        .unwrap();
+    let client = Client::new(binary.address, &binary.ca, Duration::from_secs(1));
+    for user in [1, 2] {
+        client.add(user, 1001, 1).await.unwrap();
+        world.loms.then(Fault::Fail(Code::Unavailable));
+        client.purchase(user, "key").await.unwrap_err();
+    }
+    let skips = async |count: i64| {
+        let sample = format!("worker_skipped_items{{worker=\"resume_purchases\"}} {count}\n");
+        eventually(&sample, || async {
+            let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.ok()?.text().await.ok()?;
+            metrics.contains(&sample).then_some(())
+        })
+        .await;
+    };
+    skips(1).await;
+    eventually("the other is ordered", || async { (world.purchases(2).await == ["ordered"]).then_some(()) }).await;
+    let told = binary.logged("a purchase left in doubt cannot be brought to its end");
+    assert!(told.iter().all(|line| line["user.id"] == 1 && line["purchase.id"].is_string()), "{told:?}");
+
+    world.database.pool.execute("DROP TRIGGER refuse ON purchase").await.unwrap();
+    world.all_settled().await;
+    skips(0).await;
 }

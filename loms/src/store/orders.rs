@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use platform::{
     failure::Failure,
-    postgres::{Transaction, read},
+    postgres::{MAX_COUNTED, Transaction, read},
     telemetry::trace,
 };
 use proto::ids::{IdempotencyKey, OrderId, UserId};
@@ -183,7 +183,7 @@ pub async fn lock_due(transaction: &mut Transaction, orders: &[OrderId]) -> Resu
         .collect()
 }
 
-/// Measures the orders that should be cancelled already, but for those in `except`.
+/// Measures the orders that should be cancelled already, but for those in `except`; up to [`MAX_COUNTED`].
 pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
@@ -191,10 +191,15 @@ pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog,
         /* overdue_orders */
         SELECT count(*) AS "count!",
                greatest(floor(extract(epoch FROM clock_timestamp() - min(pay_before))), 0)::bigint AS "oldest_seconds!"
-        FROM orders
-        WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($1)
+        FROM (
+            SELECT pay_before FROM orders
+            WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($1)
+            ORDER BY pay_before
+            LIMIT $2
+        ) AS overdue
         "#,
         except,
+        MAX_COUNTED,
     )
     .fetch_one(on)
     .await?;

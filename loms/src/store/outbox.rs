@@ -2,7 +2,7 @@
 
 use platform::{
     failure::Failure,
-    postgres::{Transaction, expect_rows, read},
+    postgres::{MAX_COUNTED, Transaction, expect_rows, read},
 };
 use proto::event::Event;
 use sqlx::PgExecutor;
@@ -21,41 +21,63 @@ pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> 
         .map_err(Failure::from)
 }
 
+/// Events to publish, and what their statement could see.
+#[derive(Debug)]
+pub struct Wave {
+    pub events: Vec<Unsent>,
+    pub snapshot: Snapshot,
+}
+
+/// Which transactions a statement saw, by their numbers (`pg_current_snapshot`).
+#[derive(Debug, Clone, Copy)]
+pub struct Snapshot {
+    /// All transactions below have ended.
+    pub ended_below: i64,
+    /// No transaction from here on had begun to write.
+    pub begun_below: i64,
+}
+
 /// The oldest unsent event of each order, oldest first, of those behind a place in the outbox.
 ///
 /// To be called after [`lock_relay`], in a statement of its own: one that began earlier would still see the events that
 /// the relay before published and deleted.
-pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> Result<Vec<Unsent>, Failure> {
+pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> Result<Wave, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
     let rows = sqlx::query!(
         r#"
         /* outbox_wave */
-        SELECT id, event_id, order_id, user_id, status, message, traceparent, occurred_at
-        FROM outbox
-        WHERE id > $2 AND NOT EXISTS (
-            SELECT FROM outbox AS earlier WHERE earlier.order_id = outbox.order_id AND earlier.id < outbox.id
-        )
+        SELECT pg_snapshot_xmin(snapshot)::text::bigint AS "ended_below!",
+               pg_snapshot_xmax(snapshot)::text::bigint AS "begun_below!",
+               id AS "id?", event_id AS "event_id?", order_id AS "order_id?", user_id AS "user_id?",
+               status AS "status?", message AS "message?", traceparent, occurred_at AS "occurred_at?"
+        FROM pg_current_snapshot() AS snapshot
+        LEFT JOIN LATERAL (
+            SELECT * FROM outbox
+            WHERE id > $2
+                AND id = (SELECT min(id) FROM outbox AS of_order WHERE of_order.order_id = outbox.order_id)
+            ORDER BY id
+            LIMIT $1
+        ) AS event ON true
         ORDER BY id
-        LIMIT $1
         "#,
         limit,
         behind,
     )
     .fetch_all(&mut *transaction)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let event = Event {
-                id: row.event_id.to_string(),
-                order: read(row.order_id)?,
-                user: read(row.user_id)?,
-                status: row.status,
-                text: row.message,
-                occurred_at: row.occurred_at,
-            };
-            Ok(Unsent { id: row.id, event, traceparent: row.traceparent })
-        })
-        .collect()
+    let first = rows.first().ok_or_else(|| Failure::unforeseen("a statement has a snapshot"))?;
+    let snapshot = Snapshot { ended_below: first.ended_below, begun_below: first.begun_below };
+    let events = rows.into_iter().filter_map(|row| {
+        let columns =
+            (row.id?, row.event_id?, row.order_id?, row.user_id?, row.status?, row.message?, row.occurred_at?);
+        Some((columns, row.traceparent))
+    });
+    let events = events.map(|((id, event_id, order, user, status, text, occurred_at), traceparent)| {
+        let event =
+            Event { id: event_id.to_string(), order: read(order)?, user: read(user)?, status, text, occurred_at };
+        Ok(Unsent { id, event, traceparent })
+    });
+    Ok(Wave { events: events.collect::<Result<_, Failure>>()?, snapshot })
 }
 
 /// Removes events that are published.
@@ -66,7 +88,7 @@ pub async fn delete(transaction: &mut Transaction, ids: &[i64]) -> Result<(), Fa
     expect_rows("delete_from_outbox", ids.len(), &deleted)
 }
 
-/// Measures what waits to be published.
+/// Measures what waits to be published, up to [`MAX_COUNTED`].
 pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
@@ -74,8 +96,9 @@ pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
         /* outbox_backlog */
         SELECT count(*) AS "count!",
                greatest(floor(extract(epoch FROM clock_timestamp() - min(occurred_at))), 0)::bigint AS "oldest_seconds!"
-        FROM outbox
+        FROM (SELECT occurred_at FROM outbox ORDER BY id LIMIT $1) AS waiting
         "#,
+        MAX_COUNTED,
     )
     .fetch_one(on)
     .await?;

@@ -6,6 +6,7 @@ use loms::{
     domain::{
         lines::{Line, Tally},
         order::{NewOrder, Order},
+        plan::Shortage,
         status::State,
     },
     kafka::Publisher,
@@ -167,6 +168,44 @@ async fn a_change_of_an_order_that_has_another_status_by_now_is_refused_whole() 
     drop(transaction);
     assert_eq!(world.number("SELECT count(*) FROM orders WHERE status = 'awaiting payment'").await, 1);
     assert_eq!(world.number("SELECT count(*) FROM outbox").await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_committed_after_later_ones_were_published_is_published() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    let orders = world.orders(Duration::from_secs(600));
+    let [late, early] = [user(), user()];
+    let mut transaction = world.database().begin("create_order").await.unwrap();
+    let new = insert(&mut transaction, late).await;
+    let short = Shortage { sku: 7u32.try_into().unwrap(), requested: 1u32.try_into().unwrap(), available: 0 };
+    store::apply(&mut transaction, &[Change::new(new.decide(&Err(short)))]).await.unwrap();
+    let mut relay = relay(&world);
+    for published in 1..=3 {
+        orders.create(&command(early)).await.unwrap();
+        relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
+        records_of(&brokers(), &[early], 2 * published).await;
+    }
+    transaction.commit().await.unwrap();
+    relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
+    let records = records_of(&brokers(), &[late], 2).await;
+    assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "failed"]);
+}
+
+#[tokio::test]
+async fn a_long_outbox_is_counted_up_to_a_bound() {
+    let world = World::with_stock(&[(1, 7, 100)]).await;
+    world.orders(Duration::from_secs(600)).create(&command(user())).await.unwrap();
+    world
+        .execute(
+            "INSERT INTO outbox (order_id, user_id, status, message, occurred_at) \
+             SELECT order_id, user_id, status, message, now() - interval '1 hour' \
+             FROM outbox, generate_series(1, 60000)",
+        )
+        .await
+        .unwrap();
+    let backlog = store::outbox::backlog(&world.database()).await.unwrap();
+    assert_eq!(backlog.count, 100_000);
+    assert!((3600..3700).contains(&backlog.oldest_seconds), "{backlog:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

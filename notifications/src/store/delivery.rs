@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use platform::{failure::Failure, postgres::read};
+use platform::{
+    failure::Failure,
+    postgres::{MAX_COUNTED, read},
+};
 use proto::ids::OrderId;
 use sqlx::PgExecutor;
 
@@ -37,9 +40,9 @@ pub struct Backlog {
     pub oldest_due_seconds: i64,
 }
 
-/// Claims the oldest delivery that may be made now: nobody else gets it before `lease` is over, nor a later message of
+/// Claims the oldest delivery that may be made now, but for those in `except`: nobody else gets it before `lease` is over, nor a later message of
 /// its order before it is settled.
-pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Claim>, Failure> {
+pub async fn claim(on: impl PgExecutor<'_>, lease: Duration, except: &[i64]) -> Result<Option<Claim>, Failure> {
     let row = sqlx::query!(
         r#"
         /* claim_delivery */
@@ -47,7 +50,7 @@ pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Cl
             UPDATE delivery SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
             WHERE message_id = (
                 SELECT message_id FROM delivery AS candidate
-                WHERE state = 'due' AND next_attempt_at <= now() AND NOT EXISTS (
+                WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($2) AND NOT EXISTS (
                     SELECT FROM delivery AS earlier
                     WHERE earlier.order_id = candidate.order_id
                         AND earlier.message_id < candidate.message_id
@@ -64,6 +67,7 @@ pub async fn claim(on: impl PgExecutor<'_>, lease: Duration) -> Result<Option<Cl
         FROM claimed JOIN message ON message.id = claimed.message_id
         "#,
         lease.as_secs_f64(),
+        except,
     )
     .fetch_optional(on)
     .await?;
@@ -131,20 +135,21 @@ pub async fn mark_dead(on: impl PgExecutor<'_>, claim: &Claim, reason: &str) -> 
     Ok(settled.rows_affected() == 1)
 }
 
-/// Counts what is not delivered.
+/// Counts what is not delivered, each up to [`MAX_COUNTED`].
 pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
     let backlog = sqlx::query_as!(
         Backlog,
         r#"
         /* delivery_backlog */
         SELECT
-            (SELECT count(*) FROM delivery WHERE state = 'due') AS "due!",
-            (SELECT count(*) FROM delivery WHERE state = 'dead') AS "dead!",
+            (SELECT count(*) FROM (SELECT FROM delivery WHERE state = 'due' LIMIT $1) AS due) AS "due!",
+            (SELECT count(*) FROM (SELECT FROM delivery WHERE state = 'dead' LIMIT $1) AS dead) AS "dead!",
             coalesce((
                 SELECT floor(extract(epoch FROM now() - received_at))::bigint FROM message
                 WHERE id = (SELECT min(message_id) FROM delivery WHERE state = 'due')
             ), 0) AS "oldest_due_seconds!"
         "#,
+        MAX_COUNTED,
     )
     .fetch_one(on)
     .await?;

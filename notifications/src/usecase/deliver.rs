@@ -17,11 +17,17 @@ pub struct Attempt {
     span: Span,
 }
 
+impl Attempt {
+    pub fn message(&self) -> i64 {
+        self.claim.message_id
+    }
+}
+
 impl Deliveries {
-    /// Makes an attempt to deliver the next message, which is then to be [settled](Self::settle); `None` when nothing is
-    /// due.
-    pub async fn attempt_next(&self) -> Result<Option<Attempt>, Failure> {
-        let Some(claim) = delivery::claim(&self.database, self.lease).await? else { return Ok(None) };
+    /// Makes an attempt to deliver the next message, but for those in `except`, which is then to be
+    /// [settled](Self::settle); `None` when nothing is due.
+    pub async fn attempt_next(&self, except: &[i64]) -> Result<Option<Attempt>, Failure> {
+        let Some(claim) = delivery::claim(&self.database, self.lease, except).await? else { return Ok(None) };
         let span = span(&claim);
         let attempt = async {
             let answer = self.telegram.send(&claim.text, claim.attempt()).await;

@@ -1,10 +1,14 @@
 //! The database comes and goes.
 
+use platform::config::{FromText as _, PostgresUrl};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use stack::telegram::Fault;
-use stack::testing::{POSTGRES_VARIABLE, eventually};
+use stack::testing::{POSTGRES_VARIABLE, PostgresProxy, eventually};
 
-use crate::world::{World, event};
+use crate::{
+    binary::Fleet,
+    world::{World, event},
+};
 
 /// Makes a database refuse and cut every connection until it is dropped.
 struct Outage {
@@ -65,6 +69,55 @@ async fn an_outage_of_the_database_loses_no_event_and_keeps_none_twice() {
     told.sort();
     assert_eq!(told, kept);
     replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_database_does_not_answer_leaves_the_topic_to_others_until_it_does() {
+    let world = World::new().await;
+    let proxy = PostgresProxy::start().await;
+    let mut config = world.config();
+    config.service.postgres.connection_string = PostgresUrl::from_text(&proxy.url(&world.database.url)).unwrap();
+    let events = |from: i64| (from..from + 30).map(|number| event(1, number, "text")).collect::<Vec<_>>();
+    let first = world.start_with(config).await;
+    world.topics.publish_all(&events(1)).await;
+    world.until_kept(30).await;
+
+    proxy.freeze();
+    world.topics.publish_all(&events(31)).await;
+    let second = world.start().await;
+    world.until_kept(60).await;
+    proxy.mend();
+    second.stop().await;
+    world.topics.publish_all(&events(61)).await;
+    world.until_kept(90).await;
+    world.topics.until_all_committed().await;
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_which_the_database_does_not_want_to_know_holds_up_its_own_order_and_is_not_made_again() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    fleet
+        .database
+        .pool
+        .execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN IF NEW.order_id = 7 AND NEW.state <> 'due' THEN RAISE 'never'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER refuse BEFORE UPDATE ON delivery FOR EACH ROW EXECUTE FUNCTION refuse()",
+        )
+        .await
+        .unwrap();
+    let program = fleet.start().await;
+    for (order, text) in [(7, "refused"), (7, "behind it"), (8, "other"), (9, "another")] {
+        fleet.topics.publish(&event(1, order, text)).await;
+    }
+    eventually("the others are told", async || (fleet.telegram.messages().len() == 3).then_some(())).await;
+    program.until_metric("worker_skipped_items{worker=\"deliver\"}", 1.0).await;
+    let mut told: Vec<_> = fleet.telegram.messages().into_iter().map(|message| message.text).collect();
+    told.sort_unstable();
+    assert_eq!(told, ["another", "other", "refused"]);
+    program.until_logged("how a delivery went cannot be written down; its message is skipped").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,19 @@
 //! The step that consumes a topic. It stores the events of a batch, writes what cannot be read, and what the database
 //! refuses, as dead letters, and commits the offsets last. A batch that cannot be stored for another reason stays in
-//! memory, and the next step tries again.
+//! memory, and the next step tries again. If that lasts, it leaves its group, so that a replica whose database answers
+//! gets the partitions.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    mem,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use futures::future::join_all;
 use rdkafka::message::OwnedMessage;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, debug, warn};
+use tracing::{Span, debug, info, warn};
 
 use super::{
     Lag, Pause,
@@ -31,6 +36,9 @@ use crate::{
 /// A step that gets no record within this time is idle.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// If a batch cannot be stored for this long, others may be able to store it.
+const LEAVE_AFTER: Duration = Duration::from_secs(10);
+
 /// Reads and stores the records of a topic; each service has its own.
 pub trait Reader: Send + Sync + 'static {
     type Event: Send + Sync;
@@ -38,8 +46,8 @@ pub trait Reader: Send + Sync + 'static {
     /// Reads a record and sets the fields of its span. The error says in words why the record is unreadable.
     fn read(&self, record: &OwnedMessage, span: &Span) -> Result<Self::Event, String>;
 
-    /// Stores all events, or none if it fails. An event that the database refuses for its data becomes a dead letter. Returns the number of new events. An event that arrives again must
-    /// change nothing.
+    /// Stores all events, or none if it fails. Returns the number of new events. An event that the database refuses for
+    /// its data becomes a dead letter. An event that arrives again must change nothing.
     fn keep(&self, arrivals: &[Arrival<Self::Event>]) -> impl Future<Output = Result<usize, Failure>> + Send;
 }
 
@@ -57,8 +65,10 @@ pub struct Consume<R: Reader> {
     reader: R,
     consumer: Consumer,
     dead_letters: DeadLetterWriter,
-    /// A batch that could not be stored yet.
-    batch: Option<Batch<R::Event>>,
+    /// A batch that could not be stored yet, and when that was first tried.
+    batch: Option<(Batch<R::Event>, Instant)>,
+    /// Whether the group was left because of it.
+    has_left: bool,
     backlog: Backlog,
 }
 
@@ -70,7 +80,7 @@ impl<R: Reader> Consume<R> {
         let consumer = Consumer::join(client.clone(), topic, group, pause, stop).context("brokers")?;
         let dead_letters = DeadLetterWriter::new(&client, dead_letter_topic).context("brokers")?;
         let backlog = Backlog::new(consumer.generation());
-        Ok(Self { reader, consumer, dead_letters, batch: None, backlog })
+        Ok(Self { reader, consumer, dead_letters, batch: None, has_left: false, backlog })
     }
 
     pub fn lag(&self) -> anyhow::Result<Lag> {
@@ -129,13 +139,13 @@ impl<R: Reader> Step for Consume<R> {
     const NAME: &'static str = "consume";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        let batch = match self.batch.take() {
-            Some(batch) => batch,
+        let (batch, tried_since) = match self.batch.take() {
+            Some(tried) => tried,
             None => {
                 let timeout = self.backlog.retry_in().map_or(POLL_TIMEOUT, |retry_in| retry_in.min(POLL_TIMEOUT));
                 let records = self.consumer.batch(timeout).await;
                 self.backlog.clear_after_rebalance(self.consumer.generation());
-                Batch::read(records, self.consumer.group_name(), &self.reader)
+                (Batch::read(records, self.consumer.group_name(), &self.reader), Instant::now())
             }
         };
         if batch.is_empty() && !self.backlog.is_retry_due() {
@@ -150,10 +160,20 @@ impl<R: Reader> Step for Consume<R> {
                     letters_of_refused = refused.into_iter().map(letter_of_refused).collect();
                 }
                 Err(failure) => {
-                    self.batch = Some(batch);
+                    self.batch = Some((batch, tried_since));
+                    if tried_since.elapsed() > LEAVE_AFTER && !self.has_left {
+                        warn!("events cannot be stored; the consumer group is left until they can");
+                        self.consumer.leave().await;
+                        self.has_left = true;
+                    }
                     return Err(failure);
                 }
             }
+        }
+        if mem::take(&mut self.has_left) {
+            // All of it is read again, by whoever has the partitions now.
+            info!("events can be stored again; the consumer group is joined");
+            return Ok(Next::Worked);
         }
         let Batch { arrivals, letters: unreadable, next_offsets } = batch;
         // This ends the spans of the stored events. Writing dead letters is not part of them.

@@ -17,7 +17,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, warn};
 
-use super::{KAFKA, Pause, group::GroupContext, lag::Lag, member::Member, spans};
+use super::{
+    KAFKA, Pause,
+    group::GroupContext,
+    lag::Lag,
+    member::{LEAVE_TIMEOUT, Member},
+    spans,
+};
 
 const MAX_BATCH_RECORDS: usize = 500;
 /// A batch ends when its payloads together reach this size.
@@ -45,6 +51,8 @@ const SETTINGS: [(&str, &str); 8] = [
 const UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(600);
 
+const LEAVE_POLL: Duration = Duration::from_millis(50);
+
 pub(super) struct Consumer {
     member: Member,
     config: ClientConfig,
@@ -57,7 +65,7 @@ pub(super) struct Consumer {
     stop: CancellationToken,
     /// Already logged, and not over yet.
     outage: Option<Outage>,
-    /// Set by a fatal error of `member`, and when all brokers were gone.
+    /// Set by a fatal error of `member`, when all brokers were gone, and when it left.
     should_rejoin: bool,
     /// The time since which `member` has no partitions, and the timeout for that.
     unassigned: Option<(Instant, Duration)>,
@@ -193,6 +201,21 @@ impl Consumer {
             }
             Err(error) => warn!(%error, "a new consumer could not be set up; the old one goes on"),
         }
+    }
+
+    /// Leaves the group, so that others get its partitions. The next [`batch`](Self::batch) joins it again.
+    pub async fn leave(&mut self) {
+        self.member.unsubscribe();
+        let left = async {
+            // The member gives its partitions back while it is asked for records.
+            while self.member.assignment().is_ok_and(|partitions| partitions.count() > 0) {
+                let _ = tokio::time::timeout(LEAVE_POLL, self.member.recv()).await;
+            }
+        };
+        if tokio::time::timeout(LEAVE_TIMEOUT, left).await.is_err() {
+            debug!("the partitions were not given back in time");
+        }
+        self.should_rejoin = true;
     }
 
     /// By partition, the offset of the next record to read.

@@ -16,7 +16,7 @@ use rdkafka::{
 
 use super::group::GroupContext;
 
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Leaves the group when dropped. The drop blocks for up to [`LEAVE_TIMEOUT`].
 pub(super) struct Member {

@@ -1,8 +1,11 @@
-//! Reads values from rows, and checks how many rows a statement changed.
+//! Reads values from rows, and bounds and checks how many there are.
 
 use sqlx::postgres::PgQueryResult;
 
 use crate::failure::Failure;
+
+/// As many rows are counted to measure what waits. To count a long queue again and again would cost more the longer it is.
+pub const MAX_COUNTED: i64 = 100_000;
 
 /// Turns a number from a row into its type. The constraints of the tables are the bounds of the types, so a number out
 /// of bounds is a defect.

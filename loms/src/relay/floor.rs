@@ -1,0 +1,104 @@
+//! The place in the outbox up to which all events are published for good.
+//!
+//! A search that begins there does not read again over what is deleted. As long as anybody in the database uses an old
+//! snapshot, deleted rows stay, and without a floor each wave would read over all of them.
+//!
+//! Events get their places before they are committed. So an event may appear below others that were seen before, as long
+//! as a transaction runs that had begun to write when they were seen; a transaction changes its order first, and then
+//! takes places for its events.
+
+use std::time::{Duration, Instant};
+
+use crate::store::outbox::Wave;
+
+/// After a failover, places may be given again that the lost server had given before. So all is searched now and then.
+const MAX_AGE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub struct Floor {
+    place: i64,
+    /// A place that was seen, and the first transaction that had not begun to write then.
+    next: Option<(i64, i64)>,
+    since: Instant,
+}
+
+impl Floor {
+    pub fn new() -> Self {
+        Self { place: 0, next: None, since: Instant::now() }
+    }
+
+    /// No unsent event is there or below, nor will be.
+    pub fn place(&mut self) -> i64 {
+        if self.since.elapsed() > MAX_AGE {
+            *self = Self::new();
+        }
+        self.place
+    }
+
+    /// Learns from a wave that began at the floor, before its events are published.
+    pub fn raise(&mut self, wave: &Wave) {
+        if let Some((place, begun_below)) = self.next
+            && wave.snapshot.ended_below >= begun_below
+        {
+            // What is not visible yet began to write later, and has a higher place.
+            let unsent = wave.events.first().map_or(i64::MAX, |event| event.id);
+            self.place = self.place.max(place.min(unsent - 1));
+            self.next = None;
+        }
+        if let (None, Some(last)) = (self.next, wave.events.last()) {
+            self.next = Some((last.id, wave.snapshot.begun_below));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use proto::event::Event;
+
+    use super::*;
+    use crate::{domain::unsent::Unsent, store::outbox::Snapshot};
+
+    /// Places, and the numbers of transactions.
+    fn wave(places: &[i64], ended_below: i64, begun_below: i64) -> Wave {
+        let event = |&id: &i64| Unsent {
+            id,
+            event: Event {
+                id: id.to_string(),
+                order: 1.try_into().unwrap(),
+                user: 1.try_into().unwrap(),
+                status: "new".into(),
+                text: String::new(),
+                occurred_at: chrono::DateTime::UNIX_EPOCH,
+            },
+            traceparent: None,
+        };
+        Wave { events: places.iter().map(event).collect(), snapshot: Snapshot { ended_below, begun_below } }
+    }
+
+    #[test]
+    fn the_floor_rises_when_all_have_ended_that_could_have_lower_places() {
+        let mut floor = Floor::new();
+        floor.raise(&wave(&[10, 12], 100, 105));
+        assert_eq!(floor.place(), 0);
+        // The transaction 103 still runs, and may have the place 11.
+        floor.raise(&wave(&[], 103, 106));
+        assert_eq!(floor.place(), 0);
+        // It has ended without an event.
+        floor.raise(&wave(&[], 105, 106));
+        assert_eq!(floor.place(), 12);
+    }
+
+    #[test]
+    fn the_floor_stays_below_what_is_not_published() {
+        let mut floor = Floor::new();
+        floor.raise(&wave(&[10, 12], 100, 105));
+        floor.raise(&wave(&[11, 13, 14], 106, 106));
+        assert_eq!(floor.place(), 10);
+        floor.raise(&wave(&[13], 107, 107));
+        assert_eq!(floor.place(), 12);
+        floor.raise(&wave(&[], 108, 108));
+        assert_eq!(floor.place(), 13);
+    }
+}
