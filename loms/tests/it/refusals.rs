@@ -127,7 +127,13 @@ async fn a_payment_that_waited_beyond_the_deadline_comes_too_late() {
     let id = create(&client, order(user(), &[(7, 1)])).await.unwrap();
     let mut holder = world.database.pool.begin().await.unwrap();
     crate::world::lock(&mut holder, "SELECT FROM orders FOR UPDATE").await;
-    // The payment arrives in time, and waits for the order until its deadline has passed.
+    // The payment arrives in time, and waits for the order until its deadline has passed. It may not wait for a lock
+    // for more than a second, so it arrives late.
+    stack::testing::eventually("the deadline is near", async || {
+        let near = "SELECT count(*) FROM orders WHERE pay_before < clock_timestamp() + interval '400 ms'";
+        (world.number(near).await == 1).then_some(())
+    })
+    .await;
     let paying = tokio::spawn({
         let client = client.clone();
         async move { pay(&client, id).await }
