@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{
-    StreamExt as _,
-    future::join_all,
-    stream::{self, FuturesUnordered},
-};
+use futures::{StreamExt as _, future::join_all, stream};
 use loms::{
     domain::{
         lines::{Line, Tally},
@@ -94,8 +90,8 @@ async fn stock_is_imported_while_it_is_sold() {
 /// Orders per round, and rounds: together they are contended for by three parties.
 const ORDERS: usize = 100;
 const ROUNDS: usize = 20;
-/// Deadlines, payments and cancellations of a round are spread over as many milliseconds.
-const SPREAD: u64 = 40;
+/// The deadlines of a round are spread over as many milliseconds, which payments and cancellations take as well.
+const SPREAD: u64 = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_payment_cancellation_and_expiry_exactly_one_wins() {
@@ -160,15 +156,12 @@ async fn race(world: &World, orders: &Orders) -> (usize, usize) {
         ))
         .await
         .unwrap();
-    let calls: FuturesUnordered<_> = created
-        .iter()
-        .flat_map(|&order| [(order, true), (order, false)])
+    let mut calls: Vec<_> = created.iter().flat_map(|&order| [(order, true), (order, false)]).collect();
+    calls.sort_by_cached_key(|_| uuid::Uuid::new_v4());
+    let answers: Vec<(bool, bool)> = stream::iter(calls)
         .map(|(order, pays)| {
             let orders = orders.clone();
             tokio::spawn(async move {
-                // Not to wait for anything, but to meet the others at a moment of its own.
-                let moment = uuid::Uuid::new_v4().as_u128() % u128::from(SPREAD * 1000);
-                tokio::time::sleep(Duration::from_micros(u64::try_from(moment).unwrap())).await;
                 // Only whoever finds the order awaiting payment changes anything, so it is asked which of the two did.
                 if pays {
                     (orders.pay(order).await.is_ok(), false)
@@ -177,8 +170,10 @@ async fn race(world: &World, orders: &Orders) -> (usize, usize) {
                 }
             })
         })
-        .collect();
-    let answers: Vec<(bool, bool)> = calls.map(Result::unwrap).collect().await;
+        .buffer_unordered(16)
+        .map(Result::unwrap)
+        .collect()
+        .await;
     eventually("every order is decided about", async || {
         (world.number("SELECT count(*) FROM orders WHERE status = 'awaiting payment'").await == 0).then_some(())
     })
