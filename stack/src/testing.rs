@@ -74,6 +74,21 @@ impl TestDatabase {
         Self { url, pool, final_checks }
     }
 
+    /// From now on, refuses updates of a table's rows for which a condition on the row `NEW` holds.
+    pub async fn refuse_updates(&self, table: &str, condition: &str) {
+        let statements = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN IF {condition} THEN RAISE 'refused for a test'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER refuse BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()"
+        );
+        self.pool.execute(sqlx::AssertSqlSafe(statements)).await.expect("a trigger can be created");
+    }
+
+    /// Ends [`refuse_updates`](Self::refuse_updates).
+    pub async fn accept_updates(&self) {
+        self.pool.execute("DROP FUNCTION refuse CASCADE").await.expect("the trigger can be dropped");
+    }
+
     /// Drops the checks, for a test that breaks the data on purpose.
     pub fn leave_unchecked(&self) {
         *self.final_checks.checks.lock().unwrap_or_else(PoisonError::into_inner) = &[];

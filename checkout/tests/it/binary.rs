@@ -65,6 +65,15 @@ impl Binary {
         lines.filter(|line| line["message"] == message).collect()
     }
 
+    /// Waits until `/metrics` has a sample.
+    pub async fn until_shows(&self, sample: &str) {
+        eventually(&format!("the metrics show {sample}"), || async {
+            let metrics = reqwest::get(format!("http://{}/metrics", self.admin)).await.ok()?.text().await.ok()?;
+            metrics.lines().any(|line| line == sample).then_some(())
+        })
+        .await;
+    }
+
     /// The status of `/readyz`; 0 when nobody answers.
     async fn readiness(&self) -> u16 {
         match reqwest::get(format!("http://{}/readyz", self.admin)).await {
@@ -134,11 +143,8 @@ async fn connections_that_say_nothing_leave_files_to_operators_and_places_to_cal
     let client = binary.client();
     client.add(7, 1001, 1).await.unwrap();
     assert_eq!(binary.readiness().await, 200);
-    eventually("256 files are 64 connections", || async {
-        let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.ok()?.text().await.ok()?;
-        metrics.contains("\nserver_connections{port=\"grpc\"} 64\n").then_some(())
-    })
-    .await;
+    // 256 files are 64 connections.
+    binary.until_shows("server_connections{port=\"grpc\"} 64").await;
     let told = binary.logged("connection refused");
     assert_eq!(told.iter().filter(|line| line["reason"] == "limit").count(), 1, "{told:?}");
     drop(silent);

@@ -6,7 +6,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use sqlx::Executor as _;
 use stack::testing::eventually;
 use tonic::Code;
 
@@ -192,36 +191,20 @@ async fn a_purchase_that_cannot_be_brought_to_its_end_is_told_by_name_and_holds_
     let world = World::new().await;
     let soon = "token: testtoken\npurchase: {resume_after: 20ms, resume_at_most: 100ms}";
     let binary = Binary::start(&world, ("token: testtoken", soon)).await;
-    world
-        .database
-        .pool
-        .execute(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN IF NEW.user_id = 1 AND NEW.state <> 'pending' THEN RAISE 'never'; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER refuse BEFORE UPDATE ON purchase FOR EACH ROW EXECUTE FUNCTION refuse()",
-        )
-        .await
-        .unwrap();
+    world.database.refuse_updates("purchase", "NEW.user_id = 1 AND NEW.state <> 'pending'").await;
     let client = Client::new(binary.address, &binary.ca, Duration::from_secs(1));
     for user in [1, 2] {
         client.add(user, 1001, 1).await.unwrap();
         world.loms.then(Fault::Fail(Code::Unavailable));
         client.purchase(user, "key").await.unwrap_err();
     }
-    let skips = async |count: i64| {
-        let sample = format!("worker_skipped_items{{worker=\"resume_purchases\"}} {count}\n");
-        eventually(&sample, || async {
-            let metrics = reqwest::get(format!("http://{}/metrics", binary.admin)).await.ok()?.text().await.ok()?;
-            metrics.contains(&sample).then_some(())
-        })
-        .await;
-    };
-    skips(1).await;
+    let skipped = "worker_skipped_items{worker=\"resume_purchases\"}";
+    binary.until_shows(&format!("{skipped} 1")).await;
     eventually("the other is ordered", || async { (world.purchases(2).await == ["ordered"]).then_some(()) }).await;
     let told = binary.logged("a purchase left in doubt cannot be brought to its end");
     assert!(told.iter().all(|line| line["user.id"] == 1 && line["purchase.id"].is_string()), "{told:?}");
 
-    world.database.pool.execute("DROP TRIGGER refuse ON purchase").await.unwrap();
+    world.database.accept_updates().await;
     world.all_settled().await;
-    skips(0).await;
+    binary.until_shows(&format!("{skipped} 0")).await;
 }

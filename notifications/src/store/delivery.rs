@@ -40,8 +40,8 @@ pub struct Backlog {
     pub oldest_due_seconds: i64,
 }
 
-/// Claims the oldest delivery that may be made now, but for those in `except`: nobody else gets it before `lease` is over, nor a later message of
-/// its order before it is settled.
+/// Claims the oldest delivery that may be made now, but for those in `except`: nobody else gets it before `lease` is
+/// over, nor a later message of its order before it is settled.
 pub async fn claim(on: impl PgExecutor<'_>, lease: Duration, except: &[i64]) -> Result<Option<Claim>, Failure> {
     let row = sqlx::query!(
         r#"

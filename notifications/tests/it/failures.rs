@@ -98,16 +98,7 @@ async fn a_replica_whose_database_does_not_answer_leaves_the_topic_to_others_unt
 async fn a_delivery_of_which_the_database_does_not_want_to_know_holds_up_its_own_order_and_is_not_made_again() {
     let fleet = Fleet::new().await;
     fleet.topics.create().await;
-    fleet
-        .database
-        .pool
-        .execute(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
-             $$ BEGIN IF NEW.order_id = 7 AND NEW.state <> 'due' THEN RAISE 'never'; END IF; RETURN NEW; END $$; \
-             CREATE TRIGGER refuse BEFORE UPDATE ON delivery FOR EACH ROW EXECUTE FUNCTION refuse()",
-        )
-        .await
-        .unwrap();
+    fleet.database.refuse_updates("delivery", "NEW.order_id = 7 AND NEW.state <> 'due'").await;
     let program = fleet.start().await;
     for (order, text) in [(7, "refused"), (7, "behind it"), (8, "other"), (9, "another")] {
         fleet.topics.publish(&event(1, order, text)).await;

@@ -157,6 +157,11 @@ impl<R: Reader> Step for Consume<R> {
                 Ok((new, refused)) => {
                     metrics::EVENTS.with(["stored"]).inc_by(new as u64);
                     metrics::EVENTS.with(["duplicate"]).inc_by((batch.arrivals.len() - refused.len() - new) as u64);
+                    if mem::take(&mut self.has_left) {
+                        // All of it is read again, by whoever has the partitions now.
+                        info!("events can be stored again; the consumer group is joined");
+                        return Ok(Next::Worked);
+                    }
                     letters_of_refused = refused.into_iter().map(letter_of_refused).collect();
                 }
                 Err(failure) => {
@@ -169,11 +174,6 @@ impl<R: Reader> Step for Consume<R> {
                     return Err(failure);
                 }
             }
-        }
-        if mem::take(&mut self.has_left) {
-            // All of it is read again, by whoever has the partitions now.
-            info!("events can be stored again; the consumer group is joined");
-            return Ok(Next::Worked);
         }
         let Batch { arrivals, letters: unreadable, next_offsets } = batch;
         // This ends the spans of the stored events. Writing dead letters is not part of them.
