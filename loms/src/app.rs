@@ -14,7 +14,7 @@ use crate::{
     measure::Measure,
     metrics,
     relay::Relay,
-    usecase::{OrderTurns, Orders, Stocks},
+    usecase::{Orders, Stocks},
 };
 
 /// Logistics and order management.
@@ -28,8 +28,8 @@ impl Service for Loms {
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "all_stock",
-        "cancel_order",
-        "create_order",
+        "change_orders",
+        "create_orders",
         "due_orders",
         "expire_orders",
         "free_stock",
@@ -38,7 +38,6 @@ impl Service for Loms {
         "order_details",
         "outbox_backlog",
         "overdue_orders",
-        "pay_order",
         "relay_events",
         "unset_stock",
     ];
@@ -59,11 +58,9 @@ impl Service for Loms {
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config } = self;
         let events = Wake::default();
-        let payment_timeout = config.orders.payment_timeout;
-        let orders =
-            Orders { database: database.clone(), payment_timeout, relay: events.clone(), turns: OrderTurns::default() };
+        let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
         let background = database.background();
-        let (expiry, skipped) = Expiry::new(Orders { database: background.clone(), ..orders.clone() });
+        let (expiry, skipped) = Expiry::new(orders.clone());
         process.work(expiry, Wake::default());
         process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
         process.work(Measure { database: background, skipped }, Wake::default());

@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use platform::{
+    batches::Locks,
     failure::{Failure, chain},
     skipped::{Skipped, halve},
     worker::{Next, Step},
 };
+use proto::ids::OrderId;
 use tracing::warn;
 
 use crate::usecase::Orders;
@@ -33,22 +35,32 @@ impl Expiry {
     }
 }
 
+impl Expiry {
+    /// Answers how many orders are cancelled.
+    async fn expire(&self, due: &[OrderId], locks: Locks) -> Result<usize, Failure> {
+        let orders = &self.orders;
+        // Somebody may hold the stock of one of them for long.
+        let may_be_an_order = |failure: &Failure| matches!(failure, Failure::Unforeseen(_) | Failure::Locked(_));
+        let (cancelled, impossible) = halve(due, may_be_an_order, |due| orders.expire(due, locks)).await?;
+        for (order, failure) in impossible {
+            warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is skipped");
+            self.skipped.add(order.get(), &failure);
+        }
+        Ok(cancelled)
+    }
+}
+
 impl Step for Expiry {
     const NAME: &'static str = "expiry";
 
     async fn step(&mut self) -> Result<Next, Failure> {
         let skipped = self.skipped.items();
         let due = self.orders.due(BATCH, &skipped).await?;
-        let orders = &self.orders;
-        // Somebody may hold the stock of one of them for long.
-        let may_be_an_order = |failure: &Failure| matches!(failure, Failure::Unforeseen(_) | Failure::Locked(_));
-        let (cancelled, impossible) = halve(&due, may_be_an_order, |due| orders.expire(due)).await?;
-        for (order, failure) in impossible {
-            warn!(order.id = order.get(), error = chain(&failure), "an order cannot be cancelled and is skipped");
-            self.skipped.add(order.get(), &failure);
-        }
-        if cancelled > 0 {
-            return Ok(Next::Worked);
+        // Those that others hold, or of whose stock they hold some, can wait for those that are free.
+        for locks in [Locks::Skip, Locks::Wait] {
+            if self.expire(&due, locks).await? > 0 {
+                return Ok(Next::Worked);
+            }
         }
         let next = self.orders.next_expiry(&skipped).await?.unwrap_or(LONGEST_PAUSE);
         Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))

@@ -22,7 +22,7 @@ impl Loms for Service {
         &self,
         request: Request<CreateOrderRequest>,
     ) -> Result<Response<CreateOrderResponse>, Status> {
-        let order = self.orders.create(&wire::create_order(request.into_inner())?).await?;
+        let order = self.orders.create(wire::create_order(request.into_inner())?).await?;
         Ok(Response::new(CreateOrderResponse { order_id: order.get() }))
     }
 

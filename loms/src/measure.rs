@@ -12,7 +12,7 @@ use platform::{
 
 use crate::{
     metrics,
-    store::{orders, outbox},
+    store::{outbox, unpaid},
 };
 
 /// How often it looks; scrapes are no more frequent.
@@ -32,7 +32,7 @@ impl Step for Measure {
         let waiting = outbox::backlog(&self.database).await?;
         metrics::OUTBOX_EVENTS.set(waiting.count);
         metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.oldest_seconds);
-        let overdue = orders::overdue(&self.database, &self.skipped.items()).await?;
+        let overdue = unpaid::overdue(&self.database, &self.skipped.items()).await?;
         metrics::OVERDUE_ORDERS.set(overdue.count);
         metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);
         Ok(Next::Idle(PAUSE))

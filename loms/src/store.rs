@@ -4,10 +4,10 @@
 mod changes;
 pub mod orders;
 pub mod outbox;
-pub mod reservation;
 pub mod stock;
+pub mod unpaid;
 
-pub use changes::{Change, apply};
+pub use changes::{Change, CreatedOrder, apply, create};
 
 /// How much waits for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

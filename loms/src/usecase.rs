@@ -2,35 +2,36 @@
 
 use std::time::Duration;
 
-use platform::{postgres::Database, turns::Turns, worker::Wake};
-use proto::ids::{OrderId, Sku};
+use platform::{batches::Batches, postgres::Database, worker::Wake};
 
-pub mod cancel;
-mod change;
+mod cancel;
+pub mod change;
 pub mod create;
-pub mod expire;
+mod expire;
 pub mod import_stock;
-pub mod pay;
-pub mod show;
+mod pay;
+mod show;
+
+use change::Changes;
+use create::Creations;
 
 /// The orders of the marketplace. Clones work on the same ones.
 #[derive(Debug, Clone)]
 pub struct Orders {
-    pub database: Database,
-    /// How long after its creation an order can be paid.
-    pub payment_timeout: Duration,
-    /// Woken when there are events to publish.
-    pub relay: Wake,
-    pub turns: OrderTurns,
+    database: Database,
+    relay: Wake,
+    creations: Batches<Creations>,
+    changes: Batches<Changes>,
 }
 
-/// Turns at what many want to change at once. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct OrderTurns {
-    /// Taken by those who reserve a SKU.
-    pub skus: Turns<Sku>,
-    /// Taken by those who pay or cancel an order.
-    pub orders: Turns<OrderId>,
+impl Orders {
+    /// `payment_timeout` is how long after its creation an order can be paid. `relay` is woken when there are events to
+    /// publish. Must be called inside a Tokio runtime.
+    pub fn new(database: Database, payment_timeout: Duration, relay: Wake) -> Self {
+        let creations = Creations { database: database.clone(), payment_timeout, relay: relay.clone() };
+        let changes = Changes { database: database.clone(), relay: relay.clone() };
+        Self { database, relay, creations: Batches::new(creations), changes: Batches::new(changes) }
+    }
 }
 
 /// The stock of all warehouses. Clones work on the same one.

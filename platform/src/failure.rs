@@ -39,6 +39,14 @@ impl Failure {
         Self::Overloaded(source.into().into())
     }
 
+    pub fn contention(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Contention(source.into().into())
+    }
+
+    pub fn locked(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Locked(source.into().into())
+    }
+
     pub fn unforeseen(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Unforeseen(source.into().into())
     }

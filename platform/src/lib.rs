@@ -1,6 +1,7 @@
 //! What every service of the fleet needs. Nothing here belongs to one service.
 
 mod admin;
+pub mod batches;
 pub mod cli;
 pub mod config;
 pub mod deadline;

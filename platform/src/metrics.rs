@@ -1,6 +1,7 @@
 //! Metrics of the process, in the default registry of the `prometheus` crate. The modules below declare the metrics
 //! that every service has; `docs/metrics.md` lists all metrics.
 
+pub(crate) mod batches;
 pub(crate) mod net;
 pub(crate) mod postgres;
 pub(crate) mod rpc;
@@ -158,9 +159,13 @@ pub fn histogram(help: &str, name: &str, buckets: &[f64]) -> Histogram {
     register(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.into())))
 }
 
+pub(crate) fn histograms(help: &str, name: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.into()), labels))
+}
+
 /// Histograms of seconds.
 pub(crate) fn latencies(help: &str, name: &str, labels: &[&str]) -> HistogramVec {
-    register(HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.into()), labels))
+    histograms(help, name, labels, LATENCY_BUCKETS)
 }
 
 #[allow(clippy::expect_used, reason = "names are constants: the first test finds an invalid or repeated name")]

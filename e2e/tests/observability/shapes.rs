@@ -12,12 +12,12 @@ checkout server cart.Cart/Purchase
     checkout client commit
   checkout client loms.Loms/CreateOrder
     loms server loms.Loms/CreateOrder
-      loms client transaction create_order
-        loms client insert_order
-        loms client lock_free_stock
-        loms client insert_reservations
-        loms client apply
-        loms client commit
+      loms internal batch create_orders
+        loms client transaction create_orders
+          loms client lock_free_stock
+          loms client find_orders
+          loms client create_orders
+          loms client commit
       loms producer send orders
         notifications consumer process orders
           notifications internal deliver message
@@ -37,11 +37,11 @@ checkout server cart.Cart/Purchase
 /// The payment of an order.
 pub const PAYMENT: &str = "\
 loms server loms.Loms/OrderPayed
-  loms client transaction pay_order
-    loms client lock_order
-    loms client end_reservations
-    loms client apply
-    loms client commit
+  loms internal batch change_orders
+    loms client transaction change_orders
+      loms client lock_orders
+      loms client apply
+      loms client commit
   loms producer send orders
     notifications consumer process orders
       notifications internal deliver message
@@ -54,8 +54,7 @@ pub const EXPIRY: &str = "\
 loms internal expiry
   loms client due_orders
   loms client transaction expire_orders
-    loms client lock_due_orders
-    loms client end_reservations
+    loms client lock_orders
     loms client apply
     loms client commit
   loms internal expire order
@@ -73,12 +72,12 @@ checkout internal resume_purchases
   checkout internal resume purchase
     checkout client loms.Loms/CreateOrder
       loms server loms.Loms/CreateOrder
-        loms client transaction create_order
-          loms client insert_order
-          loms client lock_free_stock
-          loms client insert_reservations
-          loms client apply
-          loms client commit
+        loms internal batch create_orders
+          loms client transaction create_orders
+            loms client lock_free_stock
+            loms client find_orders
+            loms client create_orders
+            loms client commit
         loms producer send orders
           notifications consumer process orders
             notifications internal deliver message

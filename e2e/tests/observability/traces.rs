@@ -66,16 +66,16 @@ fn calls_say_who_called_whom(purchase: &[Span], world: &TracedWorld) {
 }
 
 fn statements_say_what_was_asked_of_which_database(purchase: &[Span], world: &TracedWorld) {
-    for name in ["transaction create_order", "insert_order"] {
+    for name in ["transaction create_orders", "find_orders"] {
         let span = find_one(purchase, name);
         has(span, [("db.system.name", json!("postgresql")), ("db.namespace", json!("loms"))]);
         has(span, [("server.address", json!("127.0.0.1")), ("server.port", json!(world.addresses.postgres.port()))]);
     }
-    has(find_one(purchase, "transaction create_order"), [("db.query.summary", json!("create_order"))]);
-    let statement = find_one(purchase, "insert_order");
-    has(statement, [("db.query.summary", json!("insert_order")), ("db.response.status_code", Value::Null)]);
+    has(find_one(purchase, "transaction create_orders"), [("db.query.summary", json!("create_orders"))]);
+    let statement = find_one(purchase, "find_orders");
+    has(statement, [("db.query.summary", json!("find_orders")), ("db.response.status_code", Value::Null)]);
     let text = statement.attribute("db.query.text").as_str().unwrap();
-    assert!(text.starts_with("/* insert_order */"), "{text}");
+    assert!(text.starts_with("/* find_orders */"), "{text}");
 }
 
 fn events_say_where_they_went(purchase: &[Span], order: &str) {

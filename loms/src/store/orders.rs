@@ -1,104 +1,86 @@
 //! The tables `orders` and `order_item`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform::{
     failure::Failure,
-    postgres::{MAX_COUNTED, Transaction, read},
-    telemetry::trace,
+    postgres::{Transaction, read},
 };
 use proto::ids::{IdempotencyKey, OrderId, UserId};
 use sqlx::PgExecutor;
-use tracing::Span;
 
-use super::Backlog;
 use crate::domain::{
-    lines::{Line, Lines},
+    lines::Line,
     order::{NewOrder, Order, OrderDetails},
     plan::Shortage,
     status::{State, Status},
 };
 
-/// The columns of an order, out of a row that has others too.
-macro_rules! order {
-    ($row:ident) => {
-        OrderRow {
-            id: $row.id,
-            status: $row.status,
-            created_at: $row.created_at,
-            pay_before: $row.pay_before,
-            failed_sku: $row.failed_sku,
-            failed_requested: $row.failed_requested,
-            failed_available: $row.failed_available,
-        }
-    };
+/// What a call for an order finds.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// Its key names this order, which has these lines.
+    Known(Order, Vec<Line>),
+    /// The order that it can become.
+    New(NewOrder),
 }
 
-/// Writes a new order with its lines; `None` if the user has an order of this key already.
-///
-/// Waits for another transaction that is about to write an order of the same key.
-pub async fn insert(
+/// Finds the orders that the keys of users name already, each with its lines, and gives numbers to the others. Answers in
+/// the order of the calls.
+pub async fn find(
     transaction: &mut Transaction,
-    user: UserId,
-    key: Option<&IdempotencyKey>,
-    lines: &Lines,
+    calls: &[(UserId, Option<&IdempotencyKey>)],
     payment_timeout: Duration,
-) -> Result<Option<NewOrder>, Failure> {
-    let skus: Vec<i64> = lines.iter().map(|line| line.sku.into()).collect();
-    let counts: Vec<i32> = lines.iter().map(|line| line.count.get().cast_signed()).collect();
-    let row = sqlx::query!(
+) -> Result<Vec<Found>, Failure> {
+    let users: Vec<i64> = calls.iter().map(|(user, _)| user.get()).collect();
+    let keys: Vec<Option<&str>> = calls.iter().map(|(_, key)| key.map(IdempotencyKey::as_str)).collect();
+    let rows = sqlx::query!(
         r#"
-        /* insert_order */
-        WITH created AS (
-            INSERT INTO orders (user_id, idempotency_key, created_at, pay_before, traceparent)
-            VALUES ($1, $2, now(), now() + make_interval(secs => $3), $6)
-            ON CONFLICT ON CONSTRAINT orders_idempotency_key DO NOTHING
-            RETURNING id, pay_before
-        ), items AS (
-            INSERT INTO order_item (order_id, sku, count)
-            SELECT created.id, item.sku, item.count
-            FROM created, unnest($4::bigint[], $5::integer[]) AS item (sku, count)
-        )
-        SELECT id, pay_before FROM created
+        /* find_orders */
+        SELECT id AS "id?", status AS "status?", created_at AS "created_at?", known.pay_before AS "known_pay_before?",
+               failed_sku AS "failed_sku?", failed_requested AS "failed_requested?",
+               failed_available AS "failed_available?", skus AS "skus?", counts AS "counts?",
+               CASE WHEN id IS NULL THEN nextval(pg_get_serial_sequence('orders', 'id')) END AS new_id,
+               now() + make_interval(secs => $3) AS "pay_before!"
+        FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS call (user_id, key, position)
+        LEFT JOIN LATERAL (
+            SELECT orders.*,
+                   ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS skus,
+                   ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS counts
+            FROM orders
+            WHERE orders.user_id = call.user_id AND orders.idempotency_key = call.key
+        ) AS known ON true
+        ORDER BY position
         "#,
-        user.get(),
-        key.map(IdempotencyKey::as_str),
+        &users,
+        &keys as &[Option<&str>],
         payment_timeout.as_secs_f64(),
-        &skus,
-        &counts,
-        trace::traceparent(&Span::current()),
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_all(&mut *transaction)
     .await?;
-    row.map(|row| Ok(NewOrder { id: read(row.id)?, pay_before: row.pay_before })).transpose()
-}
-
-/// The order that a user's key names already, and its lines by SKU.
-pub async fn by_key(
-    transaction: &mut Transaction,
-    user: UserId,
-    key: &IdempotencyKey,
-) -> Result<Option<(Order, Vec<Line>)>, Failure> {
-    let row = sqlx::query!(
-        r#"
-        /* order_by_key */
-        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available,
-               ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "skus!",
-               ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "counts!"
-        FROM orders
-        WHERE user_id = $1 AND idempotency_key = $2
-        "#,
-        user.get(),
-        key.as_str(),
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    row.map(|row| {
-        let lines = lines(&row.skus, &row.counts)?;
-        Ok((order!(row).try_into()?, lines))
-    })
-    .transpose()
+    rows.into_iter()
+        .map(|row| {
+            if let Some(id) = row.new_id {
+                return Ok(Found::New(NewOrder { id: read(id)?, pay_before: row.pay_before }));
+            }
+            let (Some(id), Some(status), Some(created_at), Some(pay_before), Some(skus), Some(counts)) =
+                (row.id, row.status, row.created_at, row.known_pay_before, row.skus, row.counts)
+            else {
+                return Err(Failure::unforeseen("an order is known or gets a number"));
+            };
+            let order = OrderRow {
+                id,
+                status,
+                created_at,
+                pay_before,
+                failed_sku: row.failed_sku,
+                failed_requested: row.failed_requested,
+                failed_available: row.failed_available,
+            };
+            Ok(Found::Known(order.try_into()?, lines(&skus, &counts)?))
+        })
+        .collect()
 }
 
 /// Lines from columns of SKUs and counts.
@@ -106,121 +88,102 @@ fn lines(skus: &[i64], counts: &[i32]) -> Result<Vec<Line>, Failure> {
     std::iter::zip(skus, counts).map(|(sku, count)| Ok(Line { sku: read(*sku)?, count: read(*count)? })).collect()
 }
 
-/// Locks an order until the end of the transaction, and reads it and the clock once nobody else holds the lock.
-pub async fn lock(transaction: &mut Transaction, order: OrderId) -> Result<Option<(Order, DateTime<Utc>)>, Failure> {
-    let row = sqlx::query!(
+/// Waits for orders, by number, and then for the stock that they have reserved, by SKU and warehouse, and locks all of
+/// it.
+pub async fn wait_for(transaction: &mut Transaction, orders: &[OrderId]) -> Result<(), Failure> {
+    let orders = numbers(orders);
+    sqlx::query!("/* wait_for_orders */ SELECT FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE", &orders)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query!(
         r#"
-        /* lock_order */
-        WITH locked AS MATERIALIZED (
-            SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available
-            FROM orders
-            WHERE id = $1
-            FOR UPDATE
-        )
-        SELECT locked.*, clock_timestamp() AS "now!" FROM locked
-        "#,
-        order.get(),
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    row.map(|row| {
-        let now = row.now;
-        Ok((order!(row).try_into()?, now))
-    })
-    .transpose()
-}
-
-/// An order whose payment deadline has passed.
-#[derive(Debug, Clone)]
-pub struct DueOrder {
-    pub order: Order,
-    /// The trace context of its creation.
-    pub traceparent: Option<String>,
-    /// When that was found.
-    pub now: DateTime<Utc>,
-}
-
-/// The orders whose payment deadline has passed, earliest deadline first, but for those in `except` and those that
-/// others hold.
-pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Result<Vec<OrderId>, Failure> {
-    let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
-    let orders = sqlx::query_scalar!(
-        r#"
-        /* due_orders */
-        SELECT id FROM orders
-        WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($2)
-        ORDER BY pay_before
-        LIMIT $1
-        FOR KEY SHARE SKIP LOCKED
-        "#,
-        limit,
-        except,
-    )
-    .fetch_all(on)
-    .await?;
-    orders.into_iter().map(read).collect()
-}
-
-/// Locks those of the orders whose payment deadline has passed, by number, passing over those that others hold.
-pub async fn lock_due(transaction: &mut Transaction, orders: &[OrderId]) -> Result<Vec<DueOrder>, Failure> {
-    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
-    let rows = sqlx::query!(
-        r#"
-        /* lock_due_orders */
-        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available, traceparent,
-               now() AS "now!"
-        FROM orders
-        WHERE id = ANY ($1) AND status = 'awaiting payment' AND pay_before <= now()
-        ORDER BY id
-        FOR UPDATE SKIP LOCKED
+        /* wait_for_reserved_stock */
+        SELECT FROM stock
+        WHERE (sku, warehouse_id) IN (SELECT sku, warehouse_id FROM reservation WHERE order_id = ANY ($1))
+        ORDER BY sku, warehouse_id
+        FOR UPDATE
         "#,
         &orders,
     )
+    .execute(&mut *transaction)
+    .await?;
+    Ok(())
+}
+
+/// An order that is locked, together with the stock that it has reserved.
+#[derive(Debug, Clone)]
+pub struct LockedOrder {
+    pub order: Order,
+    /// The units that it has reserved; `None` if it has no reservations.
+    pub units: Option<u64>,
+    /// The trace context of its creation.
+    pub traceparent: Option<String>,
+    /// The database's time after it was locked.
+    pub now: DateTime<Utc>,
+}
+
+/// Locks orders until the end of the transaction, together with the stock that they have reserved. An order that others
+/// hold, or of whose stock they hold some, is `None`. An order that does not exist is not in the answer.
+pub async fn lock(
+    transaction: &mut Transaction,
+    orders: &[OrderId],
+) -> Result<HashMap<OrderId, Option<LockedOrder>>, Failure> {
+    // The lock shows the latest status. Reservations are those of the snapshot: as long as an order awaits payment, it has
+    // the same in every snapshot.
+    let rows = sqlx::query!(
+        r#"
+        /* lock_orders */
+        WITH locked AS MATERIALIZED (
+            SELECT * FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED
+        ), reserved AS MATERIALIZED (
+            SELECT order_id, sku, warehouse_id, count FROM reservation WHERE order_id = ANY ($1)
+        ), shelf AS MATERIALIZED (
+            SELECT sku, warehouse_id
+            FROM stock
+            WHERE (sku, warehouse_id) IN (SELECT sku, warehouse_id FROM reserved)
+            ORDER BY sku, warehouse_id
+            FOR UPDATE SKIP LOCKED
+        ), held AS (
+            SELECT order_id, sum(count) AS units, bool_and(shelf.sku IS NOT NULL) AS is_locked
+            FROM reserved
+            LEFT JOIN shelf USING (sku, warehouse_id)
+            GROUP BY order_id
+        )
+        SELECT orders.id AS "id!", locked.status AS "status?", locked.created_at AS "created_at?",
+               locked.pay_before AS "pay_before?", locked.failed_sku AS "failed_sku?",
+               locked.failed_requested AS "failed_requested?", locked.failed_available AS "failed_available?",
+               locked.traceparent AS "traceparent?", held.units AS "units?",
+               coalesce(held.is_locked, true) AS "is_stock_locked!", clock_timestamp() AS "now!"
+        FROM orders
+        LEFT JOIN locked USING (id)
+        LEFT JOIN held ON held.order_id = orders.id
+        WHERE orders.id = ANY ($1)
+        "#,
+        &numbers(orders),
+    )
     .fetch_all(&mut *transaction)
     .await?;
-    rows.into_iter()
-        .map(|row| Ok(DueOrder { order: order!(row).try_into()?, traceparent: row.traceparent, now: row.now }))
-        .collect()
-}
-
-/// Measures the orders that should be cancelled already, but for those in `except`; up to [`MAX_COUNTED`].
-pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog, Failure> {
-    let backlog = sqlx::query_as!(
-        Backlog,
-        r#"
-        /* overdue_orders */
-        SELECT count(*) AS "count!",
-               greatest(floor(extract(epoch FROM clock_timestamp() - min(pay_before))), 0)::bigint AS "oldest_seconds!"
-        FROM (
-            SELECT pay_before FROM orders
-            WHERE status = 'awaiting payment' AND pay_before <= now() AND id <> ALL ($1)
-            ORDER BY pay_before
-            LIMIT $2
-        ) AS overdue
-        "#,
-        except,
-        MAX_COUNTED,
-    )
-    .fetch_one(on)
-    .await?;
-    Ok(backlog)
-}
-
-/// How long until the earliest payment deadline of all orders that await payment, but for those in `except`; `None` if
-/// there are none.
-pub async fn next_deadline(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Option<Duration>, Failure> {
-    let seconds = sqlx::query_scalar!(
-        r#"
-        /* next_deadline */
-        SELECT extract(epoch FROM min(pay_before) - clock_timestamp())::float8
-        FROM orders
-        WHERE status = 'awaiting payment' AND id <> ALL ($1)
-        "#,
-        except,
-    )
-    .fetch_one(on)
-    .await?;
-    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let locked = match (row.status, row.created_at, row.pay_before) {
+            (Some(status), Some(created_at), Some(pay_before)) if row.is_stock_locked => {
+                let order = OrderRow {
+                    id: row.id,
+                    status,
+                    created_at,
+                    pay_before,
+                    failed_sku: row.failed_sku,
+                    failed_requested: row.failed_requested,
+                    failed_available: row.failed_available,
+                };
+                let units = row.units.map(read).transpose()?;
+                Some(LockedOrder { order: order.try_into()?, units, traceparent: row.traceparent, now: row.now })
+            }
+            _ => None,
+        };
+        found.insert(read(row.id)?, locked);
+    }
+    Ok(found)
 }
 
 /// An order with everything that its customer asks about.
@@ -240,9 +203,22 @@ pub async fn details(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<O
     .await?;
     row.map(|row| {
         let (user, lines) = (read(row.user_id)?, lines(&row.skus, &row.counts)?);
-        Ok(OrderDetails { order: order!(row).try_into()?, user, lines })
+        let order = OrderRow {
+            id: row.id,
+            status: row.status,
+            created_at: row.created_at,
+            pay_before: row.pay_before,
+            failed_sku: row.failed_sku,
+            failed_requested: row.failed_requested,
+            failed_available: row.failed_available,
+        };
+        Ok(OrderDetails { order: order.try_into()?, user, lines })
     })
     .transpose()
+}
+
+fn numbers(orders: &[OrderId]) -> Vec<i64> {
+    orders.iter().map(|order| order.get()).collect()
 }
 
 struct OrderRow {

@@ -1,5 +1,7 @@
 //! The table `stock`.
 
+use std::collections::{BTreeSet, HashSet};
+
 use platform::{
     failure::Failure,
     postgres::{Transaction, read},
@@ -8,31 +10,69 @@ use proto::ids::Sku;
 use sqlx::PgExecutor;
 
 use crate::domain::{
-    lines::Lines,
-    plan::FreeStock,
+    plan::{Free, FreeStock},
     stock::{Stock, Units},
     stock_file::CountedLine,
 };
 
-/// Locks the stock of an order's SKUs in all warehouses, by SKU and warehouse, and reads what is free of it.
-pub async fn lock_free(transaction: &mut Transaction, lines: &Lines) -> Result<Vec<FreeStock>, Failure> {
-    let skus: Vec<i64> = lines.iter().map(|line| line.sku.into()).collect();
+/// Stock of which some is locked, and the rest held by others.
+#[derive(Debug)]
+pub struct LockedStock {
+    pub free: Free,
+    /// SKUs of which others hold stock in at least one warehouse.
+    pub held: HashSet<Sku>,
+}
+
+/// Waits for the stock of SKUs in all warehouses, by SKU and warehouse, and locks it.
+pub async fn wait_for(transaction: &mut Transaction, skus: &BTreeSet<Sku>) -> Result<(), Failure> {
+    sqlx::query!(
+        r#"
+        /* wait_for_stock */
+        SELECT FROM stock WHERE sku = ANY ($1) ORDER BY sku, warehouse_id FOR UPDATE
+        "#,
+        &numbers(skus),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    Ok(())
+}
+
+/// Locks the stock of SKUs in all warehouses, and reads what is free of it. Passes over stock that others hold.
+pub async fn lock_free(transaction: &mut Transaction, skus: &BTreeSet<Sku>) -> Result<LockedStock, Failure> {
     let rows = sqlx::query!(
         r#"
         /* lock_free_stock */
-        SELECT warehouse_id, sku, on_hand - reserved AS "free!"
+        WITH locked AS MATERIALIZED (
+            SELECT sku, warehouse_id, on_hand - reserved AS free
+            FROM stock
+            WHERE sku = ANY ($1)
+            ORDER BY sku, warehouse_id
+            FOR UPDATE SKIP LOCKED
+        )
+        SELECT sku, warehouse_id, locked.free AS "free?"
         FROM stock
+        LEFT JOIN locked USING (sku, warehouse_id)
         WHERE sku = ANY ($1)
-        ORDER BY sku, warehouse_id
-        FOR UPDATE
         "#,
-        &skus,
+        &numbers(skus),
     )
     .fetch_all(&mut *transaction)
     .await?;
-    rows.into_iter()
-        .map(|row| Ok(FreeStock { warehouse: read(row.warehouse_id)?, sku: read(row.sku)?, units: read(row.free)? }))
-        .collect()
+    let (mut free, mut held) = (Vec::new(), HashSet::new());
+    for row in rows {
+        let sku = read(row.sku)?;
+        match row.free {
+            Some(units) => free.push(FreeStock { warehouse: read(row.warehouse_id)?, sku, units: read(units)? }),
+            None => {
+                held.insert(sku);
+            }
+        }
+    }
+    Ok(LockedStock { free: free.into_iter().collect(), held })
+}
+
+fn numbers(skus: &BTreeSet<Sku>) -> Vec<i64> {
+    skus.iter().map(|sku| i64::from(*sku)).collect()
 }
 
 /// The warehouses that have free units of a SKU, by warehouse.

@@ -3,13 +3,15 @@
 use platform::failure::Error;
 use proto::ids::OrderId;
 
-use super::Orders;
-use crate::domain::order::{Fate, OrderRefusal};
+use super::{
+    Orders,
+    change::{ChangeOrder, Wish},
+};
+use crate::domain::order::OrderRefusal;
 
 impl Orders {
     /// Cancels an order; for one that is cancelled already, nothing happens again.
     pub async fn cancel(&self, order: OrderId) -> Result<(), Error<OrderRefusal>> {
-        self.change("cancel_order", order, Fate::Freed, |order, _| order.cancel()).await?;
-        Ok(())
+        self.changes.call(ChangeOrder { order, wish: Wish::Cancel }).await?.map_err(Error::Refused)
     }
 }

@@ -1,60 +1,121 @@
-//! How an order that awaits payment is changed, whatever it becomes: its row is locked, a rule of the domain allows the
-//! change or says why not, its reservations end, and its transition is applied.
+//! How orders that await payment are paid and cancelled, many in one transaction: their rows are locked together with the
+//! stock that they have reserved, a rule of the domain allows each change or says why not, and what is allowed is applied.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use platform::{failure::Error, postgres::Transaction};
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use platform::{
+    batches::{Batch, Call, Locks},
+    failure::Failure,
+    postgres::{Database, Transaction},
+    worker::Wake,
+};
 use proto::ids::OrderId;
-use tracing::warn;
+use tracing::{Span, warn};
 
-use super::Orders;
 use crate::{
-    domain::{
-        order::{Fate, Order, OrderRefusal},
-        transition::Transition,
-    },
+    domain::order::{Fate, Order, OrderRefusal},
     metrics,
-    store::{self, Change},
+    store::{self, Change, orders::LockedOrder},
 };
 
-impl Orders {
-    /// Changes an order by a rule, which knows the database's time as of when nobody else holds the order. Answers how
-    /// old the order is; `None` if the rule changes nothing.
-    pub(super) async fn change(
-        &self,
-        transaction: &'static str,
-        order: OrderId,
-        fate: Fate,
-        rule: impl Fn(&Order, DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal> + Sync,
-    ) -> Result<Option<TimeDelta>, Error<OrderRefusal>> {
-        let _turn = self.turns.orders.take(vec![order]).await;
-        let attempt = |transaction| try_change(transaction, order, fate, &rule);
-        let Some((transition, units, age)) = self.database.transact(transaction, attempt).await? else {
-            return Ok(None);
-        };
-        metrics::count(&transition);
-        metrics::count_ended(units, fate);
-        self.relay.wake();
-        Ok(Some(age))
+/// What somebody wants of an order that awaits payment.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeOrder {
+    pub order: OrderId,
+    pub wish: Wish,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Wish {
+    Pay,
+    Cancel,
+}
+
+#[derive(Debug)]
+pub struct Changes {
+    pub database: Database,
+    /// Woken when there are events to publish.
+    pub relay: Wake,
+}
+
+/// A change, and what else is counted about it.
+#[derive(Debug)]
+struct Changed {
+    change: Change,
+    fate: Fate,
+    units: u64,
+    /// The time since the order's creation.
+    age: TimeDelta,
+}
+
+type Outcome = Result<(), OrderRefusal>;
+
+impl Batch for Changes {
+    const NAME: &'static str = "change_orders";
+    type Call = ChangeOrder;
+    type Outcome = Outcome;
+
+    async fn run(&self, calls: &[Call<ChangeOrder>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
+        let attempt = |transaction| change(transaction, calls, locks);
+        let (outcomes, changed) = self.database.transact(Self::NAME, attempt).await?;
+        for Changed { change, fate, units, age } in &changed {
+            metrics::count(&change.transition);
+            metrics::count_ended(*units, *fate);
+            if *fate == Fate::Paid {
+                metrics::TIME_TO_PAYMENT_SECONDS.observe(age.as_seconds_f64());
+            }
+        }
+        if !changed.is_empty() {
+            self.relay.wake();
+        }
+        Ok(outcomes)
     }
 }
 
-/// Answers how many units the order does not hold any more, and its age.
-async fn try_change(
+async fn change(
     mut transaction: Transaction,
-    order: OrderId,
-    fate: Fate,
-    rule: impl Fn(&Order, DateTime<Utc>) -> Result<Option<Transition>, OrderRefusal>,
-) -> Result<Option<(Transition, u64, TimeDelta)>, Error<OrderRefusal>> {
-    let found = store::orders::lock(&mut transaction, order).await?;
-    let (found, now) = found.ok_or(Error::Refused(OrderRefusal::NotFound(order)))?;
-    let Some(transition) = rule(&found, now).map_err(Error::Refused)? else { return Ok(None) };
-    let units = store::reservation::end(&mut transaction, &[order], fate).await?;
-    let Some(units) = units else {
-        warn!(order.id = order.get(), "the order awaits payment and has lost its reservations");
-        return Err(Error::Refused(OrderRefusal::Inconsistent(order)));
+    calls: &[Call<ChangeOrder>],
+    locks: Locks,
+) -> Result<(Vec<Option<Outcome>>, Vec<Changed>), Failure> {
+    let orders: BTreeSet<OrderId> = calls.iter().map(|call| call.command.order).collect();
+    let orders: Vec<OrderId> = orders.into_iter().collect();
+    if locks == Locks::Wait {
+        store::orders::wait_for(&mut transaction, &orders).await?;
+    }
+    let mut found = store::orders::lock(&mut transaction, &orders).await?;
+    let (mut outcomes, mut changed) = (Vec::with_capacity(calls.len()), Vec::new());
+    for Call { command: ChangeOrder { order, wish }, span } in calls {
+        outcomes.push(match found.get_mut(order) {
+            None => Some(Err(OrderRefusal::NotFound(*order))),
+            Some(None) => None,
+            Some(Some(locked)) => Some(decide(locked, *wish, span).map(|change| changed.extend(change))),
+        });
+    }
+    if changed.is_empty() {
+        transaction.release().await?;
+    } else {
+        let changes: Vec<Change> = changed.iter().map(|changed| changed.change.clone()).collect();
+        let units = changed.iter().map(|changed| changed.units).sum();
+        store::apply(&mut transaction, &changes, units).await?;
+        transaction.commit().await?;
+    }
+    Ok((outcomes, changed))
+}
+
+/// Changes the order in memory, for the calls that come after this one. `None` if there is nothing to change.
+fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Changed>, OrderRefusal> {
+    let LockedOrder { order, units, now, .. } = locked;
+    let (transition, fate) = match wish {
+        Wish::Pay => (order.pay(*now)?, Fate::Paid),
+        Wish::Cancel => (order.cancel()?, Fate::Freed),
     };
-    let change = Change::new(transition);
-    store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
-    transaction.commit().await?;
-    Ok(Some((change.transition, units, now - found.created_at)))
+    let Some(transition) = transition else { return Ok(None) };
+    let Some(units) = *units else {
+        warn!(order.id = order.id.get(), "the order awaits payment and has lost its reservations");
+        return Err(OrderRefusal::Inconsistent(order.id));
+    };
+    let Order { created_at, state, .. } = order;
+    *state = transition.to().clone();
+    Ok(Some(Changed { change: Change { transition, span: span.clone() }, fate, units, age: *now - *created_at }))
 }

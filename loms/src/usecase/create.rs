@@ -1,22 +1,25 @@
-//! Creates an order: every line is reserved in full and it awaits payment, or nothing is and it fails. Either is kept.
+//! Creates orders, many in one transaction: every line of an order is reserved in full and it awaits payment, or nothing
+//! is and it fails. Either is kept.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use platform::{
+    batches::{Batch, Call, Locks},
     failure::{Error, Failure},
-    postgres::Transaction,
+    postgres::{Database, Transaction},
+    worker::Wake,
 };
 use proto::ids::{IdempotencyKey, OrderId, UserId};
 
 use super::Orders;
 use crate::{
     domain::{
-        lines::Lines,
-        plan::{Shortage, plan},
+        lines::{Line, Lines},
+        plan::{Free, Shortage},
         status::State,
     },
     metrics,
-    store::{self, Change},
+    store::{self, Change, CreatedOrder, orders::Found, stock::LockedStock},
 };
 
 /// What a customer orders.
@@ -36,58 +39,122 @@ pub enum CreateRefusal {
     KeyReused { order: OrderId },
 }
 
-/// An order as the transaction leaves it.
-enum Written {
-    New { change: Change, reserved: u64 },
-    Known { order: OrderId, state: State },
-}
-
 impl Orders {
     /// Creates an order, or answers the one that the customer's key names already, with the outcome it had.
-    pub async fn create(&self, command: &CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
-        // A buyer who waits for the rows of a SKU must hold no connection that buyers of others need.
-        let _turn = self.turns.skus.take(command.lines.iter().map(|line| line.sku).collect()).await;
-        let attempt = |transaction| write(transaction, command, self.payment_timeout);
-        let (order, state) = match self.database.transact("create_order", attempt).await? {
-            Written::New { change: Change { transition, .. }, reserved } => {
-                metrics::count(&transition);
-                metrics::count_reserved(reserved);
-                self.relay.wake();
-                (transition.order(), transition.to().clone())
+    pub async fn create(&self, command: CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
+        self.creations.call(command).await?.map_err(Error::Refused)
+    }
+}
+
+#[derive(Debug)]
+pub struct Creations {
+    pub database: Database,
+    pub payment_timeout: Duration,
+    /// Woken when there are events to publish.
+    pub relay: Wake,
+}
+
+type Outcome = Result<OrderId, CreateRefusal>;
+
+impl Batch for Creations {
+    const NAME: &'static str = "create_orders";
+    type Call = CreateOrder;
+    type Outcome = Outcome;
+
+    async fn run(&self, calls: &[Call<CreateOrder>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
+        let attempt = |transaction| create(transaction, calls, locks, self.payment_timeout);
+        let (outcomes, created) = self.database.transact(Self::NAME, attempt).await?;
+        for CreatedOrder { change, reservations, .. } in &created {
+            metrics::count(&change.transition);
+            metrics::count_reserved(reservations.iter().map(|taken| u64::from(taken.count.get())).sum());
+        }
+        if !created.is_empty() {
+            self.relay.wake();
+        }
+        Ok(outcomes)
+    }
+}
+
+async fn create<'a>(
+    mut transaction: Transaction,
+    calls: &'a [Call<CreateOrder>],
+    locks: Locks,
+    payment_timeout: Duration,
+) -> Result<(Vec<Option<Outcome>>, Vec<CreatedOrder<'a>>), Failure> {
+    let skus = calls.iter().flat_map(|call| call.command.lines.iter().map(|line| line.sku)).collect();
+    if locks == Locks::Wait {
+        store::stock::wait_for(&mut transaction, &skus).await?;
+    }
+    let LockedStock { free, held } = store::stock::lock_free(&mut transaction, &skus).await?;
+    let is_held = |command: &CreateOrder| command.lines.iter().any(|line| held.contains(&line.sku));
+    let possible: Vec<_> = calls.iter().filter(|call| !is_held(&call.command)).collect();
+    // Another transaction that creates an order of one of these keys has locked the same stock, and so has ended.
+    let keys: Vec<_> = possible.iter().map(|call| (call.command.user, call.command.key.as_ref())).collect();
+    let found = store::orders::find(&mut transaction, &keys, payment_timeout).await?;
+
+    let mut draft = Draft { free, created: Vec::new(), named: HashMap::new() };
+    let mut decided = std::iter::zip(possible, found).map(|(call, found)| draft.decide(call, found));
+    let outcomes =
+        calls.iter().map(|call| if is_held(&call.command) { None } else { decided.next() }).collect::<Vec<_>>();
+    if draft.created.is_empty() {
+        transaction.release().await?;
+    } else {
+        store::create(&mut transaction, &draft.created).await?;
+        transaction.commit().await?;
+    }
+    Ok((outcomes, draft.created))
+}
+
+/// The orders of a batch in memory, one after the other.
+struct Draft<'a> {
+    free: Free,
+    created: Vec<CreatedOrder<'a>>,
+    /// What the keys of the calls so far name.
+    named: HashMap<(UserId, &'a IdempotencyKey), Named>,
+}
+
+#[derive(Clone)]
+struct Named {
+    order: OrderId,
+    lines: Vec<Line>,
+    state: State,
+}
+
+impl<'a> Draft<'a> {
+    fn decide(&mut self, Call { command, span }: &'a Call<CreateOrder>, found: Found) -> Outcome {
+        let CreateOrder { user, lines, key } = command;
+        let name = key.as_ref().map(|key| (*user, key));
+        let named = name.and_then(|name| self.named.get(&name).cloned());
+        let Named { order, lines: known, state } = named.unwrap_or_else(|| {
+            let named = match found {
+                Found::Known(order, lines) => Named { order: order.id, lines, state: order.state },
+                Found::New(new) => {
+                    let plan = self.free.plan(lines);
+                    let change = Change { transition: new.decide(&plan), span: span.clone() };
+                    let state = change.transition.to().clone();
+                    let reservations = plan.unwrap_or_default();
+                    self.created.push(CreatedOrder {
+                        new,
+                        user: *user,
+                        key: key.as_ref(),
+                        lines,
+                        reservations,
+                        change,
+                    });
+                    Named { order: new.id, lines: lines.iter().collect(), state }
+                }
+            };
+            if let Some(name) = name {
+                self.named.insert(name, named.clone());
             }
-            Written::Known { order, state } => (order, state),
-        };
+            named
+        });
+        if !known.into_iter().eq(lines.iter()) {
+            return Err(CreateRefusal::KeyReused { order });
+        }
         match state.shortage() {
-            Some(shortage) => Err(Error::Refused(CreateRefusal::InsufficientStock { order, shortage })),
+            Some(shortage) => Err(CreateRefusal::InsufficientStock { order, shortage }),
             None => Ok(order),
         }
     }
-}
-
-async fn write(
-    mut transaction: Transaction,
-    CreateOrder { user, lines, key }: &CreateOrder,
-    payment_timeout: Duration,
-) -> Result<Written, Error<CreateRefusal>> {
-    let new = store::orders::insert(&mut transaction, *user, key.as_ref(), lines, payment_timeout).await?;
-    let Some(new) = new else {
-        let key = key.as_ref().ok_or_else(|| Failure::unforeseen("an order without a key is always written"))?;
-        let order = store::orders::by_key(&mut transaction, *user, key).await?;
-        let (order, known) = order.ok_or_else(|| Failure::unforeseen("orders are never deleted"))?;
-        if !known.into_iter().eq(lines.iter()) {
-            return Err(Error::Refused(CreateRefusal::KeyReused { order: order.id }));
-        }
-        return Ok(Written::Known { order: order.id, state: order.state });
-    };
-    let free = store::stock::lock_free(&mut transaction, lines).await?;
-    let plan = plan(lines, &free);
-    let reservations = plan.as_deref().unwrap_or_default();
-    if !reservations.is_empty() {
-        store::reservation::insert(&mut transaction, new.id, reservations).await?;
-    }
-    let reserved = reservations.iter().map(|reservation| u64::from(reservation.count.get())).sum();
-    let change = Change::new(new.decide(&plan));
-    store::apply(&mut transaction, std::slice::from_ref(&change)).await?;
-    transaction.commit().await?;
-    Ok(Written::New { change, reserved })
 }

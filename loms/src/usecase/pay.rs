@@ -3,18 +3,15 @@
 use platform::failure::Error;
 use proto::ids::OrderId;
 
-use super::Orders;
-use crate::{
-    domain::order::{Fate, Order, OrderRefusal},
-    metrics,
+use super::{
+    Orders,
+    change::{ChangeOrder, Wish},
 };
+use crate::domain::order::OrderRefusal;
 
 impl Orders {
     /// Pays an order; for one that is paid already, nothing happens again.
     pub async fn pay(&self, order: OrderId) -> Result<(), Error<OrderRefusal>> {
-        if let Some(age) = self.change("pay_order", order, Fate::Paid, Order::pay).await? {
-            metrics::TIME_TO_PAYMENT_SECONDS.observe(age.as_seconds_f64());
-        }
-        Ok(())
+        self.changes.call(ChangeOrder { order, wish: Wish::Pay }).await?.map_err(Error::Refused)
     }
 }

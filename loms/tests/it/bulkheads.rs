@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use platform::config::{FromText as _, PostgresUrl};
-use proto::loms::{ListOrderRequest, StocksRequest};
+use proto::loms::{ListOrderRequest, OrderPayedRequest, StocksRequest};
 use sqlx::{AssertSqlSafe, Executor as _};
 use stack::testing::{PostgresProxy, eventually};
 use tokio::task::JoinHandle;
@@ -34,7 +34,7 @@ async fn buyers_who_wait_for_a_locked_row_hold_up_nobody_and_nothing_else() {
     let mut locked = world.database.pool.begin().await.unwrap();
     locked.execute("SELECT FROM stock WHERE sku = 7 FOR UPDATE").await.unwrap();
     let waiting = buyers(&loms, 40, 7);
-    world.until_blocked(2).await;
+    world.until_blocked(1).await;
 
     let user = user();
     let bought = create(&client, order(user, &[(8, 1)])).await.unwrap();
@@ -51,6 +51,35 @@ async fn buyers_who_wait_for_a_locked_row_hold_up_nobody_and_nothing_else() {
         }
     }
     until_status(&client, unpaid_of_locked, "cancelled").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payers_whose_stock_is_locked_hold_up_nobody() {
+    let world = World::with_stock(&[(1, 7, 100), (1, 8, 100)]).await;
+    let loms = world.loms().await;
+    let client = loms.client();
+    let mut unpaid = Vec::new();
+    for _ in 0..40 {
+        unpaid.push(create(&client, order(user(), &[(7, 1)])).await.unwrap());
+    }
+    let mut locked = world.database.pool.begin().await.unwrap();
+    locked.execute("SELECT FROM stock WHERE sku = 7 FOR UPDATE").await.unwrap();
+    let pay = |order_id| {
+        let mut client = client.clone();
+        tokio::spawn(async move { client.order_payed(OrderPayedRequest { order_id }).await })
+    };
+    let waiting: Vec<_> = unpaid.into_iter().map(pay).collect();
+    world.until_blocked(1).await;
+
+    let bought = create(&client, order(user(), &[(8, 1)])).await.unwrap();
+    pay(bought).await.unwrap().unwrap();
+
+    locked.rollback().await.unwrap();
+    for payer in waiting {
+        if let Err(status) = payer.await.unwrap() {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,14 @@ use std::time::Duration;
 use loms::{
     domain::{
         lines::{Line, Tally},
-        order::{NewOrder, Order},
+        order::Order,
         plan::Shortage,
         status::State,
+        transition::Transition,
     },
     kafka::Publisher,
     relay::Relay,
-    store::{self, Change},
+    store::{self, Change, CreatedOrder, orders::Found},
     usecase::create::CreateOrder,
 };
 use platform::{
@@ -126,15 +127,15 @@ async fn a_change_that_is_rolled_back_leaves_no_event() {
     let world = World::with_stock(&[(1, 7, 100)]).await;
     let orders = world.orders(Duration::from_secs(600));
     let (seen, unseen) = (user(), user());
-    let id = orders.create(&command(seen)).await.unwrap();
+    let id = orders.create(command(seen)).await.unwrap();
 
-    let mut transaction = world.database().begin("pay_order").await.unwrap();
-    let paid = awaiting(&mut transaction, id).await.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
-    store::apply(&mut transaction, &[Change::new(paid)]).await.unwrap();
+    let mut transaction = world.database().begin("change_orders").await.unwrap();
+    let locked = store::orders::lock(&mut transaction, &[id]).await.unwrap().remove(&id).unwrap().unwrap();
+    let paid = locked.order.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
+    store::apply(&mut transaction, &[change(paid)], 1).await.unwrap();
     drop(transaction);
-    let mut transaction = world.database().begin("pay_order").await.unwrap();
-    let new = insert(&mut transaction, unseen).await;
-    store::apply(&mut transaction, &[Change::new(new.decide(&Ok(Vec::new())))]).await.unwrap();
+    let mut transaction = world.database().begin("create_orders").await.unwrap();
+    create_failed(&mut transaction, unseen).await;
     drop(transaction);
 
     let mut relay = relay(&world);
@@ -143,28 +144,32 @@ async fn a_change_that_is_rolled_back_leaves_no_event() {
     assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "awaiting payment"]);
 }
 
-async fn insert(transaction: &mut Transaction, user: i64) -> NewOrder {
-    let command = command(user);
-    let timeout = Duration::from_secs(600);
-    store::orders::insert(transaction, command.user, None, &command.lines, timeout).await.unwrap().unwrap()
+fn change(transition: Transition) -> Change {
+    Change { transition, span: tracing::Span::none() }
 }
 
-async fn awaiting(transaction: &mut Transaction, id: proto::ids::OrderId) -> Order {
-    store::orders::lock(transaction, id).await.unwrap().unwrap().0
+async fn create_failed(transaction: &mut Transaction, user: i64) {
+    let CreateOrder { user, lines, .. } = command(user);
+    let found = store::orders::find(transaction, &[(user, None)], Duration::from_secs(600)).await.unwrap();
+    let [Found::New(new)] = found[..] else { panic!("{found:?}") };
+    let short = Shortage { sku: 7u32.try_into().unwrap(), requested: 1u32.try_into().unwrap(), available: 0 };
+    let change = change(new.decide(&Err(short)));
+    let order = CreatedOrder { new, user, key: None, lines: &lines, reservations: Vec::new(), change };
+    store::create(transaction, &[order]).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_change_of_an_order_that_has_another_status_by_now_is_refused_whole() {
     let world = World::with_stock(&[(1, 7, 100)]).await;
     let orders = world.orders(Duration::from_secs(600));
-    let [one, other] = [orders.create(&command(user())).await.unwrap(), orders.create(&command(user())).await.unwrap()];
+    let [one, other] = [orders.create(command(user())).await.unwrap(), orders.create(command(user())).await.unwrap()];
     orders.cancel(other).await.unwrap();
 
     let past = chrono::DateTime::UNIX_EPOCH;
     let waits = |id| Order { id, created_at: past, pay_before: past, state: State::AwaitingPayment };
-    let stale = [one, other].map(|id| Change::new(waits(id).expire(past).unwrap()));
-    let mut transaction = world.database().begin("pay_order").await.unwrap();
-    store::apply(&mut transaction, &stale).await.unwrap_err();
+    let stale = [one, other].map(|id| change(waits(id).expire(past).unwrap()));
+    let mut transaction = world.database().begin("change_orders").await.unwrap();
+    store::apply(&mut transaction, &stale, 2).await.unwrap_err();
     drop(transaction);
     assert_eq!(world.number("SELECT count(*) FROM orders WHERE status = 'awaiting payment'").await, 1);
     assert_eq!(world.number("SELECT count(*) FROM outbox").await, 5);
@@ -175,13 +180,11 @@ async fn an_event_that_is_committed_after_later_ones_were_published_is_published
     let world = World::with_stock(&[(1, 7, 100)]).await;
     let orders = world.orders(Duration::from_secs(600));
     let [late, early] = [user(), user()];
-    let mut transaction = world.database().begin("create_order").await.unwrap();
-    let new = insert(&mut transaction, late).await;
-    let short = Shortage { sku: 7u32.try_into().unwrap(), requested: 1u32.try_into().unwrap(), available: 0 };
-    store::apply(&mut transaction, &[Change::new(new.decide(&Err(short)))]).await.unwrap();
+    let mut transaction = world.database().begin("create_orders").await.unwrap();
+    create_failed(&mut transaction, late).await;
     let mut relay = relay(&world);
     for published in 1..=3 {
-        orders.create(&command(early)).await.unwrap();
+        orders.create(command(early)).await.unwrap();
         relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
         records_of(&brokers(), &[early], 2 * published).await;
     }
@@ -194,7 +197,7 @@ async fn an_event_that_is_committed_after_later_ones_were_published_is_published
 #[tokio::test]
 async fn a_long_outbox_is_counted_up_to_a_bound() {
     let world = World::with_stock(&[(1, 7, 100)]).await;
-    world.orders(Duration::from_secs(600)).create(&command(user())).await.unwrap();
+    world.orders(Duration::from_secs(600)).create(command(user())).await.unwrap();
     world
         .execute(
             "INSERT INTO outbox (order_id, user_id, status, message, occurred_at) \
@@ -212,7 +215,7 @@ async fn a_long_outbox_is_counted_up_to_a_bound() {
 async fn an_event_whose_relay_died_before_deleting_it_is_published_again_as_the_same_event() {
     let world = World::with_stock(&[(1, 7, 100)]).await;
     let user = user();
-    world.orders(Duration::from_secs(600)).create(&command(user)).await.unwrap();
+    world.orders(Duration::from_secs(600)).create(command(user)).await.unwrap();
 
     // Somebody else's lock keeps the relay between the broker's acknowledgement and the end of its transaction.
     let mut holder = world.database.pool.begin().await.unwrap();
@@ -243,7 +246,7 @@ async fn relays_that_run_at_once_publish_each_event_once() {
     let orders = world.orders(Duration::from_secs(600));
     let creating = async {
         for _ in 0..ORDERS {
-            orders.create(&command(user)).await.unwrap();
+            orders.create(command(user)).await.unwrap();
         }
     };
     let done = async || {
@@ -266,7 +269,7 @@ async fn an_event_that_cannot_be_published_holds_back_its_own_order_and_no_other
     let user = user();
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(orders.create(&command(user)).await.unwrap().get());
+        ids.push(orders.create(command(user)).await.unwrap().get());
     }
     // More than a record may hold.
     let swollen = format!("SET message = repeat('x', 3000000) WHERE status = 'new' AND order_id = {}", ids[1]);

@@ -1,6 +1,7 @@
 //! LOMS from outside: its calls, its events, its command line, and what its database never allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod batches;
 mod broker;
 mod bulkheads;
 mod calls;

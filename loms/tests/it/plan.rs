@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use loms::domain::{
     lines::{Line, Lines, Tally},
-    plan::{FreeStock, Reservation, Shortage, plan},
+    plan::{Free, FreeStock, Reservation, Shortage},
 };
 use proptest::{collection::vec, prelude::*};
 use proto::ids::{Count, Sku, WarehouseId};
@@ -26,6 +26,10 @@ fn free(stock: &[(i64, u32, u32)]) -> Vec<FreeStock> {
             units,
         })
         .collect()
+}
+
+fn plan(lines: &Lines, stock: &[FreeStock]) -> Result<Vec<Reservation>, Shortage> {
+    stock.iter().copied().collect::<Free>().plan(lines)
 }
 
 fn reservation(warehouse: i64, sku: u32, count: u32) -> Reservation {
@@ -101,6 +105,23 @@ proptest! {
         (stock, shuffled) in stock().prop_flat_map(|stock| (Just(stock.clone()), Just(stock).prop_shuffle())),
     ) {
         prop_assert_eq!(plan(&lines(&wanted), &free(&stock)), plan(&lines(&wanted), &free(&shuffled)));
+    }
+
+    #[test]
+    fn orders_that_are_planned_together_get_what_they_would_get_one_after_the_other(
+        orders in vec(wanted(), 1..8),
+        stock in stock(),
+    ) {
+        let mut left = free(&stock);
+        let mut together = left.iter().copied().collect::<Free>();
+        for wanted in orders {
+            let alone = plan(&lines(&wanted), &left);
+            prop_assert_eq!(&together.plan(&lines(&wanted)), &alone);
+            for taken in alone.into_iter().flatten() {
+                let from = left.iter_mut().find(|free| (free.warehouse, free.sku) == (taken.warehouse, taken.sku));
+                from.unwrap().units -= taken.count.get();
+            }
+        }
     }
 
     #[test]

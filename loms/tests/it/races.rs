@@ -13,6 +13,7 @@ use loms::{
     },
     usecase::{Orders, Stocks, create::CreateOrder},
 };
+use platform::batches::Locks;
 use proto::ids::OrderId;
 use stack::testing::eventually;
 use tonic::Code;
@@ -72,7 +73,7 @@ async fn stock_is_imported_while_it_is_sold() {
         let command = CreateOrder { user: user().try_into().unwrap(), lines: tally.lines().unwrap(), key: None };
         let orders = &orders;
         async move {
-            let order = orders.create(&command).await.unwrap();
+            let order = orders.create(command).await.unwrap();
             orders.pay(order).await.unwrap();
         }
     });
@@ -103,7 +104,7 @@ async fn of_payment_cancellation_and_expiry_exactly_one_wins() {
         let mut expired = 0;
         while !over.load(Ordering::Relaxed) {
             let due = orders.due(7, &[]).await.unwrap();
-            let (one, other) = tokio::join!(orders.expire(&due), orders.expire(&due));
+            let (one, other) = tokio::join!(orders.expire(&due, Locks::Skip), orders.expire(&due, Locks::Wait));
             expired += one.unwrap() + other.unwrap();
         }
         expired
@@ -144,7 +145,7 @@ async fn race(world: &World, orders: &Orders) -> (usize, usize) {
                 tally.add(Line { sku: sku.try_into().unwrap(), count: 2u32.try_into().unwrap() }).unwrap();
             }
             let command = CreateOrder { user: user().try_into().unwrap(), lines: tally.lines().unwrap(), key: None };
-            async move { orders.create(&command).await.unwrap() }
+            async move { orders.create(command).await.unwrap() }
         })
         .buffer_unordered(16)
         .collect()

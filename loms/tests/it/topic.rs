@@ -1,6 +1,9 @@
 //! Reads the topic of orders as any consumer would.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use platform::kafka::{Quiet, client};
 use proto::event::ORDERS;
@@ -84,28 +87,21 @@ fn read_all(brokers: &[String]) -> Vec<Record> {
     let metadata = consumer.fetch_metadata(Some(ORDERS.name), PATIENCE).unwrap();
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
     let mut assignment = TopicPartitionList::new();
-    let mut ends = BTreeMap::new();
     for &partition in &partitions {
-        let (low, high) = consumer.fetch_watermarks(ORDERS.name, partition, PATIENCE).unwrap();
-        if high > low {
-            assignment.add_partition_offset(ORDERS.name, partition, Offset::Beginning).unwrap();
-            ends.insert(partition, high);
-        }
+        assignment.add_partition_offset(ORDERS.name, partition, Offset::Beginning).unwrap();
     }
     consumer.assign(&assignment).unwrap();
+    let mut unread: BTreeSet<i32> = partitions.into_iter().collect();
     let mut records = Vec::new();
-    while !ends.is_empty() {
+    while !unread.is_empty() {
         let message = match consumer.poll(PATIENCE).expect("the topic is read in time") {
             Ok(message) => message,
             Err(rdkafka::error::KafkaError::PartitionEOF(partition)) => {
-                ends.remove(&partition);
+                unread.remove(&partition);
                 continue;
             }
             Err(error) => panic!("cannot read the topic: {error}"),
         };
-        if ends.get(&message.partition()).is_some_and(|end| message.offset() + 1 >= *end) {
-            ends.remove(&message.partition());
-        }
         let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
         records.push(Record {
             partition: message.partition(),

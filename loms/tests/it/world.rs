@@ -10,11 +10,7 @@ use std::{
     time::Duration,
 };
 
-use loms::{
-    app::Loms,
-    config::Config,
-    usecase::{OrderTurns, Orders},
-};
+use loms::{app::Loms, config::Config, usecase::Orders};
 use platform::{
     config::{
         FromText as _, HostPort, LogLevel, ServiceUrl,
@@ -143,7 +139,7 @@ impl World {
 
     /// The use cases alone, without a service around them.
     pub fn orders(&self, payment_timeout: Duration) -> Orders {
-        Orders { database: self.database(), payment_timeout, relay: Wake::default(), turns: OrderTurns::default() }
+        Orders::new(self.database(), payment_timeout, Wake::default())
     }
 
     /// The database as the services see it.

@@ -76,6 +76,12 @@ impl Lease {
         Ok(())
     }
 
+    pub async fn roll_back(&mut self) -> sqlx::Result<()> {
+        self.run(async |connection| connection.execute("ROLLBACK").await).await?;
+        self.is_in_transaction = false;
+        Ok(())
+    }
+
     /// Whether the connection answers.
     pub async fn lives(&mut self, limit: Duration) -> bool {
         self.run_within(limit, async |connection| connection.ping().await).await.is_ok()

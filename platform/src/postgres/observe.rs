@@ -115,6 +115,10 @@ impl TransactionGuard {
         self.instrumentation.statement_span(self.span.as_ref(), "commit", None)
     }
 
+    pub(super) fn rollback_span(&self) -> Span {
+        self.instrumentation.statement_span(self.span.as_ref(), "rollback", None)
+    }
+
     /// A failed statement also fails its transaction.
     pub(super) fn fail(&self, statement: &Span, error: &sqlx::Error) {
         self.has_failed.store(true, Ordering::Relaxed);

@@ -41,6 +41,17 @@ impl Transaction {
             }
         }
     }
+
+    /// Ends a transaction that has nothing to keep. Its locks are free afterwards; those of a transaction that is dropped
+    /// are so a moment later.
+    pub async fn release(self) -> Result<(), Failure> {
+        let Self { mut lease, guard } = self;
+        let span = guard.rollback_span();
+        lease.roll_back().await.map_err(|error| {
+            guard.fail(&span, &error);
+            error.into()
+        })
+    }
 }
 
 impl Transaction {

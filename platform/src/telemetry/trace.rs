@@ -29,7 +29,17 @@ pub fn link(span: &Span, traceparent: Option<&str>) {
 
 /// Adds a link to the current span, such as a step that does this work.
 pub fn link_to_current(span: &Span) {
-    link_to(span, &Span::current().context());
+    link_to_span(span, &Span::current());
+}
+
+/// Adds a link to a span, such as a batch that does this work.
+pub fn link_to_span(span: &Span, linked: &Span) {
+    link_to(span, &linked.context());
+}
+
+/// Whether the trace of a span is kept.
+pub fn is_sampled(span: &Span) -> bool {
+    span.context().span().span_context().is_sampled()
 }
 
 fn link_to(span: &Span, context: &Context) {
