@@ -157,6 +157,8 @@ async fn a_transaction_whose_callers_have_all_left_is_given_up() {
         assert!(poll!(&mut leaves).is_pending());
         tokio::task::yield_now().await;
     }
+    // The queue sees that nobody is there any more.
+    tokio::task::yield_now().await;
     let mut next = Box::pin(batches.call(Done(2)));
     assert!(poll!(&mut next).is_pending());
     recorder.permits.add_permits(1);
