@@ -6,6 +6,7 @@ pub mod client;
 pub mod server;
 pub mod status;
 pub(crate) mod stream_end;
+pub(crate) mod transport;
 
 use std::fmt;
 

@@ -3,8 +3,6 @@
 
 use std::{
     error::Error,
-    io::ErrorKind::{NotFound, TimedOut},
-    net::SocketAddr,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,28 +10,17 @@ use std::{
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, lookup_host},
-};
-use tokio_rustls::TlsConnector;
-use tonic::{
-    Code, ConnectError, Status, TimeoutExpired,
-    body::Body,
-    transport::{Channel as Transport, Endpoint},
-};
-use tower::{Service, ServiceExt as _, service_fn};
+use tonic::{Code, ConnectError, Status, TimeoutExpired, body::Body, transport::Channel as Transport};
+use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, debug, field::Empty, info_span};
 
-use super::{Method, call_guard::CallGuard, code_name, methods};
+use super::{
+    Method,
+    call_guard::CallGuard,
+    code_name, methods,
+    transport::{CONNECT_TIMEOUT, Replaceable},
+};
 use crate::{config::ServiceUrl, deadline, failure::chain, metrics::rpc, telemetry::trace, tls::ClientTls};
-
-/// Includes the TLS handshake.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The same for one of several addresses: a server that hangs may have a neighbour that does not.
-const ADDRESS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What is done about a connection that breaks, or that does not answer HTTP/2 pings while a call waits.
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +45,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const DEADLINE_TEXT: &str = "no answer within the deadline";
 
-trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
-
 /// A connection to one service, for the generated clients. Clones share the connection.
 #[derive(Clone)]
 pub struct Channel {
-    transport: Transport,
+    transport: Replaceable,
     repeats_calls: bool,
     server: Uri,
 }
@@ -82,7 +66,7 @@ impl Channel {
         for method in methods(descriptors, service)? {
             rpc::client().declare(&method);
         }
-        let transport = transport(url, Some(tls), |endpoint| {
+        let transport = Replaceable::new(url, tls, move |endpoint| {
             endpoint
                 .connect_timeout(CONNECT_TIMEOUT)
                 .http2_keep_alive_interval(resilience.ping_interval)
@@ -92,56 +76,13 @@ impl Channel {
     }
 }
 
-/// Connects at the first call, over TLS if the address begins with `https://`.
-pub(crate) fn transport(
-    url: &ServiceUrl,
-    tls: Option<&ClientTls>,
-    configure: impl FnOnce(Endpoint) -> Endpoint,
-) -> anyhow::Result<Transport> {
-    let tls = tls.filter(|_| url.is_tls()).cloned();
-    // `connect` does TLS, because certificates may change. An endpoint with the scheme `https` would need its own.
-    let mut plain = url.uri().clone().into_parts();
-    plain.scheme = Some(http::uri::Scheme::HTTP);
-    let endpoint = configure(Endpoint::from(Uri::from_parts(plain)?).origin(url.uri().clone()));
-    Ok(endpoint.connect_with_connector_lazy(service_fn(move |uri: Uri| connect(uri, tls.clone()))))
-}
-
-async fn connect(uri: Uri, tls: Option<ClientTls>) -> std::io::Result<TokioIo<Box<dyn IoStream>>> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let name = ServerName::try_from(host.clone()).map_err(std::io::Error::other)?;
-    let mut failure = std::io::Error::from(NotFound);
-    let addresses: Vec<_> = lookup_host((host.as_str(), uri.port_u16().unwrap_or(443))).await?.collect();
-    let timeout = if addresses.len() > 1 { ADDRESS_TIMEOUT } else { CONNECT_TIMEOUT };
-    for address in addresses {
-        let connecting = connect_to(address, name.clone(), tls.as_ref());
-        match tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| Err(TimedOut.into())) {
-            Ok(stream) => return Ok(TokioIo::new(stream)),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-async fn connect_to(
-    address: SocketAddr,
-    name: ServerName<'static>,
-    tls: Option<&ClientTls>,
-) -> std::io::Result<Box<dyn IoStream>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    match tls {
-        None => Ok(Box::new(stream)),
-        Some(tls) => Ok(Box::new(TlsConnector::from(tls.current()).connect(name, stream).await?)),
-    }
-}
-
 impl Service<Request<Body>> for Channel {
     type Response = Response<Body>;
     type Error = Status;
     type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.transport.poll_ready(context).map_err(transport_status)
+        self.transport.latest().poll_ready(context).map_err(transport_status)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -167,10 +108,8 @@ impl Service<Request<Body>> for Channel {
         }
         trace::inject(&span, request.headers_mut());
 
-        // Only the transport that `poll_ready` saw may take the call; a clone of it is not ready.
-        let clone = self.transport.clone();
-        let transport = std::mem::replace(&mut self.transport, clone.clone());
-        let another = self.repeats_calls.then_some(clone);
+        let (transport, failures) = self.transport.take();
+        let another = self.repeats_calls.then(|| transport.clone());
         if let Some(method) = &method {
             rpc::client().started(method);
         }
@@ -193,6 +132,7 @@ impl Service<Request<Body>> for Channel {
                 Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
                 Err(status) => status.code(),
             };
+            failures.count(code);
             guard.finish(code, None);
             answer
         };

@@ -24,7 +24,10 @@ use tonic::metadata::MetadataMap;
 use tracing::{info, warn};
 
 use super::steps::IdleStepFilter;
-use crate::{config::service::JaegerConfig, failure::chain, grpc::client, metrics::telemetry::SPANS, tls::ClientTls};
+use crate::{
+    config::service::JaegerConfig, failure::chain, grpc::transport::transport, metrics::telemetry::SPANS,
+    tls::ClientTls,
+};
 
 const MAX_QUEUED_SPANS: usize = 4096;
 const MAX_BATCH_SPANS: usize = 512;
@@ -43,7 +46,7 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
     let tls = jaeger.endpoint.is_tls().then(|| ClientTls::trusting(jaeger.ca.as_ref()));
     let tls = tls.transpose().context("jaeger.endpoint asks for TLS")?;
-    let collector = client::transport(&jaeger.endpoint, tls.as_ref(), |endpoint| {
+    let collector = transport(&jaeger.endpoint, tls.as_ref(), |endpoint| {
         endpoint
             .connect_timeout(EXPORT_TIMEOUT)
             .timeout(EXPORT_TIMEOUT)

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
-use crate::world::{ANSWERED, WAITS, World, purchase};
+use crate::world::{ANSWERED, MAYBE, WAITS, World, purchase};
 
 #[tokio::test]
 async fn a_server_of_a_foreign_ca_is_not_talked_to() {
@@ -103,6 +103,40 @@ async fn a_draining_server_finishes_the_calls_that_run_and_takes_no_new_connecti
     world.script.go_on.cancel();
     assert!(call.await.unwrap().is_ok());
     world.served.await.unwrap();
+}
+
+/// Passes the first connection to one port, and all others to another one.
+async fn neighbours(first: u16, other: u16) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut to = first;
+        while let Ok((mut caller, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                // Whoever closes it first, it is over.
+                let _ = copy_bidirectional(&mut caller, &mut server).await;
+            });
+            to = other;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_server_on_which_calls_fail_in_a_row_is_left_for_its_neighbour() {
+    let (failing, healthy) = (World::start().await, World::start().await);
+    failing.script.is_unavailable.store(true, Ordering::SeqCst);
+    // The neighbours have one name, and so one certificate.
+    for file in ["checkout.pem", "checkout.key"] {
+        std::fs::copy(failing.certs.path().join(file), healthy.certs.path().join(file)).unwrap();
+    }
+    let port = neighbours(failing.port, healthy.port).await;
+    let url = format!("https://localhost:{port}");
+    let client = failing.client_of(&url, &failing.certs.path().join("ca.pem"), None);
+    let status = client.clone().purchase(purchase(MAYBE)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    eventually("the neighbour answers", || async { client.clone().purchase(purchase(MAYBE)).await.ok() }).await;
 }
 
 /// Passes connections on. Those that are open when `freeze` is cancelled stay open, and nothing passes any more.

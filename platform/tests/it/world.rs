@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -41,6 +41,8 @@ pub const PANICS: i64 = 1;
 pub const WAITS: i64 = 2;
 /// Calls for this user are answered at once.
 pub const ANSWERED: i64 = 3;
+/// Calls for this user are UNAVAILABLE while [`Script::is_unavailable`].
+pub const MAYBE: i64 = 5;
 /// The answer of ListCart for this user has a mebibyte.
 pub const LARGE: i64 = 4;
 
@@ -50,6 +52,7 @@ pub struct Script {
     pub waiting: AtomicUsize,
     /// Ends the wait of all calls.
     pub go_on: CancellationToken,
+    pub is_unavailable: AtomicBool,
 }
 
 impl Script {
@@ -92,6 +95,9 @@ impl Cart for Scripted {
     async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
         let user = request.into_inner().user;
         self.0.answer(user).await;
+        if user == MAYBE && self.0.is_unavailable.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("not now"));
+        }
         Ok(Response::new(PurchaseResponse { order_id: user }))
     }
 }
