@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
 use proto::loms::CancelOrderRequest;
 use stack::testing::{brokers, eventually};
 use tonic::Code;
@@ -10,7 +11,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     operations::probe,
     topic::{published, statuses},
-    world::{World, create, order, status, until_status, user},
+    world::{World, create, lock, order, status, until_status, user},
 };
 
 /// How late a cancellation may be.
@@ -54,6 +55,26 @@ async fn an_order_whose_deadline_passed_while_loms_was_down_is_cancelled_when_it
     assert_eq!(world.stock_of(7).await, (10, 0));
     let records = published(&world, &brokers(), &[user], 3).await;
     assert_eq!(statuses(&records, id), ["new", "awaiting payment", "cancelled"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_whose_stock_is_locked_hold_up_no_other() {
+    let world = World::with_stock(&[(1, 7, 1000), (1, 8, 1000)]).await;
+    let loms = world.loms_that_waits(Duration::from_secs(2)).await;
+    let client = loms.client();
+    let locked = (0..250).map(|_| create(&client, order(user(), &[(7, 1)])));
+    let locked: Vec<i64> = join_all(locked).await.into_iter().map(Result::unwrap).collect();
+    let free = create(&client, order(user(), &[(8, 1)])).await.unwrap();
+    let mut holder = world.database.pool.begin().await.unwrap();
+    lock(&mut holder, "SELECT FROM stock WHERE sku = 7 FOR UPDATE").await;
+    until_status(&client, free, "cancelled").await;
+    for &order in &locked {
+        assert_eq!(status(&client, order).await, "awaiting payment");
+    }
+    holder.rollback().await.unwrap();
+    for order in locked {
+        until_status(&client, order, "cancelled").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
