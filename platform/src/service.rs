@@ -1,12 +1,16 @@
 //! A service of the fleet, and the frame that runs it: ports, database, background work, calls and an orderly stop.
 
 use std::{
-    future::ready,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use axum::{Router, body::Body, extract::Request, middleware::map_response};
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    middleware::{Next, from_fn},
+};
 use clap::Subcommand;
 use sqlx::migrate::Migrator;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +22,7 @@ use crate::{
     config::{FromSection, service::ServiceConfig},
     grpc::{server::router, stream_end::end_on_drain},
     metrics,
-    net::Port,
+    net::{Port, Running},
     postgres::Database,
     process::Process,
 };
@@ -114,7 +118,10 @@ impl Answers {
     fn while_starting(health: HealthServer<impl Health>, drain: CancellationToken) -> Self {
         let starting = async || Status::unavailable("the service is starting; try again later").into_http::<Body>();
         let router = Routes::new(health).into_axum_router().fallback(starting);
-        let router = router.layer(map_response(move |answer| ready(end_on_drain(answer, None, &drain))));
+        let router = router.layer(from_fn(move |request: Request, next: Next| {
+            let (running, drain) = (request.extensions().get::<Running>().cloned(), drain.clone());
+            async move { end_on_drain(next.run(request).await, running, &drain) }
+        }));
         Self(Arc::new(RwLock::new(router)))
     }
 

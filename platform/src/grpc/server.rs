@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, service::Routes};
+use tonic::{Code, Status, codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
@@ -52,7 +52,11 @@ pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// A byte that says whether the message is compressed, and four that say how long it is. See "PROTOCOL-HTTP2" of gRPC.
 const MESSAGE_PREFIX_BYTES: usize = 5;
 
+/// Who gives a call less time than this cannot count on an answer.
+const SHORTEST_DEADLINE: Duration = Duration::from_millis(100);
+
 pub const TRACE_ID_HEADER: &str = "x-trace-id";
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// The methods that every server has in addition to those of its service.
 const BUILT_IN_METHODS: [(&str, &str); 5] = [
@@ -86,9 +90,13 @@ pub fn router(
             .with_service_name("grpc.health.v1.Health")
     };
     let invalid = "the descriptors of the service are valid";
-    let reflection_v1 = reflection().build_v1().context(invalid)?;
+    // Clients that compress everything compress these calls as well.
+    let gzip = CompressionEncoding::Gzip;
+    let health = health.accept_compressed(gzip).send_compressed(gzip);
+    let reflection_v1 = reflection().build_v1().context(invalid)?.accept_compressed(gzip).send_compressed(gzip);
     // Many clients know only this version.
     let reflection_v1alpha = reflection().build_v1alpha().context(invalid)?;
+    let reflection_v1alpha = reflection_v1alpha.accept_compressed(gzip).send_compressed(gzip);
     let state = Arc::new(ServerState::new(config, service, descriptors, drain)?);
     let limited = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&state), limit));
     // These services come after the layer: probes and tools must get an answer also when the service is at its limit.
@@ -110,6 +118,7 @@ impl ServerState {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
             rpc::server().declare(method);
+            rpc::declare_callers_faults(method, (0..=16).map(Code::from_i32).filter(|code| is_fault(*code)));
         }
         let free_slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
         let GrpcConfig { default_deadline, max_deadline, .. } = *config;
@@ -139,7 +148,8 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
     }
     let is_built_in = method.is_none();
     let running = request.extensions().get::<Running>().cloned();
-    let guard = CallGuard::start(state.timeout(&request), {
+    let timeout = state.timeout(&request);
+    let guard = CallGuard::start(timeout, {
         let (span, trace_id) = (span.clone(), trace_id.clone());
         move |code, status, duration| {
             span.record("rpc.response.status_code", code_name(code));
@@ -148,7 +158,12 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
             }
             if let Some(method) = &method {
                 rpc::server().handled(method, code, duration);
-                span.in_scope(|| log_call(status, code, duration, peer, trace_id.as_deref()));
+                let is_callers = status.is_some_and(is_fault_of_the_caller)
+                    || code == Code::DeadlineExceeded && timeout < SHORTEST_DEADLINE;
+                if is_callers && is_fault(code) {
+                    rpc::count_callers_fault(method, code);
+                }
+                span.in_scope(|| log_call(status, code, duration, peer, trace_id.as_deref(), is_callers));
             }
         }
     });
@@ -185,13 +200,20 @@ fn server_span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
 }
 
 /// The span of the call adds the method and the code to the line.
-fn log_call(status: Option<&Status>, code: Code, duration: Duration, peer: Option<SocketAddr>, trace_id: Option<&str>) {
+fn log_call(
+    status: Option<&Status>,
+    code: Code,
+    duration: Duration,
+    peer: Option<SocketAddr>,
+    trace_id: Option<&str>,
+    is_callers_fault: bool,
+) {
     let duration_ms = rounded_ms(duration);
     let peer = peer.map(tracing::field::display);
     let message = status.map(Status::message);
     let error = status.and_then(std::error::Error::source).map(chain);
     // Load that is turned away is no fault, and nothing that an operator wants to miss.
-    if is_server_error(code) || code == Code::ResourceExhausted {
+    if is_fault(code) && !is_callers_fault {
         warn!(duration_ms, peer, rpc.message = message, error, trace_id, "call failed");
     } else {
         info!(duration_ms, peer, rpc.message = message, error, trace_id, "call answered");
@@ -209,6 +231,27 @@ fn is_server_error(code: Code) -> bool {
         .contains(&code)
 }
 
+/// The codes that speak of the service, unless the caller brought them about.
+fn is_fault(code: Code) -> bool {
+    is_server_error(code) || code == Code::ResourceExhausted
+}
+
+/// The source of a status that the caller alone brought about: the request cannot be read, or did not come in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct CallersFault(String);
+
+fn callers_fault(code: Code, text: impl Into<String>) -> Status {
+    let text = text.into();
+    let mut status = Status::new(code, text.clone());
+    status.set_source(Arc::new(CallersFault(text)));
+    status
+}
+
+fn is_fault_of_the_caller(status: &Status) -> bool {
+    std::error::Error::source(status).is_some_and(|source| source.is::<CallersFault>())
+}
+
 /// Says in our words what tonic says of a request that it cannot read: that is no fault of the service. Failures of the
 /// service have a source, and codes that it never uses are tonic's.
 fn explain(response: Response<Body>) -> Response<Body> {
@@ -220,13 +263,27 @@ fn explain(response: Response<Body>) -> Response<Body> {
         (Code::Unknown, Code::Cancelled),
     ];
     let meaning = meanings.into_iter().find(|(said, _)| *said == status.code() && !is_ours);
-    let Some((_, code)) = meaning else { return response };
-    Status::new(code, format!("the request cannot be read: {}", status.message())).into_http()
+    // Of a compression that it does not know, tonic says which ones it knows.
+    let is_compression = status.code() == Code::Unimplemented && status.metadata().contains_key(ACCEPT_ENCODING);
+    let Some(code) = meaning.map(|(_, code)| code).or(is_compression.then_some(status.code())) else {
+        return response;
+    };
+    let mut explained = callers_fault(code, format!("the request cannot be read: {}", status.message()));
+    *explained.metadata_mut() = status.metadata().clone();
+    explained.into_http()
 }
 
 async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
-    let timeout = state.timeout(&request);
-    let deadline = Instant::now() + timeout;
+    let deadline = Instant::now() + state.timeout(&request);
+    // A request takes a place only when all of it is there: callers may take as long as they like to send it.
+    let request = timeout_at(deadline, read(request)).await.unwrap_or_else(|_| {
+        let text = "the call's deadline passed before its request was complete";
+        Err(callers_fault(Code::DeadlineExceeded, text))
+    });
+    let request = match request {
+        Ok(request) => request,
+        Err(status) => return status.into_http(),
+    };
     timeout_at(deadline, answer(&state, request, next, deadline))
         .await
         .unwrap_or_else(|_| Status::deadline_exceeded("the call's deadline passed before it was answered").into_http())
@@ -235,11 +292,6 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
     let share = request.extensions().get::<UnreadBytes>().cloned();
     let running = request.extensions().get::<Running>().cloned();
-    // A request takes a place only when all of it is there: callers may take as long as they like to send it.
-    let request = match read(request).await {
-        Ok(request) => request,
-        Err(status) => return status.into_http(),
-    };
     let Ok(_slot) = state.free_slots.try_acquire() else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
@@ -260,7 +312,8 @@ async fn read(request: Request) -> Result<Request, Status> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_REQUEST_BYTES + MESSAGE_PREFIX_BYTES).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            return Status::resource_exhausted(format!("the request is larger than {MAX_REQUEST_BYTES} bytes"));
+            let text = format!("the request is larger than {MAX_REQUEST_BYTES} bytes");
+            return callers_fault(Code::ResourceExhausted, text);
         }
         let mut status = Status::cancelled("the caller broke off before the request was complete");
         status.set_source(Arc::from(error));

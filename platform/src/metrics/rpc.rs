@@ -19,6 +19,9 @@ metrics! {
     SERVER_STARTED: Counters<3> = counters_of_any("grpc_server_started_total", LABELS);
     /// RPCs completed on the server, regardless of success or failure.
     SERVER_HANDLED: Counters<4> = counters_of_any("grpc_server_handled_total", CODE_LABELS);
+    /// RPCs completed with a code that speaks of the server although the caller alone brought it about: the request could
+    /// not be read or did not come in time, or its deadline was too short for any answer.
+    SERVER_CALLERS_FAULTS: Counters<4> = counters_of_any("grpc_server_callers_faults_total", CODE_LABELS);
     /// RPC messages received by the server.
     SERVER_RECEIVED: Counters<3> = counters_of_any("grpc_server_msg_received_total", LABELS);
     /// RPC messages sent by the server.
@@ -91,6 +94,15 @@ impl RpcMetrics {
             self.responses.with(labels(method)).inc();
         }
     }
+}
+
+/// Counts a call that is counted as handled with this code, too.
+pub(crate) fn count_callers_fault(method: &Method, code: Code) {
+    SERVER_CALLERS_FAULTS.with(labels_with_code(method, code)).inc();
+}
+
+pub(crate) fn declare_callers_faults(method: &Method, codes: impl Iterator<Item = Code>) {
+    SERVER_CALLERS_FAULTS.declare(codes.map(|code| labels_with_code(method, code)));
 }
 
 fn labels(method: &Method) -> [&str; 3] {

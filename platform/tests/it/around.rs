@@ -10,6 +10,7 @@ use platform::{deadline, grpc::status::INTERNAL_TEXT};
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest, PurchaseResponse};
 use stack::testing::eventually;
 use tonic::{Code, Request};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::ServiceExt as _;
 
 use crate::world::{ANSWERED, PANICS, WAITS, World, metrics_show, purchase};
@@ -51,11 +52,10 @@ async fn the_deadline_of_a_call_is_passed_on_to_the_calls_it_makes() {
 #[tokio::test]
 async fn load_above_the_limit_is_refused_at_once_and_probes_still_answer() {
     let world = World::start_with(|config| config.max_concurrent_requests = 2).await;
-    let client = world.client();
     let running: Vec<_> = (0..2)
         .map(|_| {
             tokio::spawn({
-                let mut client = client.clone();
+                let mut client = world.client();
                 async move { client.purchase(purchase(WAITS)).await }
             })
         })
@@ -156,4 +156,40 @@ async fn a_call_that_is_given_up_is_counted_at_both_ends() {
         let sample = format!("grpc_{end}_handled_total{{{LABELS}}} 1");
         eventually(&sample, || async { metrics_show(&sample).then_some(()) }).await;
     }
+}
+
+#[tokio::test]
+async fn what_a_caller_alone_brings_about_is_told_apart_from_faults_of_the_service() {
+    let world = World::start().await;
+    let url = format!("https://localhost:{}", world.port);
+    let mut raw = tonic::client::Grpc::new(world.channel(&url, &world.certs.path().join("ca.pem"), None));
+    let mut call = async |request: Request<NotUtf8>| {
+        raw.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<NotUtf8, PurchaseResponse>::default();
+        // No other test is refused by AddToCart.
+        let path = "/cart.Cart/AddToCart".parse().unwrap();
+        raw.unary(request, path, codec).await.unwrap_err().code()
+    };
+    let request = |user, bytes| Request::new(NotUtf8 { user, idempotency_key: vec![b'k'; bytes] });
+    assert_eq!(call(request(ANSWERED, 96 * 1024)).await, Code::ResourceExhausted);
+    let mut compressed = request(ANSWERED, 1);
+    compressed.metadata_mut().insert("grpc-encoding", "deflate".parse().unwrap());
+    assert_eq!(call(compressed).await, Code::Unimplemented);
+    let mut hasty = Request::new(NotUtf8 { user: WAITS, idempotency_key: Vec::new() });
+    hasty.set_timeout(Duration::from_millis(50));
+    assert_eq!(call(hasty).await, Code::DeadlineExceeded);
+    for code in ["ResourceExhausted", "Unimplemented", "DeadlineExceeded"] {
+        let labels =
+            format!("grpc_code=\"{code}\",grpc_method=\"AddToCart\",grpc_service=\"cart.Cart\",grpc_type=\"unary\"");
+        let sample = format!("grpc_server_callers_faults_total{{{labels}}} 1");
+        eventually(&sample, || async { metrics_show(&sample).then_some(()) }).await;
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_to_clients_that_compress_everything() {
+    let world = World::start().await;
+    let gzip = tonic::codec::CompressionEncoding::Gzip;
+    let mut health = HealthClient::new(strangers_channel(&world).await).send_compressed(gzip).accept_compressed(gzip);
+    assert!(health.check(HealthCheckRequest::default()).await.is_ok());
 }
