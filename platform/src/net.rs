@@ -30,6 +30,9 @@ use connection::Connection;
 
 /// The pause when the system has no resources, such as file descriptors, for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The calls of one connection that run at once; a client keeps others back. Clients begin with this number before they
+/// know the server's, and RFC 9113 asks for no less. Of a port that runs fewer than twice as many, it is half of them.
+const MAX_STREAMS: u32 = 100;
 /// Operators are few.
 const MAX_ADMIN_CONNECTIONS: u32 = 64;
 /// Of the files that the process may open, these are kept for operators, databases, brokers and other services.
@@ -42,6 +45,7 @@ pub struct Port {
     address: SocketAddr,
     tls: Option<ServerTls>,
     connections: ConnectionsConfig,
+    max_streams: u32,
 }
 
 impl Port {
@@ -59,7 +63,9 @@ impl Port {
             warn!(connections = possible, "the limit of open files allows fewer connections than grpc.connections.max");
             connections.max = possible;
         }
-        Self::open("grpc", config.listen, tls, connections).await.context("grpc.listen")
+        let max_streams = config.max_concurrent_requests.div_ceil(2).min(MAX_STREAMS);
+        let port = Self::open("grpc", config.listen, tls, connections).await.context("grpc.listen")?;
+        Ok(Self { max_streams, ..port })
     }
 
     /// Opens the port for operators.
@@ -78,7 +84,7 @@ impl Port {
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr().context("a listening socket has an address")?;
-        Ok(Self { name, listener, address, tls, connections })
+        Ok(Self { name, listener, address, tls, connections, max_streams: MAX_STREAMS })
     }
 
     /// Has the real port number, also if the configuration says 0.
@@ -88,7 +94,7 @@ impl Port {
 
     /// Answers calls until `drain` is cancelled. Returns when the last running call is answered.
     pub async fn serve(self, router: Router, drain: CancellationToken) {
-        let Self { name, listener, tls, connections: config, .. } = self;
+        let Self { name, listener, tls, connections: config, max_streams, .. } = self;
         let in_numbers = |bound: u32| usize::try_from(bound).unwrap_or(usize::MAX);
         let admission = Admission::new(name, in_numbers(config.max), in_numbers(config.max_per_address));
         let connections = TaskTracker::new();
@@ -113,6 +119,7 @@ impl Port {
                 admitted: admitted.into(),
                 admission: admission.clone(),
                 config: config.clone(),
+                max_streams,
                 router: router.clone(),
                 drain: closed.clone(),
             };

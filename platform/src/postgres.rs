@@ -167,6 +167,9 @@ impl Database {
     /// all in use is still ready.
     pub(crate) async fn reason_not_ready(&self) -> Option<&'static str> {
         match self.keeper.probe().await {
+            State::Full if !(self.pools.writes.is_open() && self.pools.reads.is_open()) => {
+                Some("Postgres gives no connections")
+            }
             State::Writes | State::Full => None,
             State::OnlyReads => Some("Postgres only reads"),
             State::Silent => Some("Postgres does not answer"),

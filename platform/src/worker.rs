@@ -28,8 +28,10 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .without_max_times()
     .with_jitter();
 
-/// All that a step waits for ends much earlier: statements, calls, the broker's answers. A step that takes this long is
-/// beyond help.
+/// All that a step waits for ends much earlier: statements, calls, the broker's answers. A step that takes longer is given
+/// up, with what it holds, and begun anew.
+const STEP_LIMIT: Duration = Duration::from_secs(60);
+/// A step that does not even end then is beyond help.
 const STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// What a step found, and when to run it again.
@@ -136,7 +138,9 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, progress: Arc<Progress
             worker.outcome = Empty,
         );
         progress.began();
-        let outcome = step.step().instrument(span.clone()).await;
+        let outcome = tokio::time::timeout(STEP_LIMIT, step.step()).instrument(span.clone()).await;
+        let outcome =
+            outcome.unwrap_or_else(|_| Err(Failure::unforeseen("the step did not come back within a minute")));
         progress.ended(outcome.is_ok());
         if outcome.is_ok() && backoff.take().is_some() {
             info!(worker = S::NAME, "works again");
@@ -177,6 +181,35 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, progress: Arc<Progress
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Hangs, and then works once.
+    struct Hangs {
+        has_hung: bool,
+        worked: CancellationToken,
+    }
+
+    impl Step for Hangs {
+        const NAME: &'static str = "hangs";
+
+        async fn step(&mut self) -> Result<Next, Failure> {
+            if !std::mem::replace(&mut self.has_hung, true) {
+                std::future::pending::<()>().await;
+            }
+            self.worked.cancel();
+            Ok(Next::Idle(Duration::MAX))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_does_not_come_back_is_begun_anew_and_counts_as_failed() {
+        let (worked, stop) = (CancellationToken::new(), CancellationToken::new());
+        let step = Hangs { has_hung: false, worked: worked.clone() };
+        let running = tokio::spawn(run(step, Wake::default(), Progress::new(Hangs::NAME), stop.clone()));
+        worked.cancelled().await;
+        stop.cancel();
+        assert!(running.await.is_ok());
+        assert_eq!(metrics::WORKER_STEPS.with([Hangs::NAME, "failed"]).get(), 1);
+    }
 
     #[test]
     fn a_worker_is_stuck_while_its_step_takes_too_long_and_not_while_it_rests() {

@@ -34,9 +34,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find callers that are gone.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The calls of one connection that run at once, a fraction of all; a client keeps others back. Clients begin with this
-/// number before they know the server's, and RFC 9113 asks for no less.
-const MAX_STREAMS: u32 = 100;
 /// What a caller may send before it is read: of one request, and of all requests on a connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
@@ -61,6 +58,7 @@ pub(super) struct Connection {
     pub admitted: Arc<Admitted>,
     pub admission: Arc<Admission>,
     pub config: ConnectionsConfig,
+    pub max_streams: u32,
     pub router: Router,
     pub drain: CancellationToken,
 }
@@ -92,7 +90,7 @@ impl Connection {
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(self.max_streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER);

@@ -96,8 +96,17 @@ impl Lease {
         self.is_busy = true;
         // sqlx panics when a server, or a pooler before it, answers what it does not expect.
         let work = AssertUnwindSafe(work(&mut connection.inner)).catch_unwind();
-        let result = errors::within(limit, async { work.await.unwrap_or_else(|panic| Err(panicked(&*panic))) }).await;
+        let result = errors::within(limit, async { Ok(work.await) }).await;
         self.is_busy = false;
+        let result = match result {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                // That says nothing about other connections.
+                self.is_broken = true;
+                return Err(panicked(&*panic));
+            }
+            Err(late) => Err(late),
+        };
         if let Err(error) = &result
             && (errors::is_wrong_server(error) || errors::is_of_the_connection(error))
         {
@@ -156,7 +165,10 @@ async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_tr
     match recovered.await {
         Ok(()) => pool.put_back(connection),
         Err(_) => {
-            pool.trust().end();
+            // Behind a pooler, the statement is not cancelled and may only take its time.
+            if !pool.server().is_pooled() {
+                pool.trust().end();
+            }
             pool.discard(connection);
         }
     }

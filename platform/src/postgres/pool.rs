@@ -128,6 +128,11 @@ impl Pool {
         self.0.open.load(Relaxed) > 0 && self.0.available.available_permits() == 0
     }
 
+    /// Whether any connection is open.
+    pub fn is_open(&self) -> bool {
+        self.0.open.load(Relaxed) > 0
+    }
+
     /// Counts and times somebody who waits for a connection, until the guard is dropped.
     pub fn wait(&self) -> Waiting<'_> {
         self.0.waiting.fetch_add(1, Relaxed);

@@ -13,6 +13,7 @@ use h2::{
     client::{ResponseFuture, SendRequest},
 };
 use http::Request;
+use platform::config::service::GrpcConfig;
 use prost::Message as _;
 use proto::cart::ListCartRequest;
 use rustls::{
@@ -104,7 +105,11 @@ async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_whose_message_never_comes_hold_nobody_up_and_end_at_the_longest_deadline() {
-    let world = World::start_with(|config| config.max_deadline = Duration::from_secs(2)).await;
+    let change = |config: &mut GrpcConfig| {
+        config.max_deadline = Duration::from_secs(2);
+        config.max_concurrent_requests = 200;
+    };
+    let world = World::start_with(change).await;
     let mut calls = Vec::new();
     let mut callers = Vec::new();
     for _ in 0..4 {
@@ -122,7 +127,7 @@ async fn calls_whose_message_never_comes_hold_nobody_up_and_end_at_the_longest_d
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_one_connection_above_its_share_wait_for_their_turn_and_others_do_not() {
-    let world = World::start_with(|config| config.max_concurrent_requests = 150).await;
+    let world = World::start_with(|config| config.max_concurrent_requests = 200).await;
     let client = world.client();
     client.clone().purchase(purchase(ANSWERED)).await.unwrap();
     let calls: Vec<_> = (0..200)
@@ -137,6 +142,27 @@ async fn calls_of_one_connection_above_its_share_wait_for_their_turn_and_others_
         .await;
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
     assert_eq!(world.script.waiting.load(Ordering::SeqCst), 100);
+    world.script.go_on.cancel();
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_cannot_take_all_places_of_a_service_that_has_few() {
+    let world = World::start_with(|config| config.max_concurrent_requests = 8).await;
+    let client = world.client();
+    client.clone().purchase(purchase(ANSWERED)).await.unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            tokio::spawn({
+                let mut client = client.clone();
+                async move { client.purchase(purchase(WAITS)).await }
+            })
+        })
+        .collect();
+    eventually("four calls run", || async { (world.script.waiting.load(Ordering::SeqCst) == 4).then_some(()) }).await;
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
     world.script.go_on.cancel();
     for call in calls {
         assert!(call.await.unwrap().is_ok());
