@@ -48,7 +48,7 @@ impl Store {
         F: Future<Output = Result<T, E>>,
     {
         // A user with many calls at once must not hold the connections that others need.
-        let _turn = self.turns.take(vec![user]).await;
+        let _turn = self.turns.take(user).await?;
         let attempt = |transaction| async { work(UserTransaction::lock(transaction, user).await?).await };
         self.database.transact(name, attempt).await
     }

@@ -63,7 +63,7 @@ impl Service for Loms {
         let (expiry, skipped) = Expiry::new(orders.clone());
         process.work(expiry, Wake::default());
         process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
-        process.work(Measure { database: background, skipped }, Wake::default());
+        process.work(Measure::new(background, skipped), Wake::default());
 
         let stocks = Stocks { database: database.clone() };
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))

@@ -12,7 +12,7 @@ use platform::{
 
 use crate::{
     metrics,
-    store::{outbox, unpaid},
+    store::{floor::Floor, outbox, unpaid},
 };
 
 /// How often it looks; scrapes are no more frequent.
@@ -20,18 +20,26 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Measure {
-    pub database: Database,
+    database: Database,
     /// The orders that expiry skips. They have an alert of their own, and are not late like others.
-    pub skipped: Skipped,
+    skipped: Skipped,
+    floor: Floor,
+}
+
+impl Measure {
+    pub fn new(database: Database, skipped: Skipped) -> Self {
+        Self { database, skipped, floor: Floor::new() }
+    }
 }
 
 impl Step for Measure {
     const NAME: &'static str = "measure";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        let waiting = outbox::backlog(&self.database).await?;
-        metrics::OUTBOX_EVENTS.set(waiting.count);
-        metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.oldest_seconds);
+        let waiting = outbox::backlog(&self.database, self.floor.place()).await?;
+        self.floor.raise(waiting.snapshot, waiting.places);
+        metrics::OUTBOX_EVENTS.set(waiting.backlog.count);
+        metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.backlog.oldest_seconds);
         let overdue = unpaid::overdue(&self.database, &self.skipped.items()).await?;
         metrics::OVERDUE_ORDERS.set(overdue.count);
         metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);

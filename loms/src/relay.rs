@@ -19,10 +19,12 @@ use platform::{
 
 use tracing::warn;
 
-mod floor;
-
-use crate::{domain::unsent::Unsent, kafka::Publisher, metrics, store::outbox};
-use floor::Floor;
+use crate::{
+    domain::unsent::Unsent,
+    kafka::Publisher,
+    metrics,
+    store::{floor::Floor, outbox},
+};
 
 /// How many events are in flight at once.
 const WAVE: usize = 500;
@@ -62,7 +64,8 @@ impl Step for Relay {
             // In the same step, or a relay that has nothing but failures would seem to work in between.
             self.behind = None;
             let whole = outbox::wave(&mut transaction, self.floor.place(), WAVE).await?;
-            self.floor.raise(&whole);
+            let places = whole.events.first().zip(whole.events.last());
+            self.floor.raise(whole.snapshot, places.map(|(first, last)| (first.id, last.id)));
             wave = whole.events;
         }
         let Some(last) = wave.last() else { return Ok(Next::Idle(PAUSE)) };

@@ -2,6 +2,7 @@
 //! also stand alone takes any executor: a transaction, or the database.
 
 mod changes;
+pub mod floor;
 pub mod orders;
 pub mod outbox;
 pub mod stock;

@@ -88,19 +88,34 @@ pub async fn delete(transaction: &mut Transaction, ids: &[i64]) -> Result<(), Fa
     expect_rows("delete_from_outbox", ids.len(), &deleted)
 }
 
-/// Measures what waits to be published, up to [`MAX_COUNTED`].
-pub async fn backlog(on: impl PgExecutor<'_>) -> Result<Backlog, Failure> {
-    let backlog = sqlx::query_as!(
-        Backlog,
+/// What waits to be published, and what the statement that measured it could see.
+#[derive(Debug, Clone, Copy)]
+pub struct Unpublished {
+    pub backlog: Backlog,
+    /// The first and the last place of those that were counted.
+    pub places: Option<(i64, i64)>,
+    pub snapshot: Snapshot,
+}
+
+/// Measures what waits to be published behind a place in the outbox, up to [`MAX_COUNTED`].
+pub async fn backlog(on: impl PgExecutor<'_>, behind: i64) -> Result<Unpublished, Failure> {
+    let row = sqlx::query!(
         r#"
         /* outbox_backlog */
-        SELECT count(*) AS "count!",
-               greatest(floor(extract(epoch FROM clock_timestamp() - min(occurred_at))), 0)::bigint AS "oldest_seconds!"
-        FROM (SELECT occurred_at FROM outbox ORDER BY id LIMIT $1) AS waiting
+        SELECT count(*) AS "count!", min(id) AS first, max(id) AS last,
+               greatest(floor(extract(epoch FROM clock_timestamp() - min(occurred_at))), 0)::bigint AS "oldest_seconds!",
+               pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "ended_below!",
+               pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "begun_below!"
+        FROM (SELECT id, occurred_at FROM outbox WHERE id > $2 ORDER BY id LIMIT $1) AS waiting
         "#,
         MAX_COUNTED,
+        behind,
     )
     .fetch_one(on)
     .await?;
-    Ok(backlog)
+    Ok(Unpublished {
+        backlog: Backlog { count: row.count, oldest_seconds: row.oldest_seconds },
+        places: row.first.zip(row.last),
+        snapshot: Snapshot { ended_below: row.ended_below, begun_below: row.begun_below },
+    })
 }

@@ -17,12 +17,12 @@ use loms::{
 };
 use platform::{
     grpc::server::TRACE_ID_HEADER,
-    postgres::Transaction,
+    postgres::{Database, Transaction},
     worker::{Next, Step as _},
 };
 use proto::ids::UserId;
 use proto::loms::{CancelOrderRequest, OrderPayedRequest};
-use stack::testing::brokers;
+use stack::testing::{brokers, eventually};
 
 use crate::{
     topic::{Record, published, records_of, statuses},
@@ -194,6 +194,37 @@ async fn an_event_that_is_committed_after_later_ones_were_published_is_published
     assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "failed"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_published_is_not_read_again_while_an_old_snapshot_keeps_it() {
+    let world = World::with_stock(&[(1, 7, 100_000)]).await;
+    let orders = world.orders(Duration::from_secs(600));
+    let mut old = world.database.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    lock(&mut old, "SELECT FROM outbox").await;
+    let user = user();
+    let options = world.database.pool.connect_options().as_ref().clone().application_name("relay");
+    let database = Database::new(options, 4, Duration::from_secs(30));
+    let mut relay = Relay::new(database, Publisher::new(&host_ports(&brokers())));
+    for _ in 0..4 {
+        futures::future::join_all((0..100).map(|_| orders.create(command(user)))).await;
+        relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
+    }
+    for _ in 0..50 {
+        relay.step().await.unwrap();
+    }
+    drop(relay);
+    // A session that ends tells what it has read.
+    eventually("the relay's sessions end", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity \
+                        WHERE application_name = 'relay' AND datname = current_database()";
+        (world.number(sessions).await == 0).then_some(())
+    })
+    .await;
+    // 800 events were published. Without a floor, each of the last 50 searches would read over all of them.
+    let read = world.number("SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_pkey'").await;
+    assert!(read < 50 * 800 / 2, "{read} entries of the index were read");
+    old.rollback().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_long_outbox_is_counted_up_to_a_bound() {
     let world = World::with_stock(&[(1, 7, 100)]).await;
@@ -206,7 +237,7 @@ async fn a_long_outbox_is_counted_up_to_a_bound() {
         )
         .await
         .unwrap();
-    let backlog = store::outbox::backlog(&world.database()).await.unwrap();
+    let backlog = store::outbox::backlog(&world.database(), 0).await.unwrap().backlog;
     assert_eq!(backlog.count, 100_000);
     assert!((3600..3700).contains(&backlog.oldest_seconds), "{backlog:?}");
 }

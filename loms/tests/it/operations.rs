@@ -2,7 +2,7 @@
 
 use platform::config::{FromText as _, PostgresUrl};
 use proto::loms::StocksRequest;
-use stack::testing::PostgresProxy;
+use stack::testing::{PostgresProxy, eventually};
 use tonic::{Code, Status, Streaming};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_client::HealthClient,
@@ -18,6 +18,26 @@ use crate::world::{CERTS, Running, World, channel, create, order, user};
 pub async fn probe(loms: &Running, path: &str) -> (u16, String) {
     let answer = reqwest::get(format!("http://{}/{path}", loms.admin)).await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_loms_whose_postgres_only_reads_is_not_ready_and_serves_as_soon_as_it_writes() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let name = world.database.pool.connect_options().get_database().unwrap().to_owned();
+    // New sessions are like those of a standby. The test's own are older.
+    let alter = async |setting: &str| world.execute(&format!("ALTER DATABASE {name} {setting}")).await.unwrap();
+    alter("SET default_transaction_read_only = on").await;
+    let loms = Running::begin(world.config()).await;
+    eventually("it says why it is not ready", async || {
+        (probe(&loms, "readyz").await == (503, "Postgres only reads\n".into())).then_some(())
+    })
+    .await;
+    let refused = create(&loms.client(), order(user(), &[(7, 1)])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+
+    alter("RESET default_transaction_read_only").await;
+    stack::testing::until_ready(loms.admin).await;
+    create(&loms.client(), order(user(), &[(7, 1)])).await.unwrap();
 }
 
 #[tokio::test]

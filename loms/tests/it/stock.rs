@@ -1,7 +1,12 @@
 //! `loms stock import` and `loms stock list`, and `loms migrate` before them.
 
-use std::{path::PathBuf, process::Output};
+use std::{
+    path::PathBuf,
+    process::Output,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
+use futures::future::join_all;
 use proptest::prelude::*;
 use stack::testing::eventually;
 use tempfile::TempDir;
@@ -52,6 +57,42 @@ impl Shop {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_import_costs_no_buyer_a_call() {
+    const LINES: u32 = 60_000;
+    let file = |count: u32| -> String {
+        std::iter::once("warehouse_id,sku,count\n".to_owned())
+            .chain((1..=LINES).map(|sku| format!("1,{sku},{count}\n")))
+            .collect()
+    };
+    let shop = Shop::with_stock(&[]).await;
+    assert!(shop.import(file(1000)).await.status.success());
+    let loms = shop.world.loms().await;
+    let is_over = AtomicBool::new(false);
+    let buying = (0..16u32).map(|buyer| {
+        let (client, is_over) = (loms.client(), &is_over);
+        async move {
+            let mut bought = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                // Near each other, so that they also meet a slice that is set.
+                let sku = 1 + (buyer * 3_571 + bought * 7) % LINES;
+                create(&client, order(user(), &[(sku, 1)])).await.expect("the import holds nobody up");
+                bought += 1;
+            }
+            bought
+        }
+    });
+    let importing = async {
+        let output = shop.import(file(2000)).await;
+        is_over.store(true, Ordering::Relaxed);
+        output
+    };
+    let (output, bought) = tokio::join!(importing, join_all(buying));
+    assert!(output.status.success(), "{output:?}");
+    assert!(bought.iter().all(|bought| *bought > 0), "{bought:?}");
+    assert_eq!(shop.world.number("SELECT count(*) FROM stock WHERE on_hand <> 2000").await, 0);
 }
 
 #[tokio::test]

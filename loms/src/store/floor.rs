@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::outbox::Wave;
+use super::outbox::Snapshot;
 
 /// After a failover, places may be given again that the lost server had given before. So all is searched now and then.
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -35,70 +35,53 @@ impl Floor {
         self.place
     }
 
-    /// Learns from a wave that began at the floor, before its events are published.
-    pub fn raise(&mut self, wave: &Wave) {
+    /// Learns from a search that began at the floor: what it could see, and the first and the last place that it found.
+    pub fn raise(&mut self, snapshot: Snapshot, found: Option<(i64, i64)>) {
         if let Some((place, begun_below)) = self.next
-            && wave.snapshot.ended_below >= begun_below
+            && snapshot.ended_below >= begun_below
         {
             // What is not visible yet began to write later, and has a higher place.
-            let unsent = wave.events.first().map_or(i64::MAX, |event| event.id);
+            let unsent = found.map_or(i64::MAX, |(first, _)| first);
             self.place = self.place.max(place.min(unsent - 1));
             self.next = None;
         }
-        if let (None, Some(last)) = (self.next, wave.events.last()) {
-            self.next = Some((last.id, wave.snapshot.begun_below));
+        if let (None, Some((_, last))) = (self.next, found) {
+            self.next = Some((last, snapshot.begun_below));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use proto::event::Event;
-
     use super::*;
-    use crate::{domain::unsent::Unsent, store::outbox::Snapshot};
 
-    /// Places, and the numbers of transactions.
-    fn wave(places: &[i64], ended_below: i64, begun_below: i64) -> Wave {
-        let event = |&id: &i64| Unsent {
-            id,
-            event: Event {
-                id: id.to_string(),
-                order: 1.try_into().unwrap(),
-                user: 1.try_into().unwrap(),
-                status: "new".into(),
-                text: String::new(),
-                occurred_at: chrono::DateTime::UNIX_EPOCH,
-            },
-            traceparent: None,
-        };
-        Wave { events: places.iter().map(event).collect(), snapshot: Snapshot { ended_below, begun_below } }
+    /// Raises the floor by the places that a search found, and the numbers of transactions.
+    fn raise(floor: &mut Floor, places: &[i64], ended_below: i64, begun_below: i64) {
+        floor.raise(Snapshot { ended_below, begun_below }, places.first().copied().zip(places.last().copied()));
     }
 
     #[test]
     fn the_floor_rises_when_all_have_ended_that_could_have_lower_places() {
         let mut floor = Floor::new();
-        floor.raise(&wave(&[10, 12], 100, 105));
+        raise(&mut floor, &[10, 12], 100, 105);
         assert_eq!(floor.place(), 0);
         // The transaction 103 still runs, and may have the place 11.
-        floor.raise(&wave(&[], 103, 106));
+        raise(&mut floor, &[], 103, 106);
         assert_eq!(floor.place(), 0);
         // It has ended without an event.
-        floor.raise(&wave(&[], 105, 106));
+        raise(&mut floor, &[], 105, 106);
         assert_eq!(floor.place(), 12);
     }
 
     #[test]
     fn the_floor_stays_below_what_is_not_published() {
         let mut floor = Floor::new();
-        floor.raise(&wave(&[10, 12], 100, 105));
-        floor.raise(&wave(&[11, 13, 14], 106, 106));
+        raise(&mut floor, &[10, 12], 100, 105);
+        raise(&mut floor, &[11, 13, 14], 106, 106);
         assert_eq!(floor.place(), 10);
-        floor.raise(&wave(&[13], 107, 107));
+        raise(&mut floor, &[13], 107, 107);
         assert_eq!(floor.place(), 12);
-        floor.raise(&wave(&[], 108, 108));
+        raise(&mut floor, &[], 108, 108);
         assert_eq!(floor.place(), 13);
     }
 }
