@@ -1,9 +1,11 @@
 //! The meaning of errors from Postgres.
 
-use std::{borrow::Cow, io::ErrorKind::TimedOut, time::Duration};
+use std::{borrow::Cow, io::ErrorKind::TimedOut, panic::AssertUnwindSafe, time::Duration};
+
+use futures::FutureExt as _;
 
 use super::POSTGRES;
-use crate::failure::Failure;
+use crate::failure::{Failure, panic_text};
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
@@ -22,7 +24,7 @@ impl From<sqlx::Error> for Failure {
             return Self::overloaded("all connections to Postgres are in use");
         }
         // A proxy whose Postgres is down accepts a connection and closes it at once. sqlx calls that a protocol error.
-        if is_of_the_connection(&error) {
+        if is_of_the_connection(&error) || is_panic(&error) {
             return Self::unavailable(POSTGRES, error);
         }
         Self::unforeseen(error)
@@ -73,9 +75,21 @@ pub(super) fn is_full_server(error: &sqlx::Error) -> bool {
     sqlstate(error).as_deref() == Some("53300")
 }
 
-/// Fails like a connection that does not answer, when the time is over.
+/// Fails like a connection that does not answer, when the time is over. A panic of the driver is a failure, too: sqlx
+/// panics when a server, or a pooler before it, answers what it does not expect.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(std::io::Error::from(TimedOut).into()))
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let result = tokio::time::timeout(limit, work).await.map_err(|_| std::io::Error::from(TimedOut))?;
+    result.unwrap_or_else(|panic| Err(sqlx::Error::AnyDriverError(Box::new(Panicked(panic_text(&*panic))))))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the driver panicked: {0}")]
+struct Panicked(String);
+
+/// Whether the driver panicked. That says nothing about other connections.
+pub(super) fn is_panic(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::AnyDriverError(_))
 }
 
 /// Whether an error says that its connection leads to a server that cannot serve us, although it lives.

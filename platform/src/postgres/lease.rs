@@ -1,9 +1,8 @@
 //! A connection that is lent. Everything that is done on it has an end, also when Postgres does not answer. When it is
 //! given back in the middle of a statement or a transaction, these are ended on the server before it is lent again.
 
-use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
-use futures::FutureExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     pool::{Connection, Pool},
     transaction::Query,
 };
-use crate::{deadline, failure::panic_text};
+use crate::deadline;
 
 /// On our side. A server that lives ends a statement earlier.
 const STATEMENT_LIMIT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(2));
@@ -94,19 +93,8 @@ impl Lease {
     ) -> sqlx::Result<T> {
         let Some(connection) = &mut self.connection else { return Err(sqlx::Error::PoolClosed) };
         self.is_busy = true;
-        // sqlx panics when a server, or a pooler before it, answers what it does not expect.
-        let work = AssertUnwindSafe(work(&mut connection.inner)).catch_unwind();
-        let result = errors::within(limit, async { Ok(work.await) }).await;
+        let result = errors::within(limit, work(&mut connection.inner)).await;
         self.is_busy = false;
-        let result = match result {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => {
-                // That says nothing about other connections.
-                self.is_broken = true;
-                return Err(panicked(&*panic));
-            }
-            Err(late) => Err(late),
-        };
         if let Err(error) = &result
             && (errors::is_wrong_server(error) || errors::is_of_the_connection(error))
         {
@@ -114,6 +102,7 @@ impl Lease {
             self.pool.trust().end();
             self.is_broken = true;
         }
+        self.is_broken |= matches!(&result, Err(error) if errors::is_panic(error));
         result
     }
 
@@ -136,10 +125,6 @@ impl Drop for Lease {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return self.pool.discard(connection) };
         runtime.spawn(recover(connection, self.pool.clone(), self.is_busy, self.is_in_transaction));
     }
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> sqlx::Error {
-    sqlx::Error::Protocol(format!("the driver panicked: {}", panic_text(panic)))
 }
 
 /// Ends what is going on in a connection, so that it can be lent again.
