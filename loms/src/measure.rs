@@ -28,7 +28,7 @@ pub struct Measure {
 
 impl Measure {
     pub fn new(database: Database, skipped: Skipped) -> Self {
-        Self { database, skipped, floor: Floor::new() }
+        Self { database, skipped, floor: Floor::default() }
     }
 }
 

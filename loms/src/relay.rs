@@ -43,7 +43,7 @@ pub struct Relay {
 
 impl Relay {
     pub fn new(database: Database, publisher: Publisher) -> Self {
-        Self { database, publisher, floor: Floor::new(), behind: None, failing: HashSet::new() }
+        Self { database, publisher, floor: Floor::default(), behind: None, failing: HashSet::new() }
     }
 }
 

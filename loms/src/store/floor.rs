@@ -22,15 +22,17 @@ pub struct Floor {
     since: Instant,
 }
 
-impl Floor {
-    pub fn new() -> Self {
+impl Default for Floor {
+    fn default() -> Self {
         Self { place: 0, next: None, since: Instant::now() }
     }
+}
 
+impl Floor {
     /// No unsent event is there or below, nor will be.
     pub fn place(&mut self) -> i64 {
         if self.since.elapsed() > MAX_AGE {
-            *self = Self::new();
+            *self = Self::default();
         }
         self.place
     }
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_floor_rises_when_all_have_ended_that_could_have_lower_places() {
-        let mut floor = Floor::new();
+        let mut floor = Floor::default();
         raise(&mut floor, &[10, 12], 100, 105);
         assert_eq!(floor.place(), 0);
         // The transaction 103 still runs, and may have the place 11.
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_floor_stays_below_what_is_not_published() {
-        let mut floor = Floor::new();
+        let mut floor = Floor::default();
         raise(&mut floor, &[10, 12], 100, 105);
         raise(&mut floor, &[11, 13, 14], 106, 106);
         assert_eq!(floor.place(), 10);
