@@ -39,6 +39,10 @@ run: build ## Run the whole fleet on this machine until Ctrl-C
 demo: build ## Tell a shopper's journey against the fleet, step by step
 	@exec $(BIN)/stack demo $(ARGS)
 
+.PHONY: load
+load: build ## Call the running fleet as many shoppers would, and check its books
+	@exec $(BIN)/stack load $(ARGS)
+
 # Tests wait more than they compute.
 TEST_THREADS ?= 8
 

@@ -13,6 +13,7 @@ use stack::{
 };
 
 use crate::{
+    drive::{self, Drive},
     serve, tell,
     up::{self, Up},
 };
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long, default_value = ".local")]
         state_dir: PathBuf,
     },
+    /// Call a fleet as many shoppers would, and check its books afterwards.
+    Load(Drive),
     /// Stop what a killed launcher left behind, and remove all local data.
     Clean {
         /// The directory for data, logs and configuration.
@@ -111,6 +114,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Up(up) => return up::run(up).await,
         Command::Demo { state_dir } => return tell::run(state_dir).await,
+        Command::Load(drive) => return drive::run(drive).await,
         Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| println!("{line}")).await?,
         Command::Certs { dir, force } => {
             let certificates = if force {

@@ -11,6 +11,7 @@ mod files;
 pub mod fleet;
 pub mod graylog;
 pub mod health;
+pub mod load;
 pub mod packages;
 pub mod ports;
 pub mod postgres;

@@ -1,6 +1,7 @@
 //! `stack`: starts the local fleet, or a part of it.
 
 mod cli;
+mod drive;
 mod serve;
 mod tell;
 mod up;

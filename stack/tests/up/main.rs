@@ -1,6 +1,7 @@
 //! `stack up`, with the real services: they have to be built, as `make test` does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod load;
 mod observability;
 mod world;
 

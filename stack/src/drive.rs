@@ -1,0 +1,118 @@
+//! `stack load`: the options, and what becomes of the report.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use stack::{
+    fleet,
+    load::{self, Choice, Pace, Plan, Scenario, Target},
+    product_service::TOKEN,
+    signals::StopSignals,
+};
+
+/// Without addresses, the load goes to the running local fleet.
+#[derive(Debug, Args)]
+pub struct Drive {
+    /// What the shoppers do.
+    #[arg(long, value_enum, default_value = "purchase")]
+    scenario: Scenario,
+    /// So many users, each with one journey after the other.
+    #[arg(long, default_value_t = 16, conflicts_with = "rate")]
+    users: usize,
+    /// So many journeys a second instead, whatever the fleet does.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// How long journeys begin.
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// How many SKUs of the catalogue are bought.
+    #[arg(long, default_value_t = 100)]
+    skus: usize,
+    /// How SKUs are chosen: uniform, zipf, or zipf: and an exponent.
+    #[arg(long, default_value = "uniform")]
+    choice: Choice,
+    /// The same seed chooses the same goods.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Connections to each service.
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Where checkout is, such as https://localhost:8080; with http:// it is spoken to in plaintext.
+    #[arg(long, requires_all = ["loms", "notifications", "product_service"])]
+    checkout: Option<String>,
+    /// Where loms is.
+    #[arg(long)]
+    loms: Option<String>,
+    /// Where notifications is.
+    #[arg(long)]
+    notifications: Option<String>,
+    /// Where ProductService is, whose catalogue is bought from.
+    #[arg(long)]
+    product_service: Option<String>,
+    /// The token that ProductService asks for.
+    #[arg(long, default_value = TOKEN)]
+    product_token: String,
+    /// The directory with ca.pem, client.pem and client.key.
+    #[arg(long, default_value = "certs")]
+    certs: PathBuf,
+    /// The directory of the local fleet.
+    #[arg(long, default_value = ".local")]
+    state_dir: PathBuf,
+    /// Write the report as JSON to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Draw the report into this file.
+    #[arg(long)]
+    svg: Option<PathBuf>,
+    /// Do not check the books afterwards. They cannot be checked while others buy, too.
+    #[arg(long)]
+    no_books: bool,
+}
+
+/// Returns the exit code: 1 if the books are wrong.
+pub async fn run(drive: Drive) -> anyhow::Result<u8> {
+    let mut signals = StopSignals::new()?;
+    let target = target(&drive)?;
+    let plan = Plan {
+        target,
+        scenario: drive.scenario,
+        pace: drive.rate.map_or(Pace::Users(drive.users), Pace::Rate),
+        duration: drive.duration,
+        skus: drive.skus,
+        choice: drive.choice,
+        seed: drive.seed,
+        checks_books: !drive.no_books,
+        svg: drive.svg,
+    };
+    let report = tokio::select! {
+        report = load::run(&plan) => report?,
+        _ = signals.next() => return Ok(1),
+    };
+    print!("{report}");
+    if let Some(path) = &drive.json {
+        let text = serde_json::to_string_pretty(&report.json())?;
+        std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(u8::from(!report.is_sound()))
+}
+
+fn target(drive: &Drive) -> anyhow::Result<Target> {
+    let given = (&drive.checkout, &drive.loms, &drive.notifications, &drive.product_service);
+    if let (Some(checkout), Some(loms), Some(notifications), Some(product_service)) = given {
+        return Ok(Target {
+            checkout: checkout.clone(),
+            loms: loms.clone(),
+            notifications: notifications.clone(),
+            product_service: product_service.clone(),
+            product_token: drive.product_token.clone(),
+            certs: drive.certs.clone(),
+            connections: drive.connections,
+        });
+    }
+    let running = fleet::running(&drive.state_dir);
+    let fleet = running.with_context(|| {
+        format!("no fleet is ready on {}: start one with make run, or name its addresses", drive.state_dir.display())
+    })?;
+    Ok(Target::local(&fleet, drive.connections))
+}

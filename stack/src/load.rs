@@ -1,0 +1,138 @@
+//! `stack load`: calls a fleet as many shoppers would, shows how it answers, and checks its books afterwards.
+//!
+//! In a closed loop, a number of users each begin a journey when their last one is over. In an open loop, journeys begin
+//! at a rate, whatever the fleet does; the latency of a journey counts from when it was due, so that a fleet that stands
+//! still does not hide it.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use rand::{SeedableRng as _, rngs::StdRng};
+use tokio::{sync::Semaphore, task::JoinSet, time::MissedTickBehavior};
+
+mod books;
+mod clients;
+mod journey;
+mod live;
+mod picture;
+mod record;
+mod report;
+mod shelf;
+
+pub use books::{Books, Fault};
+pub use clients::{Clients, Target};
+pub use journey::Scenario;
+pub use record::Recorder;
+pub use report::{Line, Report};
+pub use shelf::{Choice, Shelf};
+
+use journey::Shopper;
+
+/// Journeys of an open loop that may run at once. A fleet that stands still must not take all of the memory here.
+const MOST_AT_ONCE: usize = 20_000;
+
+/// How journeys begin.
+#[derive(Debug, Clone, Copy)]
+pub enum Pace {
+    /// So many users, each with one journey after the other.
+    Users(usize),
+    /// So many journeys a second.
+    Rate(f64),
+}
+
+/// What is asked of a fleet.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub target: Target,
+    pub scenario: Scenario,
+    pub pace: Pace,
+    pub duration: Duration,
+    /// How many SKUs of the catalogue are bought.
+    pub skus: usize,
+    pub choice: Choice,
+    /// The same seed chooses the same goods.
+    pub seed: u64,
+    /// Whether the books are checked afterwards.
+    pub checks_books: bool,
+    /// Where a picture goes.
+    pub svg: Option<PathBuf>,
+}
+
+/// Runs the load. The report has the faults in the books, if there are any.
+pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
+    let clients = Clients::new(&plan.target)?;
+    let shelf = Shelf::look(&clients, &plan.target.product_token, plan.skus, plan.choice).await?;
+    println!("{} SKUs have {} free units", shelf.len(), shelf.units());
+    let (recorder, books) = (Arc::new(Recorder::new()), Arc::new(Books::new(shelf.before())));
+    let shopper = Shopper {
+        clients: clients.clone(),
+        shelf: Arc::new(shelf),
+        recorder: recorder.clone(),
+        books: books.clone(),
+        scenario: plan.scenario,
+    };
+    let live = live::show(recorder.clone(), plan.duration);
+    let ran = match plan.pace {
+        Pace::Users(users) => closed(&shopper, users, plan.duration, plan.seed).await,
+        Pace::Rate(rate) => open(&shopper, rate, plan.duration, plan.seed).await?,
+    };
+    live.end();
+    let mut report = recorder.report(ran);
+    if let Some(path) = &plan.svg {
+        picture::draw(&report, path).with_context(|| format!("cannot draw {}", path.display()))?;
+    }
+    if plan.checks_books {
+        report.books = Some(books.check(&clients).await?);
+    }
+    Ok(report)
+}
+
+/// Returns how long it took until the last journey was over.
+async fn closed(shopper: &Shopper, users: usize, duration: Duration, seed: u64) -> Duration {
+    let began_at = Instant::now();
+    let mut running = JoinSet::new();
+    for user in 0..users {
+        let shopper = shopper.clone();
+        let mut random = StdRng::seed_from_u64(seed.wrapping_add(user as u64));
+        running.spawn(async move {
+            while began_at.elapsed() < duration {
+                shopper.go(&mut random, Instant::now()).await;
+            }
+        });
+    }
+    running.join_all().await;
+    began_at.elapsed()
+}
+
+async fn open(shopper: &Shopper, rate: f64, duration: Duration, seed: u64) -> anyhow::Result<Duration> {
+    ensure!(rate > 0.0 && rate.is_finite(), "a rate is above 0");
+    let began_at = Instant::now();
+    let places = Arc::new(Semaphore::new(MOST_AT_ONCE));
+    let mut running = JoinSet::new();
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate));
+    // Those that are late begin at once, and count from when they were due.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for number in 0u64.. {
+        let due = ticks.tick().await.into_std();
+        if began_at.elapsed() >= duration {
+            break;
+        }
+        while running.try_join_next().is_some() {}
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            shopper.recorder.not_begun();
+            continue;
+        };
+        let shopper = shopper.clone();
+        let mut random = StdRng::seed_from_u64(seed.wrapping_add(number));
+        running.spawn(async move {
+            shopper.go(&mut random, due).await;
+            drop(place);
+        });
+    }
+    running.join_all().await;
+    Ok(began_at.elapsed())
+}
