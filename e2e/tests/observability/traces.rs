@@ -20,13 +20,15 @@ use crate::{
     world::{Caller, TracedWorld, trace_id},
 };
 
-/// A SKU with more units than the tests need.
-const PLENTY: u32 = 1212;
+/// SKUs that no other test buys: who holds their stock would be waited for, and be seen in the trace.
+const BOUGHT: u32 = 1308;
+const UNPAID: u32 = 1310;
+const DOUBTFUL: u32 = 1311;
 
 pub async fn a_purchase_is_one_trace_from_the_click_to_the_message(world: &TracedWorld) {
     let user = world.shopper();
     let mut checkout = world.checkout().unwrap();
-    checkout.add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
+    checkout.add_to_cart(AddToCartRequest { user, sku: BOUGHT, count: 1 }).await.unwrap();
     let (shopper, bank) = (Caller::new(), Caller::new());
     let answer = checkout.purchase(shopper.call(PurchaseRequest { user, ..Default::default() }, true)).await.unwrap();
     assert_eq!(trace_id(&answer), shopper.trace_id);
@@ -125,7 +127,7 @@ async fn what_background_steps_did_for_it_is_linked_to_them(purchase: &[Span], w
 pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_its_beginning(world: &TracedWorld) {
     let hasty = world.replica(Service::Loms, &[("orders", "payment_timeout", "1s")]).await.unwrap();
     let shopper = Caller::new();
-    let items = vec![OrderItem { sku: PLENTY, count: 1 }];
+    let items = vec![OrderItem { sku: UNPAID, count: 1 }];
     let request = CreateOrderRequest { user: world.shopper(), items, idempotency_key: String::new() };
     let answer = world.loms_at(hasty.port).unwrap().create_order(shopper.call(request, true)).await.unwrap();
     let order = answer.into_inner().order_id;
@@ -142,7 +144,7 @@ pub async fn an_order_that_expires_is_told_in_a_trace_of_its_own_that_leads_to_i
 
 pub async fn a_purchase_in_doubt_is_finished_in_a_trace_of_its_own_that_leads_to_the_click(world: &TracedWorld) {
     let (user, shopper) = (world.shopper(), Caller::new());
-    world.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: PLENTY, count: 1 }).await.unwrap();
+    world.checkout().unwrap().add_to_cart(AddToCartRequest { user, sku: DOUBTFUL, count: 1 }).await.unwrap();
     let lost = [("services", "loms", "https://localhost:1")];
     let lost = world.replica(Service::Checkout, &lost).await.unwrap();
     let mut click = shopper.call(PurchaseRequest { user, ..Default::default() }, true);

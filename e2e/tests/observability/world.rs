@@ -39,13 +39,33 @@ impl TracedWorld {
     }
 
     /// Waits until a trace has `count` spans, and returns them. If they do not arrive in time, it returns fewer.
+    ///
+    /// A batch that a call shares with one of another trace is there only. It is returned as if the call had it alone.
     pub async fn spans(&self, trace_id: &str, count: usize) -> Vec<Span> {
         let begin = Instant::now();
         eventually("spans arrive, or will not", || async {
-            let spans = self.collector.trace(trace_id);
+            let mut spans = self.collector.trace(trace_id);
+            let shared: Vec<Span> = spans.iter().flat_map(|span| self.shared_batch(span)).collect();
+            spans.extend(shared);
+            spans.sort_by_key(|span| span.start);
             (spans.len() >= count || begin.elapsed() > SPANS_TIMEOUT).then_some(spans)
         })
         .await
+    }
+
+    /// The spans of a batch that a call is linked to, below the call.
+    fn shared_batch(&self, call: &Span) -> Vec<Span> {
+        let Some(link) = call.links.first() else { return Vec::new() };
+        let trace = self.collector.trace(&link.trace_id);
+        let is_batch = |span: &&Span| span.span_id == link.span_id && span.name.starts_with("batch ");
+        let Some(batch) = trace.iter().find(is_batch) else { return Vec::new() };
+        let below = |parent: &Span| -> Vec<Span> {
+            trace.iter().filter(|span| span.parent.as_ref() == Some(&parent.span_id)).cloned().collect()
+        };
+        let transactions = below(batch);
+        let statements: Vec<Span> = transactions.iter().flat_map(below).collect();
+        let batch = Span { parent: Some(call.span_id.clone()), ..batch.clone() };
+        [vec![batch], transactions, statements].concat()
     }
 }
 
