@@ -149,9 +149,12 @@ impl Fleet {
     }
 
     async fn stop_all_but_postgres(&mut self) {
-        // Notifications stops last, after it has read all events: the local broker loses unread ones.
+        // Checkout stops first, because the calls that it has accepted need loms. Notifications stops last, after it has
+        // read all events: the local broker loses unread ones.
         let is_reader = |service: Service| service == Service::Notifications;
-        stop_all(processes(&mut self.services, |service| !is_reader(service)), SERVICE_GRACE).await;
+        for service in [Service::Checkout, Service::Loms] {
+            stop_all(processes(&mut self.services, |other| other == service), SERVICE_GRACE).await;
+        }
         if self.broker.is_some() && processes(&mut self.services, is_reader).next().is_some() {
             drain::wait(self.addresses.notifications.admin).await;
         }
