@@ -4,24 +4,27 @@ use std::fmt;
 
 /// A number outside the bounds of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be {}, is {actual}", .bounds)]
 pub struct OutOfBounds {
     pub bounds: Bounds,
     pub actual: i64,
 }
 
-/// The smallest and the largest number of a type; `None` where the type's own maximum is the bound.
+/// The smallest and the largest number of a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub low: i64,
-    pub high: Option<i64>,
+    pub high: i64,
+    /// Whether the type's own maximum is the bound, which only a number above it needs to be told of.
+    pub is_open: bool,
 }
 
-impl fmt::Display for Bounds {
+impl fmt::Display for OutOfBounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.high {
-            Some(high) => write!(f, "from {} to {high}", self.low),
-            None => write!(f, "above {}", self.low - 1),
+        let Self { bounds: Bounds { low, high, is_open }, actual } = self;
+        if *is_open && actual < low {
+            write!(f, "must be above {}, is {actual}", low - 1)
+        } else {
+            write!(f, "must be from {low} to {high}, is {actual}")
         }
     }
 }
@@ -30,12 +33,12 @@ impl fmt::Display for Bounds {
 #[macro_export]
 macro_rules! bounded {
     ($(#[$doc:meta])* $name:ident($inner:ty), $low:literal..) => {
-        $crate::bounded!(@ $(#[$doc])* $name($inner), $low, <$inner>::MAX, None);
+        $crate::bounded!(@ $(#[$doc])* $name($inner), $low, <$inner>::MAX, true);
     };
     ($(#[$doc:meta])* $name:ident($inner:ty), $low:literal..=$high:literal) => {
-        $crate::bounded!(@ $(#[$doc])* $name($inner), $low, $high, Some($high));
+        $crate::bounded!(@ $(#[$doc])* $name($inner), $low, $high, false);
     };
-    (@ $(#[$doc:meta])* $name:ident($inner:ty), $low:literal, $high:expr, $shown:expr) => {
+    (@ $(#[$doc:meta])* $name:ident($inner:ty), $low:literal, $high:expr, $is_open:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name($inner);
@@ -53,7 +56,9 @@ macro_rules! bounded {
             type Error = $crate::ids::OutOfBounds;
 
             fn try_from(value: i64) -> Result<Self, Self::Error> {
-                const BOUNDS: $crate::ids::Bounds = $crate::ids::Bounds { low: $low, high: $shown };
+                #[allow(clippy::cast_lossless, reason = "the type is the caller's")]
+                const BOUNDS: $crate::ids::Bounds =
+                    $crate::ids::Bounds { low: $low, high: $high as i64, is_open: $is_open };
                 <$inner>::try_from(value)
                     .ok()
                     .filter(|inner| ($low..=$high).contains(inner))

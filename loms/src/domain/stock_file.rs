@@ -1,7 +1,7 @@
 //! The file that sets what is on hand: CSV with the header `warehouse_id,sku,count`. Every faulty line is reported, not
 //! just the first one.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, num::IntErrorKind};
 
 use csv::{ReaderBuilder, StringRecord, Trim};
 use proto::ids::{Sku, WarehouseId};
@@ -99,6 +99,9 @@ impl StockFile {
                 Ok(value) => return Some(value),
                 Err(error) => self.fault(number, format!("{name} {error}")),
             },
+            Err(error) if [IntErrorKind::PosOverflow, IntErrorKind::NegOverflow].contains(error.kind()) => {
+                self.fault(number, format!("{name} is far out of bounds: {}", &record[index]));
+            }
             Err(_) => self.fault(number, format!("{name} must be a whole number, is {:?}", &record[index])),
         }
         None

@@ -217,12 +217,12 @@ async fn every_bad_line_is_told_at_once_and_nothing_is_imported() {
         "line 5: count must be a whole number, is \"\"",
         "line 6: count is 3, but 4 are reserved",
         "line 7: sets SKU 7 in warehouse 2 again, after line 2",
-        "line 8: sku must be above 0, is 4294967296",
+        "line 8: sku must be from 1 to 4294967295, is 4294967296",
         "line 8: count must be from 0 to 1000000000, is 1000000001",
         "line 9: must have 3 fields, has 2",
         "line 10: must have 3 fields, has 4",
         "line 11: ",
-        "line 12: count must be a whole number, is \"99999999999999999999\"",
+        "line 12: count is far out of bounds: 99999999999999999999",
     ];
     assert_eq!(faults.len(), expected.len(), "{faults:#?}");
     for (fault, expected) in std::iter::zip(&faults, expected) {
