@@ -2,6 +2,7 @@
 //! stays here: in pieces, counted, and not longer than until the deadline of the call.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -68,7 +69,7 @@ pub(super) async fn until_taken(
             }
         }
     });
-    Response::from_parts(parts, Body::new(Answer { rest, give_up: give_up.abort_handle() }))
+    Response::from_parts(parts, Body::new(Answer { rest, give_up: give_up.abort_handle(), has_ended: false }))
 }
 
 /// In the extensions of an answer: is called once, when the answer is handed over to HTTP/2 in time to reach its caller.
@@ -95,6 +96,7 @@ struct Answer {
     /// `None` after the deadline.
     rest: Arc<Mutex<Option<Rest>>>,
     give_up: AbortHandle,
+    has_ended: bool,
 }
 
 struct Rest {
@@ -136,12 +138,20 @@ impl Drop for Unread {
 
 impl HttpBody for Answer {
     type Data = Bytes;
-    type Error = Status;
+    type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
         let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(left) = rest.as_mut() else {
-            return Poll::Ready(Some(Err(Status::deadline_exceeded("the answer was not taken by the deadline"))));
+            drop(rest);
+            self.has_ended = true;
+            // Callers who still listen take a stream that is reset for a fault of the service.
+            let mut trailers = HeaderMap::new();
+            let status = Status::deadline_exceeded("the answer was not taken by the deadline");
+            return Poll::Ready(status.add_header(&mut trailers).ok().map(|()| Ok(Frame::trailers(trailers))));
         };
         if !left.data.is_empty() {
             let piece = left.data.len().min(PIECE);

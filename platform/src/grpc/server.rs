@@ -23,7 +23,13 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
-use super::{Method, answer::until_taken, call_guard::CallGuard, code_name, methods, stream_end::end_on_drain};
+use super::{
+    Method,
+    answer::until_taken,
+    call_guard::{CallGuard, DEADLINE_TOLERANCE},
+    code_name, methods,
+    stream_end::end_on_drain,
+};
 use crate::{
     config::service::GrpcConfig,
     deadline,
@@ -274,7 +280,8 @@ fn explain(response: Response<Body>) -> Response<Body> {
 }
 
 async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
-    let deadline = Instant::now() + state.timeout(&request);
+    let timeout = state.timeout(&request);
+    let deadline = Instant::now() + timeout;
     // A request takes a place only when all of it is there: callers may take as long as they like to send it.
     let request = timeout_at(deadline, read(request)).await.unwrap_or_else(|_| {
         let text = "the call's deadline passed before its request was complete";
@@ -284,9 +291,12 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
         Ok(request) => request,
         Err(status) => return status.into_http(),
     };
-    timeout_at(deadline, answer(&state, request, next, deadline))
-        .await
-        .unwrap_or_else(|_| Status::deadline_exceeded("the call's deadline passed before it was answered").into_http())
+    let late = || Status::deadline_exceeded("the call's deadline passed before it was answered").into_http();
+    let answer = timeout_at(deadline, answer(&state, request, next, deadline)).await.unwrap_or_else(|_| late());
+    // What the call waited for may be the first to see that so short a deadline passes.
+    let is_unavailable = answer.extensions().get::<Status>().is_some_and(|status| status.code() == Code::Unavailable);
+    let is_over = timeout < SHORTEST_DEADLINE && Instant::now() + DEADLINE_TOLERANCE >= deadline;
+    if is_unavailable && is_over { late() } else { answer }
 }
 
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {

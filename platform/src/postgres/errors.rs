@@ -75,6 +75,11 @@ pub(super) fn is_full_server(error: &sqlx::Error) -> bool {
     sqlstate(error).as_deref() == Some("53300")
 }
 
+/// Whether a statement was refused because an earlier one of its transaction failed.
+pub(super) fn is_failed_transaction(error: &sqlx::Error) -> bool {
+    sqlstate(error).as_deref() == Some("25P02")
+}
+
 /// Fails like a connection that does not answer, when the time is over. A panic of the driver is a failure, too: sqlx
 /// panics when a server, or a pooler before it, answers what it does not expect.
 pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, raw_sql};
 
 use super::{
     STATEMENT_TIMEOUT, errors,
@@ -142,7 +142,8 @@ async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_tr
                 }
             }
         }
-        if is_in_transaction {
+        // It may have been given back before the transaction began.
+        if is_in_transaction && has_transaction(&mut connection.inner).await? {
             connection.inner.execute("ROLLBACK").await?;
         }
         Ok(())
@@ -156,5 +157,16 @@ async fn recover(mut connection: Connection, pool: Pool, is_busy: bool, is_in_tr
             }
             pool.discard(connection);
         }
+    }
+}
+
+/// Whether the server is in a transaction, which began before this statement. To roll back without one is a warning in the
+/// server's log and in ours.
+async fn has_transaction(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    let began = raw_sql("/* has_transaction */ SELECT now() < statement_timestamp()").fetch_one(connection).await;
+    match began {
+        Ok(row) => row.try_get(0),
+        Err(error) if errors::is_failed_transaction(&error) => Ok(true),
+        Err(error) => Err(error),
     }
 }

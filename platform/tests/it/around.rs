@@ -13,7 +13,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::ServiceExt as _;
 
-use crate::world::{ANSWERED, PANICS, WAITS, World, metrics_show, purchase};
+use crate::world::{ANSWERED, OVERTAKEN, PANICS, WAITS, World, metrics_show, purchase};
 
 #[tokio::test]
 async fn a_panicking_handler_is_an_internal_error_and_the_next_call_is_answered() {
@@ -175,13 +175,15 @@ async fn what_a_caller_alone_brings_about_is_told_apart_from_faults_of_the_servi
     let mut compressed = request(ANSWERED, 1);
     compressed.metadata_mut().insert("grpc-encoding", "deflate".parse().unwrap());
     assert_eq!(call(compressed).await, Code::Unimplemented);
-    let mut hasty = Request::new(NotUtf8 { user: WAITS, idempotency_key: Vec::new() });
-    hasty.set_timeout(Duration::from_millis(50));
-    assert_eq!(call(hasty).await, Code::DeadlineExceeded);
-    for code in ["ResourceExhausted", "Unimplemented", "DeadlineExceeded"] {
+    for user in [WAITS, OVERTAKEN] {
+        let mut hasty = Request::new(NotUtf8 { user, idempotency_key: Vec::new() });
+        hasty.set_timeout(Duration::from_millis(50));
+        assert_eq!(call(hasty).await, Code::DeadlineExceeded);
+    }
+    for (code, times) in [("ResourceExhausted", 1), ("Unimplemented", 1), ("DeadlineExceeded", 2)] {
         let labels =
             format!("grpc_code=\"{code}\",grpc_method=\"AddToCart\",grpc_service=\"cart.Cart\",grpc_type=\"unary\"");
-        let sample = format!("grpc_server_callers_faults_total{{{labels}}} 1");
+        let sample = format!("grpc_server_callers_faults_total{{{labels}}} {times}");
         eventually(&sample, || async { metrics_show(&sample).then_some(()) }).await;
     }
 }

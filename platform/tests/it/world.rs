@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use platform::{
@@ -43,6 +44,8 @@ pub const WAITS: i64 = 2;
 pub const ANSWERED: i64 = 3;
 /// Calls for this user are UNAVAILABLE while [`Script::is_unavailable`].
 pub const MAYBE: i64 = 5;
+/// AddToCart is UNAVAILABLE for this user shortly before its deadline.
+pub const OVERTAKEN: i64 = 6;
 /// The answer of ListCart for this user has a mebibyte.
 pub const LARGE: i64 = 4;
 
@@ -70,7 +73,13 @@ struct Scripted(Arc<Script>);
 #[tonic::async_trait]
 impl Cart for Scripted {
     async fn add_to_cart(&self, request: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
-        self.0.answer(request.into_inner().user).await;
+        let user = request.into_inner().user;
+        if user == OVERTAKEN {
+            tokio::time::sleep(deadline::remaining().unwrap_or_default().saturating_sub(Duration::from_millis(10)))
+                .await;
+            return Err(Status::unavailable("what it needs did not answer"));
+        }
+        self.0.answer(user).await;
         Ok(Response::new(()))
     }
 
