@@ -17,6 +17,8 @@ const MAX_AGE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Floor {
     place: i64,
+    /// The last place that was seen.
+    seen: i64,
     /// A place that was seen, and the first transaction that had not begun to write then.
     next: Option<(i64, i64)>,
     since: Instant,
@@ -24,7 +26,7 @@ pub struct Floor {
 
 impl Default for Floor {
     fn default() -> Self {
-        Self { place: 0, next: None, since: Instant::now() }
+        Self { place: 0, seen: 0, next: None, since: Instant::now() }
     }
 }
 
@@ -47,8 +49,10 @@ impl Floor {
             self.place = self.place.max(place.min(unsent - 1));
             self.next = None;
         }
-        if let (None, Some((_, last))) = (self.next, found) {
-            self.next = Some((last, snapshot.begun_below));
+        self.seen = found.map_or(self.seen, |(_, last)| self.seen.max(last));
+        // Also if nothing is found any more: the last place that was marked may lie far below.
+        if self.next.is_none() && self.seen > self.place {
+            self.next = Some((self.seen, snapshot.begun_below));
         }
     }
 }
@@ -76,6 +80,17 @@ mod tests {
     }
 
     #[test]
+    fn the_floor_rises_to_the_last_place_when_nothing_is_left() {
+        let mut floor = Floor::default();
+        raise(&mut floor, &[10], 100, 105);
+        raise(&mut floor, &[11, 40], 101, 110);
+        raise(&mut floor, &[], 110, 111);
+        assert_eq!(floor.place(), 10);
+        raise(&mut floor, &[], 111, 111);
+        assert_eq!(floor.place(), 40);
+    }
+
+    #[test]
     fn the_floor_stays_below_what_is_not_published() {
         let mut floor = Floor::default();
         raise(&mut floor, &[10, 12], 100, 105);
@@ -84,6 +99,6 @@ mod tests {
         raise(&mut floor, &[13], 107, 107);
         assert_eq!(floor.place(), 12);
         raise(&mut floor, &[], 108, 108);
-        assert_eq!(floor.place(), 13);
+        assert_eq!(floor.place(), 14);
     }
 }
