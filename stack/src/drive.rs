@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, builder::RangedI64ValueParser, value_parser};
 use stack::{
     fleet,
     load::{self, Choice, Pace, Plan, Scenario, Target},
@@ -18,17 +18,17 @@ pub struct Drive {
     #[arg(long, value_enum, default_value = "purchase")]
     scenario: Scenario,
     /// So many users, each with one journey after the other.
-    #[arg(long, default_value_t = 16, conflicts_with = "rate")]
-    users: usize,
+    #[arg(long, default_value_t = 16, conflicts_with = "rate", value_parser = at_least_one())]
+    users: u32,
     /// So many journeys a second instead, whatever the fleet does.
-    #[arg(long)]
+    #[arg(long, value_parser = rate)]
     rate: Option<f64>,
     /// How long journeys begin.
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
     duration: Duration,
     /// How many SKUs of the catalogue are bought.
-    #[arg(long, default_value_t = 100)]
-    skus: usize,
+    #[arg(long, default_value_t = 100, value_parser = at_least_one())]
+    skus: u32,
     /// How SKUs are chosen: uniform, zipf, or zipf: and an exponent.
     #[arg(long, default_value = "uniform")]
     choice: Choice,
@@ -36,19 +36,19 @@ pub struct Drive {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Connections to each service.
-    #[arg(long, default_value_t = 4)]
-    connections: usize,
+    #[arg(long, default_value_t = 4, value_parser = at_least_one())]
+    connections: u32,
     /// Where checkout is, such as https://localhost:8080; with http:// it is spoken to in plaintext.
     #[arg(long, requires_all = ["loms", "notifications", "product_service"])]
     checkout: Option<String>,
     /// Where loms is.
-    #[arg(long)]
+    #[arg(long, requires = "checkout")]
     loms: Option<String>,
     /// Where notifications is.
-    #[arg(long)]
+    #[arg(long, requires = "checkout")]
     notifications: Option<String>,
     /// Where ProductService is, whose catalogue is bought from.
-    #[arg(long)]
+    #[arg(long, requires = "checkout")]
     product_service: Option<String>,
     /// The token that ProductService asks for.
     #[arg(long, default_value = TOKEN)]
@@ -68,6 +68,15 @@ pub struct Drive {
     /// Do not check the books afterwards. They cannot be checked while others buy, too.
     #[arg(long)]
     no_books: bool,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.01..=1_000_000.0).contains(rate));
+    rate.ok_or_else(|| "must be a number from 0.01 to 1000000".to_owned())
+}
+
+fn at_least_one() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..)
 }
 
 /// Returns the exit code: 1 if the books are wrong.

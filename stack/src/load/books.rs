@@ -20,7 +20,7 @@ use proto::{
 };
 use tonic::{Code, Status};
 
-use super::{Clients, shelf::free_units};
+use super::{clients::Clients, shelf::free_units};
 
 /// Calls that check the books at once.
 const AT_ONCE: usize = 32;
@@ -92,7 +92,7 @@ impl Books {
         self.bought().push(bought);
     }
 
-    /// The user of a purchase, now and then another one.
+    /// The user of one of the purchases so far.
     pub fn a_user(&self) -> Option<i64> {
         let bought = self.bought();
         bought.get(bought.len() / 2).map(|bought| bought.user)

@@ -23,12 +23,12 @@ pub struct Target {
     /// The directory with `ca.pem`, `client.pem` and `client.key`.
     pub certs: PathBuf,
     /// How many connections to each service the users share.
-    pub connections: usize,
+    pub connections: u32,
 }
 
 impl Target {
     /// A local fleet.
-    pub fn local(fleet: &Addresses, connections: usize) -> Self {
+    pub fn local(fleet: &Addresses, connections: u32) -> Self {
         Self {
             checkout: fleet.checkout.url(),
             loms: fleet.loms.url(),
@@ -53,7 +53,7 @@ pub struct Clients {
 impl Clients {
     pub fn new(target: &Target) -> anyhow::Result<Self> {
         let channels = |url: &str| -> anyhow::Result<Vec<Channel>> {
-            (0..target.connections.max(1)).map(|_| channel(url, target)).collect()
+            (0..target.connections).map(|_| channel(url, target)).collect()
         };
         Ok(Self {
             carts: channels(&target.checkout)?.into_iter().map(CartClient::new).collect(),

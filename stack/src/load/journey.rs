@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,9 +18,10 @@ use rand::{Rng as _, rngs::StdRng};
 use tonic::{Code, Request, Response, Status};
 
 use super::{
-    Books, Clients, Recorder, Shelf,
-    books::{Bought, End, history_of},
-    record::Timed,
+    books::{Books, Bought, End, history_of},
+    clients::Clients,
+    record::{Recorder, Timed},
+    shelf::Shelf,
 };
 
 /// The SKUs of a purchase.
@@ -197,11 +198,9 @@ impl Deadline {
 
 /// Numbers from the clock, so that each run has new users.
 fn new_user() -> i64 {
-    static NEXT: AtomicI64 = AtomicI64::new(0);
-    if NEXT.load(Ordering::Relaxed) == 0 {
+    static NEXT: LazyLock<AtomicI64> = LazyLock::new(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let first = i64::try_from(now.as_micros()).unwrap_or(1);
-        let _ = NEXT.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
-    }
+        AtomicI64::new(i64::try_from(now.as_micros()).unwrap_or(1))
+    });
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -5,7 +5,10 @@ use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use super::{Recorder, record::Glance, report::millis};
+use super::{
+    record::{Glance, Recorder},
+    report::millis,
+};
 
 const PERIOD: Duration = Duration::from_secs(1);
 

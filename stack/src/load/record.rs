@@ -153,12 +153,6 @@ impl Recorder {
     }
 }
 
-impl Default for Recorder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 fn quantile(latencies: &Histogram<u64>, share: f64) -> Duration {
     Duration::from_micros(latencies.value_at_quantile(share))
 }
@@ -172,7 +166,7 @@ fn curve(latencies: &Histogram<u64>) -> Vec<(f64, Duration)> {
 }
 
 /// Whether a code speaks of the fleet, and not of the business.
-pub fn is_failure(code: &str) -> bool {
+fn is_failure(code: &str) -> bool {
     !["OK", "FAILED_PRECONDITION", "NOT_FOUND"].contains(&code)
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::{books::Checked, record::is_failure};
+use super::books::Checked;
 
 /// Faults beyond that are only counted.
 const MOST_FAULTS: usize = 20;
@@ -115,13 +115,6 @@ impl fmt::Display for Report {
             writeln!(f, "  {fault}")?;
         }
         Ok(())
-    }
-}
-
-impl Line {
-    /// How many ended in a fault of the fleet.
-    pub fn failures(&self) -> u64 {
-        self.codes.iter().filter(|(code, _)| is_failure(code)).map(|(_, count)| count).sum()
     }
 }
 

@@ -7,7 +7,7 @@ use proto::{loms::StocksRequest, product::ListSkusRequest};
 use rand::{Rng, rngs::StdRng};
 use rand_distr::{Distribution as _, Zipf};
 
-use super::Clients;
+use super::clients::Clients;
 
 /// How often each SKU is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,7 +43,8 @@ pub struct Shelf {
 
 impl Shelf {
     /// The first SKUs of the catalogue of which there are free units.
-    pub async fn look(clients: &Clients, token: &str, most: usize, choice: Choice) -> anyhow::Result<Self> {
+    pub async fn look(clients: &Clients, token: &str, most: u32, choice: Choice) -> anyhow::Result<Self> {
+        let most = usize::try_from(most)?;
         let (mut free, mut last) = (BTreeMap::new(), 0);
         while free.len() < most {
             let request = ListSkusRequest { token: token.to_owned(), start_after_sku: last, count: 100 };
@@ -70,10 +71,6 @@ impl Shelf {
 
     pub fn len(&self) -> usize {
         self.skus.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.skus.is_empty()
     }
 
     /// The free units of all SKUs together.

@@ -64,6 +64,24 @@ fn a_fault_in_the_books_fails_the_load_and_names_the_order() {
 }
 
 #[test]
+fn options_that_make_no_sense_are_refused_by_name() {
+    let world = World::new();
+    let refused = [
+        ["--rate", "0"],
+        ["--rate", "1e300"],
+        ["--users", "0"],
+        ["--choice", "zipf:0"],
+        ["--loms", "http://localhost:1"],
+    ];
+    for options in refused {
+        let output = load(&world, &options);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
+        assert!(text.contains(options[0]), "{options:?}: {text}");
+    }
+}
+
+#[test]
 fn without_a_fleet_a_load_says_what_to_do() {
     let world = World::new();
     let output = load(&world, &[]);
