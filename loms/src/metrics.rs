@@ -3,7 +3,10 @@
 use platform::metrics::{Counters, LATENCY_BUCKETS};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use crate::domain::{order::Fate, status::TRANSITIONS, transition::Transition};
+use crate::domain::{
+    status::{Status, TRANSITIONS},
+    transition::Transition,
+};
 
 /// Customers pay within minutes, or until the deadline, which is ten minutes unless it is configured.
 const TIME_TO_PAYMENT_BUCKETS: &[f64] =
@@ -43,21 +46,15 @@ platform::metrics! {
     pub EVENT_FAILURES: IntCounter = counter("loms_event_publish_failures_total");
 }
 
-/// Counts a change that is committed.
-pub fn count(change: &Transition) {
-    ORDER_TRANSITIONS.with([change.from().into_str(), change.to().status().into_str()]).inc();
-}
-
-/// Counts units that orders hold from now on.
-pub fn count_reserved(units: u64) {
-    UNITS.with(["reserved"]).inc_by(units);
-}
-
-/// Counts units that orders do not hold any more.
-pub fn count_ended(units: u64, fate: Fate) {
-    let change = match fate {
-        Fate::Paid => "paid",
-        Fate::Freed => "freed",
+/// Counts a change that is committed, and the units that the order holds from now on, or does not hold any more.
+pub fn count(change: &Transition, units: u64) {
+    let to = change.to().status();
+    ORDER_TRANSITIONS.with([change.from().into_str(), to.into_str()]).inc();
+    let units_are = match to {
+        Status::AwaitingPayment => "reserved",
+        Status::Paid => "paid",
+        Status::Cancelled => "freed",
+        Status::New | Status::Failed => return,
     };
-    UNITS.with([change]).inc_by(units);
+    UNITS.with([units_are]).inc_by(units);
 }

@@ -30,7 +30,7 @@ pub struct OrderDetails {
     pub lines: Vec<Line>,
 }
 
-/// An order that was created just now and whose lines are not reserved yet.
+/// An order that is about to be created. Its number is taken, and nothing is written yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewOrder {
     pub id: OrderId,
@@ -50,15 +50,6 @@ impl NewOrder {
             vec![Announcement::new(Status::New, message::created(self.id)), Announcement::new(to.status(), message)];
         Transition::new(self.id, Status::New, to, events)
     }
-}
-
-/// What becomes of the units that an order has reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// They leave the warehouse.
-    Paid,
-    /// Others can order them.
-    Freed,
 }
 
 /// Why an order is not shown or not changed.

@@ -44,11 +44,11 @@ struct Events {
     traceparents: Vec<Option<String>>,
 }
 
-impl<'a> FromIterator<&'a Change> for Events {
-    fn from_iter<I: IntoIterator<Item = &'a Change>>(changes: I) -> Self {
+impl Events {
+    /// Each change has its trace context beside it.
+    fn of<'a>(changes: impl Iterator<Item = &'a Change>, traceparents: &[Option<String>]) -> Self {
         let mut events = Self::default();
-        for Change { transition, span } in changes {
-            let traceparent = trace::traceparent(span);
+        for (Change { transition, .. }, traceparent) in changes.zip(traceparents) {
             for event in transition.events() {
                 events.orders.push(transition.order().get());
                 events.statuses.push(event.status().to_string());
@@ -60,8 +60,13 @@ impl<'a> FromIterator<&'a Change> for Events {
     }
 }
 
+fn traceparents<'a>(changes: impl Iterator<Item = &'a Change>) -> Vec<Option<String>> {
+    changes.map(|change| trace::traceparent(&change.span)).collect()
+}
+
 /// Writes new orders in the status that they have taken. The stock that they reserve must be locked by
-/// [`stock::lock_free`](super::stock::lock_free).
+/// [`stock::lock_free`](super::stock::lock_free). Waits for a transaction that is about to write an order of the same key,
+/// which then has other lines.
 ///
 /// Fails, and with it the transaction, if another one has written an order of the same key since they were found.
 pub async fn create(transaction: &mut Transaction, orders: &[CreatedOrder<'_>]) -> Result<(), Failure> {
@@ -69,8 +74,8 @@ pub async fn create(transaction: &mut Transaction, orders: &[CreatedOrder<'_>]) 
     let users: Vec<i64> = orders.iter().map(|order| order.user.get()).collect();
     let keys: Vec<Option<&str>> = orders.iter().map(|order| order.key.map(IdempotencyKey::as_str)).collect();
     let deadlines: Vec<DateTime<Utc>> = orders.iter().map(|order| order.new.pay_before).collect();
-    let (states, traceparents): (Vec<&State>, Vec<Option<String>>) =
-        orders.iter().map(|order| (order.change.transition.to(), trace::traceparent(&order.change.span))).unzip();
+    let states: Vec<&State> = orders.iter().map(|order| order.change.transition.to()).collect();
+    let traceparents = traceparents(orders.iter().map(|order| &order.change));
     let statuses: Vec<String> = states.iter().map(|state| state.status().to_string()).collect();
     let shortages: Vec<Option<Shortage>> = states.iter().map(|state| state.shortage()).collect();
     let failed_skus: Vec<Option<i64>> = column(&shortages, |shortage| i64::from(shortage.sku));
@@ -83,7 +88,7 @@ pub async fn create(transaction: &mut Transaction, orders: &[CreatedOrder<'_>]) 
         columns(reservations().map(|(order, taken)| (order, taken.sku, taken.count)));
     let reservation_warehouses: Vec<i64> = reservations().map(|(_, taken)| taken.warehouse.get()).collect();
     let units: i64 = reservation_counts.iter().copied().map(i64::from).sum();
-    let events: Events = orders.iter().map(|order| &order.change).collect();
+    let events = Events::of(orders.iter().map(|order| &order.change), &traceparents);
     let written = sqlx::query!(
         r#"
         /* create_orders */
@@ -165,7 +170,7 @@ pub async fn apply(transaction: &mut Transaction, changes: &[Change], units: u64
     let orders: Vec<i64> = changes.iter().map(|change| change.transition.order().get()).collect();
     let from: Vec<String> = changes.iter().map(|change| change.transition.from().to_string()).collect();
     let to: Vec<String> = changes.iter().map(|change| change.transition.to().status().to_string()).collect();
-    let events: Events = changes.iter().collect();
+    let events = Events::of(changes.iter(), &traceparents(changes.iter()));
     let written = sqlx::query!(
         r#"
         /* apply */

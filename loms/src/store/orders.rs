@@ -69,16 +69,9 @@ pub async fn find(
             else {
                 return Err(Failure::unforeseen("an order is known or gets a number"));
             };
-            let order = OrderRow {
-                id,
-                status,
-                created_at,
-                pay_before,
-                failed_sku: row.failed_sku,
-                failed_requested: row.failed_requested,
-                failed_available: row.failed_available,
-            };
-            Ok(Found::Known(order.try_into()?, lines(&skus, &counts)?))
+            let failed = (row.failed_sku, row.failed_requested, row.failed_available);
+            let order = order(id, &status, (created_at, pay_before), failed)?;
+            Ok(Found::Known(order, lines(&skus, &counts)?))
         })
         .collect()
 }
@@ -167,17 +160,10 @@ pub async fn lock(
     for row in rows {
         let locked = match (row.status, row.created_at, row.pay_before) {
             (Some(status), Some(created_at), Some(pay_before)) if row.is_stock_locked => {
-                let order = OrderRow {
-                    id: row.id,
-                    status,
-                    created_at,
-                    pay_before,
-                    failed_sku: row.failed_sku,
-                    failed_requested: row.failed_requested,
-                    failed_available: row.failed_available,
-                };
+                let failed = (row.failed_sku, row.failed_requested, row.failed_available);
+                let order = order(row.id, &status, (created_at, pay_before), failed)?;
                 let units = row.units.map(read).transpose()?;
-                Some(LockedOrder { order: order.try_into()?, units, traceparent: row.traceparent, now: row.now })
+                Some(LockedOrder { order, units, traceparent: row.traceparent, now: row.now })
             }
             _ => None,
         };
@@ -187,7 +173,7 @@ pub async fn lock(
 }
 
 /// An order with everything that its customer asks about.
-pub async fn details(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<OrderDetails>, Failure> {
+pub async fn details(on: impl PgExecutor<'_>, id: OrderId) -> Result<Option<OrderDetails>, Failure> {
     let row = sqlx::query!(
         r#"
         /* order_details */
@@ -197,22 +183,15 @@ pub async fn details(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<O
         FROM orders
         WHERE id = $1
         "#,
-        order.get(),
+        id.get(),
     )
     .fetch_optional(on)
     .await?;
     row.map(|row| {
         let (user, lines) = (read(row.user_id)?, lines(&row.skus, &row.counts)?);
-        let order = OrderRow {
-            id: row.id,
-            status: row.status,
-            created_at: row.created_at,
-            pay_before: row.pay_before,
-            failed_sku: row.failed_sku,
-            failed_requested: row.failed_requested,
-            failed_available: row.failed_available,
-        };
-        Ok(OrderDetails { order: order.try_into()?, user, lines })
+        let failed = (row.failed_sku, row.failed_requested, row.failed_available);
+        let order = order(row.id, &row.status, (row.created_at, row.pay_before), failed)?;
+        Ok(OrderDetails { order, user, lines })
     })
     .transpose()
 }
@@ -221,38 +200,24 @@ fn numbers(orders: &[OrderId]) -> Vec<i64> {
     orders.iter().map(|order| order.get()).collect()
 }
 
-struct OrderRow {
+/// An order from columns: the moments of its creation and of its payment deadline; what was short, if it failed.
+fn order(
     id: i64,
-    status: String,
-    created_at: DateTime<Utc>,
-    pay_before: DateTime<Utc>,
-    failed_sku: Option<i64>,
-    failed_requested: Option<i32>,
-    failed_available: Option<i64>,
-}
-
-impl TryFrom<OrderRow> for Order {
-    type Error = Failure;
-
-    fn try_from(row: OrderRow) -> Result<Self, Failure> {
-        let state = match row.status.parse().map_err(Failure::unforeseen)? {
-            Status::New => State::New,
-            Status::AwaitingPayment => State::AwaitingPayment,
-            Status::Failed => State::Failed(row.shortage()?),
-            Status::Paid => State::Paid,
-            Status::Cancelled => State::Cancelled,
-        };
-        Ok(Self { id: read(row.id)?, created_at: row.created_at, pay_before: row.pay_before, state })
-    }
-}
-
-impl OrderRow {
-    fn shortage(&self) -> Result<Shortage, Failure> {
-        let (Some(sku), Some(requested), Some(available)) =
-            (self.failed_sku, self.failed_requested, self.failed_available)
-        else {
-            return Err(Failure::unforeseen("a failed order says what was short"));
-        };
-        Ok(Shortage { sku: read(sku)?, requested: read(requested)?, available: read(available)? })
-    }
+    status: &str,
+    (created_at, pay_before): (DateTime<Utc>, DateTime<Utc>),
+    failed: (Option<i64>, Option<i32>, Option<i64>),
+) -> Result<Order, Failure> {
+    let state = match status.parse().map_err(Failure::unforeseen)? {
+        Status::New => State::New,
+        Status::AwaitingPayment => State::AwaitingPayment,
+        Status::Failed => {
+            let (Some(sku), Some(requested), Some(available)) = failed else {
+                return Err(Failure::unforeseen("a failed order says what was short"));
+            };
+            State::Failed(Shortage { sku: read(sku)?, requested: read(requested)?, available: read(available)? })
+        }
+        Status::Paid => State::Paid,
+        Status::Cancelled => State::Cancelled,
+    };
+    Ok(Order { id: read(id)?, created_at, pay_before, state })
 }

@@ -14,7 +14,10 @@ use proto::ids::OrderId;
 use tracing::{Span, warn};
 
 use crate::{
-    domain::order::{Fate, Order, OrderRefusal},
+    domain::{
+        order::{Order, OrderRefusal},
+        status::State,
+    },
     metrics,
     store::{self, Change, orders::LockedOrder},
 };
@@ -43,7 +46,6 @@ pub struct Changes {
 #[derive(Debug)]
 struct Changed {
     change: Change,
-    fate: Fate,
     units: u64,
     /// The time since the order's creation.
     age: TimeDelta,
@@ -59,10 +61,9 @@ impl Batch for Changes {
     async fn run(&self, calls: &[Call<ChangeOrder>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
         let attempt = |transaction| change(transaction, calls, locks);
         let (outcomes, changed) = self.database.transact(Self::NAME, attempt).await?;
-        for Changed { change, fate, units, age } in &changed {
-            metrics::count(&change.transition);
-            metrics::count_ended(*units, *fate);
-            if *fate == Fate::Paid {
+        for Changed { change, units, age } in &changed {
+            metrics::count(&change.transition, *units);
+            if *change.transition.to() == State::Paid {
                 metrics::TIME_TO_PAYMENT_SECONDS.observe(age.as_seconds_f64());
             }
         }
@@ -106,9 +107,9 @@ async fn change(
 /// Changes the order in memory, for the calls that come after this one. `None` if there is nothing to change.
 fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Changed>, OrderRefusal> {
     let LockedOrder { order, units, now, .. } = locked;
-    let (transition, fate) = match wish {
-        Wish::Pay => (order.pay(*now)?, Fate::Paid),
-        Wish::Cancel => (order.cancel()?, Fate::Freed),
+    let transition = match wish {
+        Wish::Pay => order.pay(*now)?,
+        Wish::Cancel => order.cancel()?,
     };
     let Some(transition) = transition else { return Ok(None) };
     let Some(units) = *units else {
@@ -117,5 +118,5 @@ fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Ch
     };
     let Order { created_at, state, .. } = order;
     *state = transition.to().clone();
-    Ok(Some(Changed { change: Change { transition, span: span.clone() }, fate, units, age: *now - *created_at }))
+    Ok(Some(Changed { change: Change { transition, span: span.clone() }, units, age: *now - *created_at }))
 }

@@ -65,8 +65,8 @@ impl Batch for Creations {
         let attempt = |transaction| create(transaction, calls, locks, self.payment_timeout);
         let (outcomes, created) = self.database.transact(Self::NAME, attempt).await?;
         for CreatedOrder { change, reservations, .. } in &created {
-            metrics::count(&change.transition);
-            metrics::count_reserved(reservations.iter().map(|taken| u64::from(taken.count.get())).sum());
+            let units = reservations.iter().map(|taken| u64::from(taken.count.get())).sum();
+            metrics::count(&change.transition, units);
         }
         if !created.is_empty() {
             self.relay.wake();

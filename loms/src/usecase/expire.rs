@@ -8,7 +8,6 @@ use tracing::{field::Empty, info, info_span};
 
 use super::Orders;
 use crate::{
-    domain::order::Fate,
     metrics,
     store::{self, Change, orders::LockedOrder},
 };
@@ -33,8 +32,7 @@ impl Orders {
         let attempt = |transaction| expire(transaction, orders, locks);
         let expired = self.database.background().transact("expire_orders", attempt).await?;
         for Expired { change, units, lag } in &expired {
-            metrics::count(&change.transition);
-            metrics::count_ended(*units, Fate::Freed);
+            metrics::count(&change.transition, *units);
             metrics::EXPIRY_LAG_SECONDS.observe(*lag);
             change.span.in_scope(|| info!("an unpaid order is cancelled"));
         }

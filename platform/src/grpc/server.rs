@@ -244,13 +244,12 @@ fn is_fault(code: Code) -> bool {
 
 /// The source of a status that the caller alone brought about: the request cannot be read, or did not come in time.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct CallersFault(String);
+#[error("the caller alone brought it about")]
+struct CallersFault;
 
 fn callers_fault(code: Code, text: impl Into<String>) -> Status {
-    let text = text.into();
-    let mut status = Status::new(code, text.clone());
-    status.set_source(Arc::new(CallersFault(text)));
+    let mut status = Status::new(code, text);
+    status.set_source(Arc::new(CallersFault));
     status
 }
 

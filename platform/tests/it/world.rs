@@ -44,7 +44,7 @@ pub const WAITS: i64 = 2;
 pub const ANSWERED: i64 = 3;
 /// Calls for this user are UNAVAILABLE while [`Script::is_unavailable`].
 pub const MAYBE: i64 = 5;
-/// AddToCart is UNAVAILABLE for this user shortly before its deadline.
+/// AddToCart for this user waits as well, and is UNAVAILABLE shortly before its deadline.
 pub const OVERTAKEN: i64 = 6;
 /// The answer of ListCart for this user has a mebibyte.
 pub const LARGE: i64 = 4;
@@ -75,9 +75,10 @@ impl Cart for Scripted {
     async fn add_to_cart(&self, request: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
         let user = request.into_inner().user;
         if user == OVERTAKEN {
-            tokio::time::sleep(deadline::remaining().unwrap_or_default().saturating_sub(Duration::from_millis(10)))
-                .await;
-            return Err(Status::unavailable("what it needs did not answer"));
+            let time = deadline::remaining().unwrap_or_default().saturating_sub(Duration::from_millis(10));
+            if tokio::time::timeout(time, self.0.go_on.cancelled()).await.is_err() {
+                return Err(Status::unavailable("what it needs did not answer"));
+            }
         }
         self.0.answer(user).await;
         Ok(Response::new(()))
