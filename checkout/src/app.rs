@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use platform::{
+    batches::Batches,
     cli::NoCommands,
     grpc::client::{Channel, Resilience},
     postgres::Database,
@@ -28,8 +29,7 @@ use crate::{
     measure::Measure,
     metrics,
     resume::Resume,
-    store::Store,
-    usecase::{Carts, tell::Telling},
+    usecase::{Carts, batch::CartBatch, tell::Telling},
 };
 
 /// Carts and purchases.
@@ -43,18 +43,8 @@ impl Service for Checkout {
     const NAME: &'static str = "checkout";
     const RPC: &'static str = SERVICE_NAME;
     const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
-    const TRANSACTIONS: &'static [&'static str] = &[
-        "abandon_purchase",
-        "add_to_cart",
-        "begin_purchase",
-        "cart",
-        "delete_from_cart",
-        "mark_answered",
-        "next_due_purchase",
-        "purchase_backlog",
-        "settle_purchase",
-        "take_due_purchases",
-    ];
+    const TRANSACTIONS: &'static [&'static str] =
+        &["cart", "change_carts", "mark_answered", "next_due_purchase", "purchase_backlog", "take_due_purchases"];
     const REASONS: &'static [&'static str] = REASONS;
     const DECLARE_METRICS: fn() = metrics::declare;
 
@@ -75,10 +65,15 @@ impl Service for Checkout {
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config, loms, products } = self;
-        let store = Store::new(database);
-        let telling = Telling::default();
-        let carts = Carts { store: store.clone(), loms, products, telling, resume_after: config.purchase.resume_after };
-        let resumed = Carts { store: store.background(), ..carts.clone() };
+        let carts = Carts {
+            database: database.clone(),
+            batches: Batches::new(CartBatch { database: database.clone() }),
+            loms,
+            products,
+            telling: Telling::default(),
+            resume_after: config.purchase.resume_after,
+        };
+        let resumed = Carts { database: database.background(), ..carts.clone() };
         let skipped = Skipped::new(Resume::NAME);
         process.work(Resume { carts: resumed, config: config.purchase, skipped }, Wake::default());
         process.work(Measure { database: database.background() }, Wake::default());

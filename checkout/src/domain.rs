@@ -1,5 +1,6 @@
 //! The rules of carts and purchases, as pure functions of their input: no database, no network, no clock.
 
+pub mod account;
 pub mod cart;
 pub mod product;
 pub mod purchase;

@@ -35,10 +35,11 @@ impl Cart for Service {
 
     async fn purchase(&self, request: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
         let command = wire::purchase(request.into_inner())?;
-        let Bought { order, untold } = self.carts.purchase(&command).await?;
+        let user = command.user;
+        let Bought { order, untold } = self.carts.purchase(command).await?;
         let mut response = Response::new(PurchaseResponse { order_id: order.get() });
         if let Some(id) = untold {
-            let (carts, user) = (self.carts.clone(), command.user);
+            let carts = self.carts.clone();
             response.extensions_mut().insert(OnTaken::new(move || carts.tell(user, id)));
         }
         Ok(response)

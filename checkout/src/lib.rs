@@ -3,10 +3,10 @@
 pub mod app;
 mod clients;
 pub mod config;
-mod domain;
+pub mod domain;
 mod grpc;
 mod measure;
 mod metrics;
 mod resume;
 mod store;
-mod usecase;
+pub mod usecase;

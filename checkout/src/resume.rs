@@ -43,9 +43,9 @@ impl Step for Resume {
         // Forgets those that a call or another replica has brought to their end.
         self.skipped.items();
         let PurchaseConfig { resume_after, resume_at_most } = self.config;
-        let due = purchase::take_due(&self.carts.store.database, BATCH, resume_after, resume_at_most).await?;
+        let due = purchase::take_due(&self.carts.database, BATCH, resume_after, resume_at_most).await?;
         if due.is_empty() {
-            let next = purchase::next_due(&self.carts.store.database).await?.unwrap_or(LONGEST_PAUSE);
+            let next = purchase::next_due(&self.carts.database).await?.unwrap_or(LONGEST_PAUSE);
             return Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
         }
         for driven in join_all(due.iter().map(|due| self.drive(due).instrument(span(due)))).await {

@@ -2,24 +2,27 @@
 
 use std::time::Duration;
 
-use crate::{
-    clients::{loms::Loms, products::Products},
-    store::Store,
-};
+use platform::{batches::Batches, postgres::Database};
+
+use crate::clients::{loms::Loms, products::Products};
 
 pub mod add;
+pub mod batch;
 pub mod delete;
 mod drive;
 pub mod list;
 pub mod purchase;
 pub mod tell;
 
+use batch::CartBatch;
 use tell::Telling;
 
 /// The carts of all users, and the purchases that become of them. Clones work on the same ones.
 #[derive(Clone)]
 pub struct Carts {
-    pub store: Store,
+    /// For what changes no cart.
+    pub database: Database,
+    pub batches: Batches<CartBatch>,
     /// Stock and orders.
     pub loms: Loms,
     /// Names and prices.

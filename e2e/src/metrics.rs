@@ -20,8 +20,8 @@ pub type Labels = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentedMetric {
-    /// None if all services have this metric.
-    pub service: Option<&'static str>,
+    /// The services that have this metric.
+    pub services: Vec<&'static str>,
     /// `counter`, `gauge` or `histogram`.
     pub kind: String,
     /// A label has no values here if the page lists none.
@@ -31,12 +31,14 @@ pub struct DocumentedMetric {
 /// The metrics in `docs/metrics.md`, by name.
 pub fn documented() -> anyhow::Result<BTreeMap<String, DocumentedMetric>> {
     let mut metrics = BTreeMap::new();
-    let mut service = None;
+    let all = Service::ALL.map(Service::name);
+    let mut services = Vec::new();
     for line in DOCS.lines() {
         if let Some(section) = line.strip_prefix("## ") {
-            service = Service::ALL.into_iter().map(Service::name).find(|name| *name == section);
+            let named: Vec<_> = section.split(" and ").collect();
+            services = all.into_iter().filter(|name| named.contains(name) || section == "Every service").collect();
         } else if line.starts_with("| `") {
-            let (name, metric) = row(line, service).with_context(|| format!("in docs/metrics.md: {line}"))?;
+            let (name, metric) = row(line, &services).with_context(|| format!("in docs/metrics.md: {line}"))?;
             if metrics.insert(name.clone(), metric).is_some() {
                 bail!("docs/metrics.md lists {name} twice");
             }
@@ -45,13 +47,13 @@ pub fn documented() -> anyhow::Result<BTreeMap<String, DocumentedMetric>> {
     Ok(metrics)
 }
 
-fn row(line: &str, service: Option<&'static str>) -> anyhow::Result<(String, DocumentedMetric)> {
+fn row(line: &str, services: &[&'static str]) -> anyhow::Result<(String, DocumentedMetric)> {
     let cells: Vec<_> = line.split('|').map(str::trim).collect();
     let ["", name, kind, labels, _meaning, ""] = cells[..] else { bail!("four cells are expected") };
     let [name] = &quoted(name)[..] else { bail!("the first cell is the name") };
     let labels = labels.split(';').map(quoted).filter(|names| !names.is_empty());
     let labels = labels.map(|mut names| (names.remove(0), names.into_iter().collect())).collect();
-    Ok((name.clone(), DocumentedMetric { service, kind: kind.to_owned(), labels }))
+    Ok((name.clone(), DocumentedMetric { services: services.to_vec(), kind: kind.to_owned(), labels }))
 }
 
 /// The texts between backticks.

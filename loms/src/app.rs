@@ -29,7 +29,6 @@ impl Service for Loms {
     const TRANSACTIONS: &'static [&'static str] = &[
         "all_stock",
         "change_orders",
-        "create_orders",
         "due_orders",
         "expire_orders",
         "free_stock",
@@ -37,6 +36,7 @@ impl Service for Loms {
         "next_deadline",
         "order_details",
         "outbox_backlog",
+        "outbox_has_events",
         "overdue_orders",
         "relay_events",
         "unset_stock",
@@ -65,7 +65,7 @@ impl Service for Loms {
         process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
         process.work(Measure::new(background, skipped), Wake::default());
 
-        let stocks = Stocks { database: database.clone() };
+        let stocks = Stocks::new(database.clone());
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))
     }
 

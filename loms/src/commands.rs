@@ -41,7 +41,7 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
     let config = PostgresConfig { max_connections: PostgresConfig::MIN_CONNECTIONS, ..config.clone() };
     let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", &config, migrations));
     let database = connecting.await.context("Postgres does not answer (postgres.connection_string)")??;
-    let stocks = Stocks { database: database.background() };
+    let stocks = Stocks::new(database.background());
     match command {
         StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
             println!("there is stock already: nothing is imported");

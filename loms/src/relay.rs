@@ -7,11 +7,12 @@
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     time::{Duration, Instant},
 };
 
 use platform::{
+    batches::Locks,
     failure::{Failure, chain},
     postgres::Database,
     worker::{Next, Step},
@@ -52,8 +53,19 @@ impl Step for Relay {
 
     async fn step(&mut self) -> Result<Next, Failure> {
         self.publisher.prepare().await?;
-        let mut transaction = self.database.begin("relay_events").await?;
-        if !outbox::lock_relay(&mut transaction).await? {
+        if self.behind.is_none() {
+            // Most looks find nothing, and need no transaction.
+            let (has_events, snapshot) = outbox::has_events(&self.database, self.floor.place()).await?;
+            if !has_events {
+                self.floor.raise(snapshot, None);
+                return Ok(Next::Idle(PAUSE));
+            }
+        }
+        let lock = BTreeSet::from([outbox::RELAY_LOCK]);
+        let (mut transaction, held) = self.database.begin_locked("relay_events", &lock, Locks::Skip).await?;
+        if !held.is_empty() {
+            // Another relay publishes.
+            transaction.release().await?;
             return Ok(Next::Idle(PAUSE));
         }
         let mut wave = Vec::new();
@@ -68,7 +80,10 @@ impl Step for Relay {
             self.floor.raise(whole.snapshot, places.map(|(first, last)| (first.id, last.id)));
             wave = whole.events;
         }
-        let Some(last) = wave.last() else { return Ok(Next::Idle(PAUSE)) };
+        let Some(last) = wave.last() else {
+            transaction.release().await?;
+            return Ok(Next::Idle(PAUSE));
+        };
         let (last, began) = (last.id, Instant::now());
         let results = self.publisher.publish(&wave).await?;
         let mut published = Vec::with_capacity(wave.len());

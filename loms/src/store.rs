@@ -3,12 +3,14 @@
 
 mod changes;
 pub mod floor;
+mod locks;
 pub mod orders;
 pub mod outbox;
 pub mod stock;
 pub mod unpaid;
 
 pub use changes::{Change, CreatedOrder, apply, create};
+pub use locks::wait_for;
 
 /// How much waits for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

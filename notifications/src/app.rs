@@ -42,15 +42,8 @@ impl Service for Notifications {
     const NAME: &'static str = "notifications";
     const RPC: &'static str = SERVICE_NAME;
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
-    const TRANSACTIONS: &'static [&'static str] = &[
-        "claim_delivery",
-        "keep_messages",
-        "mark_dead",
-        "mark_sent",
-        "delivery_backlog",
-        "postpone_delivery",
-        "read_history",
-    ];
+    const TRANSACTIONS: &'static [&'static str] =
+        &["claim_deliveries", "delivery_backlog", "keep_messages", "read_history", "settle_deliveries"];
     const REASONS: &'static [&'static str] = &[];
     const DECLARE_METRICS: fn() = || {
         metrics::declare();

@@ -1,8 +1,11 @@
-//! The background step that delivers messages: one after the other, and for a while none at all when Telegram fails or asks
-//! for a pause. A message of which the database does not take how its delivery went is not sent again, and holds back the
-//! later ones of its order and nobody else's.
+//! The background step that delivers messages: a few orders' at a time, and for a while none at all when Telegram fails or
+//! asks for a pause. A message of which the database does not take how its delivery went is not sent again, and holds back
+//! the later ones of its order and nobody else's.
 
-use std::time::{Duration, Instant};
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
 
 use platform::{
     failure::{Failure, chain},
@@ -19,6 +22,8 @@ use crate::{
 /// How often to look for messages that nobody woke this step for: those of other replicas, and those whose pause is
 /// over.
 const POLL: Duration = Duration::from_millis(500);
+/// How many messages are on their way at once.
+const BATCH: usize = 16;
 /// If the database refuses more, it is not for the messages, and nothing more is sent.
 const MAX_REFUSED: usize = 10;
 
@@ -28,8 +33,8 @@ pub struct Deliver {
     rest: Pace,
     failures: u32,
     rest_until: Option<Instant>,
-    /// An attempt that was made, until the database knows how it went.
-    unsettled: Option<Attempt>,
+    /// Attempts that were made, until the database knows how they went.
+    unsettled: Vec<Attempt>,
     /// Attempts of which the database refused to know.
     refused: Vec<Attempt>,
     skipped: Skipped,
@@ -38,35 +43,63 @@ pub struct Deliver {
 impl Deliver {
     pub fn new(deliveries: Deliveries, rest: Pace) -> Self {
         let skipped = Skipped::new(Self::NAME);
-        Self { deliveries, rest, failures: 0, rest_until: None, unsettled: None, refused: Vec::new(), skipped }
+        Self { deliveries, rest, failures: 0, rest_until: None, unsettled: Vec::new(), refused: Vec::new(), skipped }
     }
 
-    /// Makes an attempt, and has the next steps rest as Telegram's answer asks for.
-    async fn attempt(&mut self) -> Result<Option<Attempt>, Failure> {
+    /// Makes attempts, and has the next steps rest as Telegram's answers ask for. While Telegram fails, one message at a
+    /// time tries whether it still does.
+    async fn attempt(&mut self) -> Result<Vec<Attempt>, Failure> {
+        let limit = if self.failures == 0 { BATCH } else { 1 };
         let except: Vec<i64> = self.refused.iter().map(Attempt::message).collect();
-        let attempt = self.deliveries.attempt_next(&except).await?;
-        match attempt.as_ref().map(|attempt| &attempt.verdict) {
-            None => {}
-            Some(Verdict::Sent | Verdict::Dead(_)) => self.failures = 0,
-            Some(Verdict::Postponed { pause, rate_limited: true, .. }) => self.rest_for(*pause),
-            Some(Verdict::Postponed { rate_limited: false, .. }) => {
-                self.failures = self.failures.saturating_add(1);
-                self.rest_for(self.rest.pause(self.failures));
+        let attempts = self.deliveries.attempt_next(limit, &except).await?;
+        let (mut asked, mut has_answered, mut has_failed) = (None, false, false);
+        for attempt in &attempts {
+            match &attempt.verdict {
+                Verdict::Sent | Verdict::Dead(_) => has_answered = true,
+                Verdict::Postponed { pause, rate_limited: true, .. } => asked = asked.max(Some(*pause)),
+                Verdict::Postponed { rate_limited: false, .. } => has_failed = true,
             }
         }
-        Ok(attempt)
+        if has_answered {
+            self.failures = 0;
+        }
+        if has_failed {
+            self.failures = self.failures.saturating_add(1);
+            asked = asked.max(Some(self.rest.pause(self.failures)));
+        }
+        if let Some(pause) = asked {
+            self.rest_until = Instant::now().checked_add(pause);
+        }
+        Ok(attempts)
     }
 
-    /// Has the next attempts wait for a while.
-    fn rest_for(&mut self, pause: Duration) {
-        self.rest_until = Instant::now().checked_add(pause);
-    }
-
-    /// An attempt that the database refused to know of a while ago.
-    fn refused_before(&mut self) -> Option<Attempt> {
+    /// Attempts that the database refused to know of a while ago.
+    fn refused_before(&mut self) -> Vec<Attempt> {
         let skipped = self.skipped.items();
-        let index = self.refused.iter().position(|attempt| !skipped.contains(&attempt.message()))?;
-        Some(self.refused.remove(index))
+        self.refused.extract_if(.., |attempt| !skipped.contains(&attempt.message())).collect()
+    }
+
+    /// Writes down how the attempts went. Those that fail are tried again before anything else is sent, so that no message
+    /// is sent twice.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        match self.deliveries.settle(&self.unsettled).await {
+            Ok(()) => self.unsettled.clear(),
+            // The database may refuse one of them.
+            Err(Failure::Unforeseen(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        while let Some(attempt) = self.unsettled.pop() {
+            let Err(failure) = self.deliveries.settle(slice::from_ref(&attempt)).await else { continue };
+            if !matches!(failure, Failure::Unforeseen(_)) || self.refused.len() >= MAX_REFUSED {
+                self.unsettled.push(attempt);
+                return Err(failure);
+            }
+            let (message, error) = (attempt.message(), chain(&failure));
+            warn!(message.id = message, error, "how a delivery went cannot be written down; its message is skipped");
+            self.skipped.add(message, &failure);
+            self.refused.push(attempt);
+        }
+        Ok(())
     }
 }
 
@@ -74,10 +107,10 @@ impl Step for Deliver {
     const NAME: &'static str = "deliver";
 
     async fn step(&mut self) -> Result<Next, Failure> {
-        if self.unsettled.is_none() {
+        if self.unsettled.is_empty() {
             self.unsettled = self.refused_before();
         }
-        if self.unsettled.is_none() {
+        if self.unsettled.is_empty() {
             // Messages that arrive during a rest wake the loop and must not cut the rest short.
             let left = self.rest_until.map(|until| until.saturating_duration_since(Instant::now()));
             if let Some(left) = left.filter(|left| !left.is_zero()) {
@@ -85,19 +118,10 @@ impl Step for Deliver {
             }
             self.unsettled = self.attempt().await?;
         }
-        let Some(attempt) = &self.unsettled else { return Ok(Next::Idle(POLL)) };
-        // When this fails it is tried again before anything else is sent, so that the message is not sent twice.
-        let settled = self.deliveries.settle(attempt).await;
-        if let Err(failure) = settled {
-            if !matches!(failure, Failure::Unforeseen(_)) || self.refused.len() >= MAX_REFUSED {
-                return Err(failure);
-            }
-            let (message, error) = (attempt.message(), chain(&failure));
-            warn!(message.id = message, error, "how a delivery went cannot be written down; its message is skipped");
-            self.skipped.add(message, &failure);
-            self.refused.extend(self.unsettled.take());
+        if self.unsettled.is_empty() {
+            return Ok(Next::Idle(POLL));
         }
-        self.unsettled = None;
+        self.settle().await?;
         Ok(Next::Worked)
     }
 }

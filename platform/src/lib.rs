@@ -16,5 +16,4 @@ pub mod service;
 pub mod skipped;
 pub mod telemetry;
 pub mod tls;
-pub mod turns;
 pub mod worker;

@@ -15,7 +15,7 @@ mod single;
 mod transaction;
 mod trust;
 
-use std::{future::Future, io::ErrorKind::TimedOut, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, io::ErrorKind::TimedOut, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use sqlx::{migrate::Migrator, postgres::PgConnectOptions};
@@ -24,16 +24,18 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 pub(crate) use errors::is_of_the_data;
 pub use migrations::migrate;
 pub use rows::{MAX_COUNTED, expect_rows, read};
+pub use server::PLANNING;
 pub use transaction::Transaction;
 
 use crate::{
+    batches::Locks,
     config::service::PostgresConfig,
     failure::{Failure, Transient},
     metrics::postgres as metrics,
     telemetry::trace,
 };
 use keeper::{Keeper, State};
-use lease::Lease;
+use lease::{AdvisoryLocks, Lease};
 use observe::{Instrumentation, TransactionGuard};
 use pool::Pool;
 use server::Server;
@@ -121,7 +123,46 @@ impl Database {
         attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
     }
 
+    /// Runs a transaction that holds advisory locks of these keys from its beginning on, as [`transact`](Self::transact)
+    /// does. `work` learns which of them others hold instead; none if the transaction waits for them.
+    pub async fn transact_locked<T, E, F>(
+        &self,
+        name: &'static str,
+        keys: &BTreeSet<i64>,
+        locks: Locks,
+        work: impl Fn(Transaction, BTreeSet<i64>) -> F,
+    ) -> Result<T, E>
+    where
+        E: From<Failure> + Transient,
+        F: Future<Output = Result<T, E>>,
+    {
+        let attempt = || async {
+            let (transaction, held) = self.begin_locked(name, keys, locks).await?;
+            work(transaction, held).await
+        };
+        attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
+    }
+
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
+        Ok(self.begin_with(name, None).await?.0)
+    }
+
+    /// Begins a transaction that holds advisory locks of these keys. Also answers which of them others hold instead; none
+    /// if it waits for them.
+    pub async fn begin_locked(
+        &self,
+        name: &'static str,
+        keys: &BTreeSet<i64>,
+        locks: Locks,
+    ) -> Result<(Transaction, BTreeSet<i64>), Failure> {
+        self.begin_with(name, Some(&AdvisoryLocks { keys, locks })).await
+    }
+
+    async fn begin_with(
+        &self,
+        name: &'static str,
+        locks: Option<&AdvisoryLocks<'_>>,
+    ) -> Result<(Transaction, BTreeSet<i64>), Failure> {
         let span = self.instrumentation.transaction_span(name);
         let pool = match self.lane {
             Lane::Calls => &self.pools.writes,
@@ -130,12 +171,13 @@ impl Database {
         let begin = async {
             let crowding = pool.crowding();
             let mut lease = self.lend(pool).await?;
-            lease.begin(crowding).await?;
-            Ok(lease)
+            let held = lease.begin(crowding, locks).await?;
+            Ok((lease, held))
         };
         let begun = begin.instrument(span.clone()).await.map_err(|error: sqlx::Error| Failure::from(error));
-        let lease = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
-        Ok(Transaction::new(lease, TransactionGuard::new(name, Some(span), self.instrumentation.clone())))
+        let (lease, held) = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
+        let guard = TransactionGuard::new(name, Some(span), self.instrumentation.clone());
+        Ok((Transaction::new(lease, guard), held))
     }
 
     /// Waits for a connection. If none is idle, the wait is a span.

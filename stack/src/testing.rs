@@ -2,6 +2,8 @@
 //! `stack with -- COMMAND`, which sets the variables below.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod plans;
+
 use std::{
     env,
     net::{Ipv4Addr, SocketAddr},

@@ -21,7 +21,7 @@ impl fmt::Display for PurchaseId {
 }
 
 /// A purchase as it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Purchase {
     Pending(Pending),
     Settled(Outcome),

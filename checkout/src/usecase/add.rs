@@ -3,14 +3,13 @@
 use platform::failure::Error;
 use proto::ids::UserId;
 
-use super::Carts;
+use super::{
+    Carts,
+    batch::{Command, Outcome, unexpected},
+};
 use crate::{
-    domain::{
-        Line,
-        cart::{AddRefusal, Holdings},
-    },
+    domain::{Line, cart::AddRefusal},
     metrics,
-    store::{UserTransaction, cart_item, purchase},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -21,21 +20,13 @@ pub struct AddToCart {
 
 impl Carts {
     /// Adds the line. Stock is not reserved by it; only an order does that.
-    pub async fn add(&self, AddToCart { user, line }: AddToCart) -> Result<(), Error<AddRefusal>> {
-        let available = self.loms.free_stock(line.sku).await?;
-        let attempt = |transaction| add(transaction, line, available);
-        self.store.transact("add_to_cart", user, attempt).await?;
+    pub async fn add(&self, command: AddToCart) -> Result<(), Error<AddRefusal>> {
+        let available = self.loms.free_stock(command.line.sku).await?;
+        let Outcome::Added(added) = self.batches.call(Command::Add(command, available)).await? else {
+            return Err(unexpected().into());
+        };
+        added.map_err(Error::Refused)?;
         metrics::CART_CHANGES.with(["add"]).inc();
         Ok(())
     }
-}
-
-async fn add(mut transaction: UserTransaction, line: Line, available: u64) -> Result<(), Error<AddRefusal>> {
-    let user = transaction.user();
-    let in_cart = cart_item::lines(&mut *transaction, user).await?;
-    let set_aside = purchase::set_aside(&mut transaction).await?;
-    let count = Holdings::new(&in_cart, &set_aside).add(line, available).map_err(Error::Refused)?;
-    cart_item::put(&mut transaction, Line { count, ..line }).await?;
-    transaction.commit().await?;
-    Ok(())
 }

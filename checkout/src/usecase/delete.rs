@@ -3,14 +3,13 @@
 use platform::failure::Error;
 use proto::ids::UserId;
 
-use super::Carts;
+use super::{
+    Carts,
+    batch::{Command, Outcome, unexpected},
+};
 use crate::{
-    domain::{
-        Line,
-        cart::{self, NotInCart},
-    },
+    domain::{Line, cart::NotInCart},
     metrics,
-    store::{UserTransaction, cart_item},
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -21,21 +20,12 @@ pub struct DeleteFromCart {
 }
 
 impl Carts {
-    pub async fn delete(&self, DeleteFromCart { user, line }: DeleteFromCart) -> Result<(), Error<NotInCart>> {
-        let attempt = |transaction| delete(transaction, line);
-        self.store.transact("delete_from_cart", user, attempt).await?;
+    pub async fn delete(&self, command: DeleteFromCart) -> Result<(), Error<NotInCart>> {
+        let Outcome::Deleted(deleted) = self.batches.call(Command::Delete(command)).await? else {
+            return Err(unexpected().into());
+        };
+        deleted.map_err(Error::Refused)?;
         metrics::CART_CHANGES.with(["delete"]).inc();
         Ok(())
     }
-}
-
-async fn delete(mut transaction: UserTransaction, line: Line) -> Result<(), Error<NotInCart>> {
-    let held = cart_item::count(&mut transaction, line.sku).await?;
-    let held = held.ok_or(Error::Refused(NotInCart(line.sku)))?;
-    match cart::remove(held, line.count) {
-        Some(count) => cart_item::put(&mut transaction, Line { count, ..line }).await?,
-        None => cart_item::delete(&mut transaction, line.sku).await?,
-    }
-    transaction.commit().await?;
-    Ok(())
 }

@@ -23,7 +23,7 @@ pub struct PricedLine {
 impl Carts {
     /// The lines of the cart, by SKU.
     pub async fn list(&self, user: UserId) -> Result<Vec<PricedLine>, Error<UnknownProduct>> {
-        let lines = cart_item::lines(&self.store.database, user).await?;
+        let lines = cart_item::lines(&self.database, user).await?;
         let price = async |line: Line| Ok(PricedLine { line, product: self.products.product(line.sku).await? });
         try_join_all(lines.into_iter().map(price)).await
     }

@@ -8,20 +8,19 @@
 //! the background step. A call without a key that is repeated because its answer did not come finds an empty cart; it is
 //! answered with the order, until a caller was told of it.
 
-use std::time::Duration;
-
-use platform::{
-    deadline,
-    failure::{Error, Failure},
-};
+use platform::{deadline, failure::Error};
 use proto::ids::{IdempotencyKey, OrderId, UserId};
-use uuid::Uuid;
 
-use super::Carts;
+use super::{
+    Carts,
+    batch::{self, Command, unexpected},
+};
 use crate::{
     clients,
-    domain::purchase::{Outcome, Pending, Purchase, PurchaseId, PurchaseRefusal},
-    store::{UserTransaction, cart_item, purchase},
+    domain::{
+        account::Found,
+        purchase::{Outcome, Purchase, PurchaseId, PurchaseRefusal},
+    },
 };
 
 #[derive(Debug, Clone)]
@@ -39,28 +38,24 @@ pub struct Bought {
     pub untold: Option<PurchaseId>,
 }
 
-/// What a call finds.
-enum Found {
-    Purchase(Purchase),
-    /// The order of a purchase without a key whose caller was not told.
-    Untold(PurchaseId, OrderId),
-    NothingToBuy,
-}
-
 impl Carts {
     /// Buys the cart. A failure may leave it in doubt whether there is an order.
-    pub async fn purchase(&self, command: &BuyCart) -> Result<Bought, Error<PurchaseRefusal>> {
-        if command.key.is_none() {
-            self.telling.until_told(command.user).await;
+    pub async fn purchase(&self, command: BuyCart) -> Result<Bought, Error<PurchaseRefusal>> {
+        let BuyCart { user, key } = &command;
+        if key.is_none() {
+            self.telling.until_told(*user).await;
         }
         loop {
             // When the call's time is over, and some more, the background step takes up what it leaves pending.
             let given = deadline::remaining().unwrap_or_default().min(clients::loms::LONGEST);
-            let attempt = |transaction| begin(transaction, command, given + self.resume_after);
-            let begun = self.store.transact("begin_purchase", command.user, attempt).await?;
-            let (outcome, untold) = match begun {
+            let command = Command::Begin(command.clone(), given + self.resume_after);
+            let batch::Outcome::Found(found) = self.batches.call(command).await? else {
+                return Err(unexpected().into());
+            };
+            let (outcome, untold) = match found {
                 Found::Purchase(Purchase::Settled(outcome)) => (outcome, None),
-                Found::Purchase(Purchase::Pending(own)) if own.key == command.key => {
+                Found::Begun(own) => (self.drive(&own).await?, own.key.is_none().then_some(own.id)),
+                Found::Purchase(Purchase::Pending(own)) if own.key == *key => {
                     (self.drive(&own).await?, own.key.is_none().then_some(own.id))
                 }
                 Found::Purchase(Purchase::Pending(other)) => {
@@ -77,31 +72,4 @@ impl Carts {
             };
         }
     }
-}
-
-/// Finds the purchase that the call asks for or has to wait for, or begins one.
-async fn begin(
-    mut transaction: UserTransaction,
-    BuyCart { user, key }: &BuyCart,
-    resume_in: Duration,
-) -> Result<Found, Failure> {
-    if let Some(key) = key
-        && let Some(found) = purchase::by_key(&mut transaction, key).await?
-    {
-        return Ok(Found::Purchase(found));
-    }
-    if let Some(pending) = purchase::pending(&mut transaction).await? {
-        return Ok(Found::Purchase(pending));
-    }
-    let lines = cart_item::lines(&mut *transaction, *user).await?;
-    if lines.is_empty() {
-        // Without a key, an empty cart may mean that the caller tries again.
-        let untold = if key.is_none() { purchase::untold_order(&mut transaction).await? } else { None };
-        return Ok(untold.map_or(Found::NothingToBuy, |(id, order)| Found::Untold(id, order)));
-    }
-    let id = PurchaseId(Uuid::now_v7());
-    let pending = Pending { id, user: *user, key: key.clone(), lines };
-    purchase::begin(&mut transaction, &pending, resume_in).await?;
-    transaction.commit().await?;
-    Ok(Found::Purchase(Purchase::Pending(pending)))
 }

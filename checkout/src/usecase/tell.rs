@@ -45,7 +45,7 @@ impl Carts {
         self.telling.begin(user);
         let carts = self.clone();
         tokio::spawn(async move {
-            if let Err(failure) = purchase::mark_answered(&carts.store.database, id).await {
+            if let Err(failure) = purchase::mark_answered(&carts.database, id).await {
                 warn!(purchase.id = %id.0, error = chain(&failure), "cannot note that a purchase was answered");
             }
             carts.telling.end(user);

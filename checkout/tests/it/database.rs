@@ -1,6 +1,8 @@
 //! The schema: what it refuses, whoever writes, and that its migrations go up and down.
 
-use platform::service::Service as _;
+use std::path::Path;
+
+use platform::{postgres::PLANNING, service::Service as _};
 use sqlx::PgPool;
 use stack::testing::TestDatabase;
 
@@ -103,4 +105,11 @@ async fn migrations_go_up_and_down_and_up_again_and_explain_every_column() {
                   AND (col_description(class.oid, attribute.attnum) IS NULL OR obj_description(class.oid) IS NULL)";
     let silent: Vec<String> = sqlx::query_scalar(silent).fetch_all(&database.pool).await.unwrap();
     assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let database = TestDatabase::create(checkout::app::Checkout::migrations()).await;
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    database.assert_bounded(&queries, &PLANNING, &[]).await;
 }

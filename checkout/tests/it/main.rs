@@ -2,6 +2,7 @@
 //! can be made to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod batches;
 mod binary;
 mod config;
 mod crash;

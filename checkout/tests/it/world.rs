@@ -29,7 +29,7 @@ use tonic_types::StatusExt as _;
 use crate::loms_stand_in::Loms;
 
 /// What must hold whatever happened.
-const CHECKS: &[Check] = &[
+pub const CHECKS: &[Check] = &[
     (
         "what a cart holds fits together with what a pending purchase has set aside",
         "SELECT count(*) FROM (SELECT user_id, sku, sum(count) AS count FROM (\

@@ -78,7 +78,7 @@ async fn spans_lead_to_metrics(world: &MonitoredWorld) {
     for query in jaeger["jsonData"]["tracesToMetrics"]["queries"].as_array().unwrap() {
         let query = text(&query["query"]).replace("$$", "$");
         let query_for = |span: &str| query.replace("${__span.name}", span).replace("[1m]", "[5m]");
-        let (call, transaction) = (query_for("cart.Cart/Purchase"), query_for("transaction begin_purchase"));
+        let (call, transaction) = (query_for("cart.Cart/Purchase"), query_for("transaction change_carts"));
         let answers = || async {
             let found = [world.ask(&call).await, world.ask(&transaction).await];
             // Each query is for one kind of span: calls or transactions.

@@ -3,17 +3,15 @@
 /// A purchase of one SKU, without a key.
 pub const PURCHASE: &str = "\
 checkout server cart.Cart/Purchase
-  checkout client transaction begin_purchase
-    checkout client lock_user
-    checkout client pending_purchase
-    checkout client cart
-    checkout client insert_purchase
-    checkout client set_cart_aside
-    checkout client commit
+  checkout internal batch change_carts
+    checkout client transaction change_carts
+      checkout client accounts
+      checkout client change_carts
+      checkout client commit
   checkout client loms.Loms/CreateOrder
     loms server loms.Loms/CreateOrder
-      loms internal batch create_orders
-        loms client transaction create_orders
+      loms internal batch change_orders
+        loms client transaction change_orders
           loms client lock_free_stock
           loms client find_orders
           loms client create_orders
@@ -22,16 +20,15 @@ checkout server cart.Cart/Purchase
         notifications consumer process orders
           notifications internal deliver message
             notifications client POST /bot{api_key}/sendMessage
-            notifications client mark_sent
       loms producer send orders
         notifications consumer process orders
           notifications internal deliver message
             notifications client POST /bot{api_key}/sendMessage
-            notifications client mark_sent
-  checkout client transaction settle_purchase
-    checkout client lock_user
-    checkout client settle
-    checkout client commit
+  checkout internal batch change_carts
+    checkout client transaction change_carts
+      checkout client accounts
+      checkout client change_carts
+      checkout client commit
 ";
 
 /// The payment of an order.
@@ -46,7 +43,6 @@ loms server loms.Loms/OrderPayed
     notifications consumer process orders
       notifications internal deliver message
         notifications client POST /bot{api_key}/sendMessage
-        notifications client mark_sent
 ";
 
 /// The expiry of an order that nobody paid.
@@ -62,7 +58,6 @@ loms internal expiry
       notifications consumer process orders
         notifications internal deliver message
           notifications client POST /bot{api_key}/sendMessage
-          notifications client mark_sent
 ";
 
 /// The end of a purchase whose call failed before it had an outcome.
@@ -72,8 +67,8 @@ checkout internal resume_purchases
   checkout internal resume purchase
     checkout client loms.Loms/CreateOrder
       loms server loms.Loms/CreateOrder
-        loms internal batch create_orders
-          loms client transaction create_orders
+        loms internal batch change_orders
+          loms client transaction change_orders
             loms client lock_free_stock
             loms client find_orders
             loms client create_orders
@@ -82,14 +77,13 @@ checkout internal resume_purchases
           notifications consumer process orders
             notifications internal deliver message
               notifications client POST /bot{api_key}/sendMessage
-              notifications client mark_sent
         loms producer send orders
           notifications consumer process orders
             notifications internal deliver message
               notifications client POST /bot{api_key}/sendMessage
-              notifications client mark_sent
-    checkout client transaction settle_purchase
-      checkout client lock_user
-      checkout client settle
-      checkout client commit
+    checkout internal batch change_carts
+      checkout client transaction change_carts
+        checkout client accounts
+        checkout client change_carts
+        checkout client commit
 ";

@@ -68,12 +68,12 @@ fn calls_say_who_called_whom(purchase: &[Span], world: &TracedWorld) {
 }
 
 fn statements_say_what_was_asked_of_which_database(purchase: &[Span], world: &TracedWorld) {
-    for name in ["transaction create_orders", "find_orders"] {
+    for name in ["transaction change_orders", "find_orders"] {
         let span = find_one(purchase, name);
         has(span, [("db.system.name", json!("postgresql")), ("db.namespace", json!("loms"))]);
         has(span, [("server.address", json!("127.0.0.1")), ("server.port", json!(world.addresses.postgres.port()))]);
     }
-    has(find_one(purchase, "transaction create_orders"), [("db.query.summary", json!("create_orders"))]);
+    has(find_one(purchase, "transaction change_orders"), [("db.query.summary", json!("change_orders"))]);
     let statement = find_one(purchase, "find_orders");
     has(statement, [("db.query.summary", json!("find_orders")), ("db.response.status_code", Value::Null)]);
     let text = statement.attribute("db.query.text").as_str().unwrap();

@@ -81,28 +81,6 @@ fn lines(skus: &[i64], counts: &[i32]) -> Result<Vec<Line>, Failure> {
     std::iter::zip(skus, counts).map(|(sku, count)| Ok(Line { sku: read(*sku)?, count: read(*count)? })).collect()
 }
 
-/// Waits for orders, by number, and then for the stock that they have reserved, by SKU and warehouse, and locks all of
-/// it.
-pub async fn wait_for(transaction: &mut Transaction, orders: &[OrderId]) -> Result<(), Failure> {
-    let orders = numbers(orders);
-    sqlx::query!("/* wait_for_orders */ SELECT FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE", &orders)
-        .execute(&mut *transaction)
-        .await?;
-    sqlx::query!(
-        r#"
-        /* wait_for_reserved_stock */
-        SELECT FROM stock
-        WHERE (sku, warehouse_id) IN (SELECT sku, warehouse_id FROM reservation WHERE order_id = ANY ($1))
-        ORDER BY sku, warehouse_id
-        FOR UPDATE
-        "#,
-        &orders,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    Ok(())
-}
-
 /// An order that is locked, together with the stock that it has reserved.
 #[derive(Debug, Clone)]
 pub struct LockedOrder {
@@ -131,11 +109,14 @@ pub async fn lock(
         ), reserved AS MATERIALIZED (
             SELECT order_id, sku, warehouse_id, count FROM reservation WHERE order_id = ANY ($1)
         ), shelf AS MATERIALIZED (
-            SELECT sku, warehouse_id
-            FROM stock
-            WHERE (sku, warehouse_id) IN (SELECT sku, warehouse_id FROM reserved)
-            ORDER BY sku, warehouse_id
-            FOR UPDATE SKIP LOCKED
+            SELECT locked.sku, locked.warehouse_id
+            FROM (SELECT DISTINCT sku, warehouse_id FROM reserved ORDER BY sku, warehouse_id) AS wanted
+            CROSS JOIN LATERAL (
+                SELECT sku, warehouse_id
+                FROM stock
+                WHERE sku = wanted.sku AND warehouse_id = wanted.warehouse_id
+                FOR UPDATE SKIP LOCKED
+            ) AS locked
         ), held AS (
             SELECT order_id, sum(count) AS units, bool_and(shelf.sku IS NOT NULL) AS is_locked
             FROM reserved
@@ -172,28 +153,29 @@ pub async fn lock(
     Ok(found)
 }
 
-/// An order with everything that its customer asks about.
-pub async fn details(on: impl PgExecutor<'_>, id: OrderId) -> Result<Option<OrderDetails>, Failure> {
-    let row = sqlx::query!(
+/// Those of the orders that there are, with everything that their customers ask about.
+pub async fn details(on: impl PgExecutor<'_>, orders: &[OrderId]) -> Result<Vec<OrderDetails>, Failure> {
+    let rows = sqlx::query!(
         r#"
         /* order_details */
         SELECT id, user_id, status, created_at, pay_before, failed_sku, failed_requested, failed_available,
                ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "skus!",
                ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "counts!"
         FROM orders
-        WHERE id = $1
+        WHERE id = ANY ($1)
         "#,
-        id.get(),
+        &numbers(orders),
     )
-    .fetch_optional(on)
+    .fetch_all(on)
     .await?;
-    row.map(|row| {
-        let (user, lines) = (read(row.user_id)?, lines(&row.skus, &row.counts)?);
-        let failed = (row.failed_sku, row.failed_requested, row.failed_available);
-        let order = order(row.id, &row.status, (row.created_at, row.pay_before), failed)?;
-        Ok(OrderDetails { order, user, lines })
-    })
-    .transpose()
+    rows.into_iter()
+        .map(|row| {
+            let (user, lines) = (read(row.user_id)?, lines(&row.skus, &row.counts)?);
+            let failed = (row.failed_sku, row.failed_requested, row.failed_available);
+            let order = order(row.id, &row.status, (row.created_at, row.pay_before), failed)?;
+            Ok(OrderDetails { order, user, lines })
+        })
+        .collect()
 }
 
 fn numbers(orders: &[OrderId]) -> Vec<i64> {

@@ -10,16 +10,8 @@ use sqlx::PgExecutor;
 use super::Backlog;
 use crate::domain::unsent::Unsent;
 
-/// Names the lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
-const RELAY_LOCK: i64 = 1;
-
-/// Becomes the one relay that publishes, until the end of the transaction; false if another one is.
-pub async fn lock_relay(transaction: &mut Transaction) -> Result<bool, Failure> {
-    sqlx::query_scalar!(r#"/* lock_relay */ SELECT pg_try_advisory_xact_lock($1) AS "locked!""#, RELAY_LOCK)
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(Failure::from)
-}
+/// The lock that one relay holds while it publishes; advisory locks belong to the database, so it is ours alone.
+pub const RELAY_LOCK: i64 = 1;
 
 /// Events to publish, and what their statement could see.
 #[derive(Debug)]
@@ -39,7 +31,7 @@ pub struct Snapshot {
 
 /// The oldest unsent event of each order, oldest first, of those behind a place in the outbox.
 ///
-/// To be called after [`lock_relay`], in a statement of its own: one that began earlier would still see the events that
+/// To be called in a transaction that holds [`RELAY_LOCK`]: a statement that began earlier would still see the events that
 /// the relay before published and deleted.
 pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> Result<Wave, Failure> {
     let limit = i64::try_from(limit).map_err(Failure::unforeseen)?;
@@ -78,6 +70,22 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
         Ok(Unsent { id, event, traceparent })
     });
     Ok(Wave { events: events.collect::<Result<_, Failure>>()?, snapshot })
+}
+
+/// Whether there are unsent events behind a place in the outbox, and what the statement could see.
+pub async fn has_events(on: impl PgExecutor<'_>, behind: i64) -> Result<(bool, Snapshot), Failure> {
+    let row = sqlx::query!(
+        r#"
+        /* outbox_has_events */
+        SELECT EXISTS (SELECT FROM outbox WHERE id > $1) AS "has_events!",
+               pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "ended_below!",
+               pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "begun_below!"
+        "#,
+        behind,
+    )
+    .fetch_one(on)
+    .await?;
+    Ok((row.has_events, Snapshot { ended_below: row.ended_below, begun_below: row.begun_below }))
 }
 
 /// Removes events that are published.

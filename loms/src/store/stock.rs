@@ -23,20 +23,6 @@ pub struct LockedStock {
     pub held: HashSet<Sku>,
 }
 
-/// Waits for the stock of SKUs in all warehouses, by SKU and warehouse, and locks it.
-pub async fn wait_for(transaction: &mut Transaction, skus: &BTreeSet<Sku>) -> Result<(), Failure> {
-    sqlx::query!(
-        r#"
-        /* wait_for_stock */
-        SELECT FROM stock WHERE sku = ANY ($1) ORDER BY sku, warehouse_id FOR UPDATE
-        "#,
-        &numbers(skus),
-    )
-    .execute(&mut *transaction)
-    .await?;
-    Ok(())
-}
-
 /// Locks the stock of SKUs in all warehouses, and reads what is free of it. Passes over stock that others hold.
 pub async fn lock_free(transaction: &mut Transaction, skus: &BTreeSet<Sku>) -> Result<LockedStock, Failure> {
     let rows = sqlx::query!(
@@ -75,22 +61,22 @@ fn numbers(skus: &BTreeSet<Sku>) -> Vec<i64> {
     skus.iter().map(|sku| i64::from(*sku)).collect()
 }
 
-/// The warehouses that have free units of a SKU, by warehouse.
-pub async fn free(on: impl PgExecutor<'_>, sku: Sku) -> Result<Vec<FreeStock>, Failure> {
+/// The warehouses that have free units of SKUs, by SKU and warehouse.
+pub async fn free(on: impl PgExecutor<'_>, skus: &BTreeSet<Sku>) -> Result<Vec<FreeStock>, Failure> {
     let rows = sqlx::query!(
         r#"
         /* free_stock */
-        SELECT warehouse_id, on_hand - reserved AS "free!"
+        SELECT sku, warehouse_id, on_hand - reserved AS "free!"
         FROM stock
-        WHERE sku = $1 AND on_hand > reserved
-        ORDER BY warehouse_id
+        WHERE sku = ANY ($1) AND on_hand > reserved
+        ORDER BY sku, warehouse_id
         "#,
-        i64::from(sku),
+        &numbers(skus),
     )
     .fetch_all(on)
     .await?;
     rows.into_iter()
-        .map(|row| Ok(FreeStock { warehouse: read(row.warehouse_id)?, sku, units: read(row.free)? }))
+        .map(|row| Ok(FreeStock { warehouse: read(row.warehouse_id)?, sku: read(row.sku)?, units: read(row.free)? }))
         .collect()
 }
 

@@ -12,6 +12,6 @@ use crate::domain::order::OrderRefusal;
 impl Orders {
     /// Cancels an order; for one that is cancelled already, nothing happens again.
     pub async fn cancel(&self, order: OrderId) -> Result<(), Error<OrderRefusal>> {
-        self.changes.call(ChangeOrder { order, wish: Wish::Cancel }).await?.map_err(Error::Refused)
+        self.change(ChangeOrder { order, wish: Wish::Cancel }).await
     }
 }

@@ -1,24 +1,20 @@
-//! How orders that await payment are paid and cancelled, many in one transaction: their rows are locked together with the
-//! stock that they have reserved, a rule of the domain allows each change or says why not, and what is allowed is applied.
-
-use std::collections::BTreeSet;
+//! How orders that await payment are paid and cancelled: their rows are locked together with the stock that they have
+//! reserved, a rule of the domain allows each change or says why not, and what is allowed is applied.
 
 use chrono::TimeDelta;
 use platform::{
-    batches::{Batch, Call, Locks},
-    failure::Failure,
-    postgres::{Database, Transaction},
-    worker::Wake,
+    failure::{Error, Failure},
+    postgres::Transaction,
 };
 use proto::ids::OrderId;
 use tracing::{Span, warn};
 
+use super::{
+    Orders,
+    batch::{Asked, Command, Outcome},
+};
 use crate::{
-    domain::{
-        order::{Order, OrderRefusal},
-        status::State,
-    },
-    metrics,
+    domain::order::{Order, OrderRefusal},
     store::{self, Change, orders::LockedOrder},
 };
 
@@ -35,77 +31,52 @@ pub enum Wish {
     Cancel,
 }
 
-#[derive(Debug)]
-pub struct Changes {
-    pub database: Database,
-    /// Woken when there are events to publish.
-    pub relay: Wake,
-}
+pub type Changed = Result<(), OrderRefusal>;
 
-/// A change, and what else is counted about it.
+/// A change that was made, and what else is counted about it.
 #[derive(Debug)]
-struct Changed {
-    change: Change,
-    units: u64,
+pub struct Made {
+    pub change: Change,
+    pub units: u64,
     /// The time since the order's creation.
-    age: TimeDelta,
+    pub age: TimeDelta,
 }
 
-type Outcome = Result<(), OrderRefusal>;
-
-impl Batch for Changes {
-    const NAME: &'static str = "change_orders";
-    type Call = ChangeOrder;
-    type Outcome = Outcome;
-
-    async fn run(&self, calls: &[Call<ChangeOrder>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
-        let attempt = |transaction| change(transaction, calls, locks);
-        let (outcomes, changed) = self.database.transact(Self::NAME, attempt).await?;
-        for Changed { change, units, age } in &changed {
-            metrics::count(&change.transition, *units);
-            if *change.transition.to() == State::Paid {
-                metrics::TIME_TO_PAYMENT_SECONDS.observe(age.as_seconds_f64());
-            }
+impl Orders {
+    pub(super) async fn change(&self, command: ChangeOrder) -> Result<(), Error<OrderRefusal>> {
+        match self.batches.call(Command::Change(command)).await? {
+            Outcome::Changed(outcome) => outcome.map_err(Error::Refused),
+            Outcome::Created(_) => Err(Failure::unforeseen("an order was to be changed, and was created").into()),
         }
-        if !changed.is_empty() {
-            self.relay.wake();
-        }
-        Ok(outcomes)
     }
 }
 
-async fn change(
-    mut transaction: Transaction,
-    calls: &[Call<ChangeOrder>],
-    locks: Locks,
-) -> Result<(Vec<Option<Outcome>>, Vec<Changed>), Failure> {
-    let orders: BTreeSet<OrderId> = calls.iter().map(|call| call.command.order).collect();
-    let orders: Vec<OrderId> = orders.into_iter().collect();
-    if locks == Locks::Wait {
-        store::orders::wait_for(&mut transaction, &orders).await?;
-    }
-    let mut found = store::orders::lock(&mut transaction, &orders).await?;
-    let (mut outcomes, mut changed) = (Vec::with_capacity(calls.len()), Vec::new());
-    for Call { command: ChangeOrder { order, wish }, span } in calls {
+/// Changes orders in a transaction, as if one by one. Answers the outcome of each call, `None` for an order that others
+/// hold, or of whose stock they hold some; and what is to be counted when it is committed.
+pub async fn change(
+    transaction: &mut Transaction,
+    calls: &[Asked<'_, ChangeOrder>],
+) -> Result<(Vec<Option<Changed>>, Vec<Made>), Failure> {
+    let orders: Vec<OrderId> = calls.iter().map(|call| call.command.order).collect();
+    let mut found = store::orders::lock(transaction, &orders).await?;
+    let (mut outcomes, mut made) = (Vec::with_capacity(calls.len()), Vec::new());
+    for Asked { command: ChangeOrder { order, wish }, span } in calls {
         outcomes.push(match found.get_mut(order) {
             None => Some(Err(OrderRefusal::NotFound(*order))),
             Some(None) => None,
-            Some(Some(locked)) => Some(decide(locked, *wish, span).map(|change| changed.extend(change))),
+            Some(Some(locked)) => Some(decide(locked, *wish, span).map(|change| made.extend(change))),
         });
     }
-    if changed.is_empty() {
-        transaction.release().await?;
-    } else {
-        let changes: Vec<Change> = changed.iter().map(|changed| changed.change.clone()).collect();
-        let units = changed.iter().map(|changed| changed.units).sum();
-        store::apply(&mut transaction, &changes, units).await?;
-        transaction.commit().await?;
+    if !made.is_empty() {
+        let changes: Vec<Change> = made.iter().map(|made| made.change.clone()).collect();
+        let units = made.iter().map(|made| made.units).sum();
+        store::apply(transaction, &changes, units).await?;
     }
-    Ok((outcomes, changed))
+    Ok((outcomes, made))
 }
 
 /// Changes the order in memory, for the calls that come after this one. `None` if there is nothing to change.
-fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Changed>, OrderRefusal> {
+fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Made>, OrderRefusal> {
     let LockedOrder { order, units, now, .. } = locked;
     let transition = match wish {
         Wish::Pay => order.pay(*now)?,
@@ -118,5 +89,5 @@ fn decide(locked: &mut LockedOrder, wish: Wish, span: &Span) -> Result<Option<Ch
     };
     let Order { created_at, state, .. } = order;
     *state = transition.to().clone();
-    Ok(Some(Changed { change: Change { transition, span: span.clone() }, units, age: *now - *created_at }))
+    Ok(Some(Made { change: Change { transition, span: span.clone() }, units, age: *now - *created_at }))
 }

@@ -1,24 +1,24 @@
-//! Creates orders, many in one transaction: every line of an order is reserved in full and it awaits payment, or nothing
-//! is and it fails. Either is kept.
+//! Creates orders: every line of an order is reserved in full and it awaits payment, or nothing is and it fails. Either is
+//! kept.
 
 use std::{collections::HashMap, time::Duration};
 
 use platform::{
-    batches::{Batch, Call, Locks},
     failure::{Error, Failure},
-    postgres::{Database, Transaction},
-    worker::Wake,
+    postgres::Transaction,
 };
-use proto::ids::{IdempotencyKey, OrderId, UserId};
+use proto::ids::{IdempotencyKey, OrderId, Sku, UserId};
 
-use super::Orders;
+use super::{
+    Orders,
+    batch::{Asked, Command, Outcome},
+};
 use crate::{
     domain::{
         lines::{Line, Lines},
         plan::{Free, Shortage},
         status::State,
     },
-    metrics,
     store::{self, Change, CreatedOrder, orders::Found, stock::LockedStock},
 };
 
@@ -29,6 +29,12 @@ pub struct CreateOrder {
     pub lines: Lines,
     /// The customer's name for this order, by which they get the same one again.
     pub key: Option<IdempotencyKey>,
+}
+
+impl CreateOrder {
+    pub(super) fn skus(&self) -> impl Iterator<Item = Sku> {
+        self.lines.iter().map(|line| line.sku)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -42,65 +48,36 @@ pub enum CreateRefusal {
 impl Orders {
     /// Creates an order, or answers the one that the customer's key names already, with the outcome it had.
     pub async fn create(&self, command: CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
-        self.creations.call(command).await?.map_err(Error::Refused)
+        match self.batches.call(Command::Create(command)).await? {
+            Outcome::Created(outcome) => outcome.map_err(Error::Refused),
+            Outcome::Changed(_) => Err(Failure::unforeseen("an order was to be created, and was changed").into()),
+        }
     }
 }
 
-#[derive(Debug)]
-pub struct Creations {
-    pub database: Database,
-    pub payment_timeout: Duration,
-    /// Woken when there are events to publish.
-    pub relay: Wake,
-}
+pub type Created = Result<OrderId, CreateRefusal>;
 
-type Outcome = Result<OrderId, CreateRefusal>;
-
-impl Batch for Creations {
-    const NAME: &'static str = "create_orders";
-    type Call = CreateOrder;
-    type Outcome = Outcome;
-
-    async fn run(&self, calls: &[Call<CreateOrder>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
-        let attempt = |transaction| create(transaction, calls, locks, self.payment_timeout);
-        let (outcomes, created) = self.database.transact(Self::NAME, attempt).await?;
-        for CreatedOrder { change, reservations, .. } in &created {
-            let units = reservations.iter().map(|taken| u64::from(taken.count.get())).sum();
-            metrics::count(&change.transition, units);
-        }
-        if !created.is_empty() {
-            self.relay.wake();
-        }
-        Ok(outcomes)
-    }
-}
-
-async fn create<'a>(
-    mut transaction: Transaction,
-    calls: &'a [Call<CreateOrder>],
-    locks: Locks,
+/// Creates orders in a transaction, as if one by one. Answers the outcome of each, `None` for one that wants stock that
+/// others hold; and what is to be counted when it is committed.
+pub async fn create<'a>(
+    transaction: &mut Transaction,
+    calls: &[Asked<'a, CreateOrder>],
     payment_timeout: Duration,
-) -> Result<(Vec<Option<Outcome>>, Vec<CreatedOrder<'a>>), Failure> {
-    let skus = calls.iter().flat_map(|call| call.command.lines.iter().map(|line| line.sku)).collect();
-    if locks == Locks::Wait {
-        store::stock::wait_for(&mut transaction, &skus).await?;
-    }
-    let LockedStock { free, held } = store::stock::lock_free(&mut transaction, &skus).await?;
-    let is_held = |command: &CreateOrder| command.lines.iter().any(|line| held.contains(&line.sku));
-    let possible: Vec<_> = calls.iter().filter(|call| !is_held(&call.command)).collect();
+) -> Result<(Vec<Option<Created>>, Vec<CreatedOrder<'a>>), Failure> {
+    let skus = calls.iter().flat_map(|call| call.command.skus()).collect();
+    let LockedStock { free, held } = store::stock::lock_free(transaction, &skus).await?;
+    let is_held = |command: &CreateOrder| command.skus().any(|sku| held.contains(&sku));
+    let possible: Vec<_> = calls.iter().filter(|call| !is_held(call.command)).collect();
     // Another transaction that creates an order of one of these keys has locked the same stock, and so has ended.
     let keys: Vec<_> = possible.iter().map(|call| (call.command.user, call.command.key.as_ref())).collect();
-    let found = store::orders::find(&mut transaction, &keys, payment_timeout).await?;
+    let found = store::orders::find(transaction, &keys, payment_timeout).await?;
 
     let mut draft = Draft { free, created: Vec::new(), named: HashMap::new() };
     let mut decided = std::iter::zip(possible, found).map(|(call, found)| draft.decide(call, found));
     let outcomes =
-        calls.iter().map(|call| if is_held(&call.command) { None } else { decided.next() }).collect::<Vec<_>>();
-    if draft.created.is_empty() {
-        transaction.release().await?;
-    } else {
-        store::create(&mut transaction, &draft.created).await?;
-        transaction.commit().await?;
+        calls.iter().map(|call| if is_held(call.command) { None } else { decided.next() }).collect::<Vec<_>>();
+    if !draft.created.is_empty() {
+        store::create(transaction, &draft.created).await?;
     }
     Ok((outcomes, draft.created))
 }
@@ -121,7 +98,7 @@ struct Named {
 }
 
 impl<'a> Draft<'a> {
-    fn decide(&mut self, Call { command, span }: &'a Call<CreateOrder>, found: Found) -> Outcome {
+    fn decide(&mut self, &Asked { command, span }: &Asked<'a, CreateOrder>, found: Found) -> Created {
         let CreateOrder { user, lines, key } = command;
         let name = key.as_ref().map(|key| (*user, key));
         let named = name.and_then(|name| self.named.get(&name).cloned());

@@ -1,6 +1,6 @@
 //! Cancels the orders that nobody paid in time.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use platform::{batches::Locks, failure::Failure, postgres::Transaction, telemetry::trace};
 use proto::ids::OrderId;
@@ -49,12 +49,10 @@ impl Orders {
 }
 
 async fn expire(mut transaction: Transaction, orders: &[OrderId], locks: Locks) -> Result<Vec<Expired>, Failure> {
-    let mut orders = orders.to_vec();
-    orders.sort();
     if locks == Locks::Wait {
-        store::orders::wait_for(&mut transaction, &orders).await?;
+        store::wait_for(&mut transaction, &orders.iter().copied().collect(), &BTreeSet::new()).await?;
     }
-    let locked = store::orders::lock(&mut transaction, &orders).await?;
+    let locked = store::orders::lock(&mut transaction, orders).await?;
     let expired = locked.into_values().flatten().filter_map(change).collect::<Result<Vec<_>, Failure>>()?;
     if expired.is_empty() {
         transaction.release().await?;

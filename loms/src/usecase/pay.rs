@@ -12,6 +12,6 @@ use crate::domain::order::OrderRefusal;
 impl Orders {
     /// Pays an order; for one that is paid already, nothing happens again.
     pub async fn pay(&self, order: OrderId) -> Result<(), Error<OrderRefusal>> {
-        self.changes.call(ChangeOrder { order, wish: Wish::Pay }).await?.map_err(Error::Refused)
+        self.change(ChangeOrder { order, wish: Wish::Pay }).await
     }
 }

@@ -9,22 +9,24 @@ use loms::{
         order::OrderRefusal,
     },
     usecase::{
-        change::{ChangeOrder, Changes, Wish},
-        create::{CreateOrder, CreateRefusal, Creations},
+        batch::{Command, OrderBatch, Outcome},
+        change::{ChangeOrder, Wish},
+        create::{CreateOrder, CreateRefusal},
     },
 };
 use platform::{
     batches::{Batch, Call, Locks},
     worker::Wake,
 };
-use proptest::{collection::vec, prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};
 use proto::ids::{IdempotencyKey, OrderId};
 use tonic::Code;
+use tracing::Span;
 
 use crate::world::{World, create, order, user};
 
 /// Few users, keys and SKUs, so that they meet.
-fn commands() -> impl Strategy<Value = Vec<CreateOrder>> {
+fn creations() -> impl Strategy<Value = Vec<CreateOrder>> {
     let lines = vec((1..5u32, 1..12u32), 1..4);
     let command = (1..4i64, proptest::option::of(0..4u8), lines).prop_map(|(user, key, lines)| {
         let mut tally = Tally::default();
@@ -34,19 +36,18 @@ fn commands() -> impl Strategy<Value = Vec<CreateOrder>> {
         let key = IdempotencyKey::parse(key.map(|key| format!("key {key}")).unwrap_or_default()).unwrap();
         CreateOrder { user: user.try_into().unwrap(), lines: tally.lines().unwrap(), key }
     });
-    vec(command, 1..12)
+    vec(command, 0..12)
 }
 
 /// Changes of orders by their place among all that there are.
-fn changes() -> impl Strategy<Value = Vec<(prop::sample::Index, Wish)>> {
-    vec((any::<prop::sample::Index>(), prop_oneof![Just(Wish::Pay), Just(Wish::Cancel)]), 1..12)
+fn changes() -> impl Strategy<Value = Vec<(Index, Wish)>> {
+    vec((any::<Index>(), prop_oneof![Just(Wish::Pay), Just(Wish::Cancel)]), 0..12)
 }
 
 /// A world whose orders are named by when a call first heard of them.
 struct Shop {
     world: World,
-    creations: Creations,
-    changes: Changes,
+    batch: OrderBatch,
     names: HashMap<OrderId, usize>,
     orders: Vec<OrderId>,
 }
@@ -55,11 +56,9 @@ impl Shop {
     async fn open() -> Self {
         let stock: Vec<_> = (1..5).flat_map(|sku| [(1, sku, 20), (2, sku, 15)]).collect();
         let world = World::with_stock(&stock).await;
-        let (database, relay) = (world.database(), Wake::default());
         let payment_timeout = Duration::from_secs(600);
-        let creations = Creations { database: database.clone(), payment_timeout, relay: relay.clone() };
-        let changes = Changes { database, relay };
-        Self { world, creations, changes, names: HashMap::new(), orders: Vec::new() }
+        let batch = OrderBatch { database: world.database(), payment_timeout, relay: Wake::default() };
+        Self { world, batch, names: HashMap::new(), orders: Vec::new() }
     }
 
     fn name(&mut self, order: OrderId) -> usize {
@@ -70,36 +69,32 @@ impl Shop {
         })
     }
 
-    /// Creates orders in batches of a size.
-    async fn create(&mut self, commands: &[CreateOrder], size: usize) -> Vec<String> {
+    /// Changes orders that there are, and creates others, in batches of a size. Answers what came of each.
+    async fn trade(&mut self, changes: &[(Index, Wish)], creations: &[CreateOrder], size: usize) -> Vec<String> {
+        let change = |(index, wish): &(Index, Wish)| {
+            (!self.orders.is_empty()).then(|| ChangeOrder { order: *index.get(&self.orders), wish: *wish })
+        };
+        let changes = changes.iter().filter_map(change).map(Command::Change);
+        let commands: Vec<_> = changes.chain(creations.iter().cloned().map(Command::Create)).collect();
         let mut outcomes = Vec::new();
-        for batch in commands.chunks(size) {
-            outcomes.extend(self.creations.run(&calls(batch.to_vec()), Locks::Skip).await.unwrap());
+        for commands in commands.chunks(size) {
+            let calls: Vec<_> =
+                commands.iter().map(|command| Call { command: command.clone(), span: Span::none() }).collect();
+            outcomes.extend(self.batch.run(&calls, Locks::Skip).await.unwrap());
         }
         let outcomes = outcomes.into_iter().map(|outcome| match outcome.expect("nobody else holds anything") {
-            Ok(order) => format!("order {}", self.name(order)),
-            Err(CreateRefusal::InsufficientStock { order, shortage }) => {
+            Outcome::Created(Ok(order)) => format!("order {}", self.name(order)),
+            Outcome::Created(Err(CreateRefusal::InsufficientStock { order, shortage })) => {
                 format!("order {} failed: {shortage:?}", self.name(order))
             }
-            Err(CreateRefusal::KeyReused { order }) => format!("order {} has other lines", self.name(order)),
-        });
-        outcomes.collect()
-    }
-
-    async fn change(&mut self, changes: &[(prop::sample::Index, Wish)], size: usize) -> Vec<String> {
-        let orders = &self.orders;
-        let changes: Vec<_> =
-            changes.iter().map(|(index, wish)| ChangeOrder { order: *index.get(orders), wish: *wish }).collect();
-        let mut outcomes = Vec::new();
-        for batch in changes.chunks(size) {
-            outcomes.extend(self.changes.run(&calls(batch.to_vec()), Locks::Skip).await.unwrap());
-        }
-        let outcomes = outcomes.into_iter().map(|outcome| match outcome.expect("nobody else holds anything") {
-            Ok(()) => "done".to_owned(),
-            Err(OrderRefusal::NotPayable { status, .. } | OrderRefusal::NotCancellable { status, .. }) => {
-                format!("is {status}")
+            Outcome::Created(Err(CreateRefusal::KeyReused { order })) => {
+                format!("order {} has other lines", self.name(order))
             }
-            Err(refusal) => panic!("{refusal:?}"),
+            Outcome::Changed(Ok(())) => "done".to_owned(),
+            Outcome::Changed(Err(
+                OrderRefusal::NotPayable { status, .. } | OrderRefusal::NotCancellable { status, .. },
+            )) => format!("is {status}"),
+            Outcome::Changed(Err(refusal)) => panic!("{refusal:?}"),
         });
         outcomes.collect()
     }
@@ -118,23 +113,39 @@ impl Shop {
     }
 }
 
-fn calls<C>(commands: Vec<C>) -> Vec<Call<C>> {
-    commands.into_iter().map(|command| Call { command, span: tracing::Span::none() }).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_of_a_batch_get_what_they_would_get_one_after_the_other() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..10 {
         let (mut together, mut alone) = (Shop::open().await, Shop::open().await);
-        for _ in 0..4 {
-            let commands = commands().new_tree(&mut runner).unwrap().current();
-            assert_eq!(together.create(&commands, usize::MAX).await, alone.create(&commands, 1).await, "{commands:?}");
-            let changes = changes().new_tree(&mut runner).unwrap().current();
-            assert_eq!(together.change(&changes, usize::MAX).await, alone.change(&changes, 1).await, "{changes:?}");
+        for _ in 0..8 {
+            // In a batch, changes come before creations: what is cancelled can be sold.
+            let (changes, creations) = (changes(), creations()).new_tree(&mut runner).unwrap().current();
+            assert_eq!(
+                together.trade(&changes, &creations, usize::MAX).await,
+                alone.trade(&changes, &creations, 1).await,
+                "{changes:?} {creations:?}"
+            );
             assert_eq!(together.state().await, alone.state().await);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_can_be_sold_in_the_same_transaction() {
+    let mut shop = Shop::open().await;
+    let all = |key: &str| {
+        let mut tally = Tally::default();
+        tally.add(Line { sku: 1u32.try_into().unwrap(), count: 35u32.try_into().unwrap() }).unwrap();
+        let key = IdempotencyKey::parse(key.to_owned()).unwrap();
+        CreateOrder { user: 1.try_into().unwrap(), lines: tally.lines().unwrap(), key }
+    };
+    assert_eq!(shop.trade(&[], &[all("first")], 1).await, ["order 0"]);
+    let cancel = Command::Change(ChangeOrder { order: shop.orders[0], wish: Wish::Cancel });
+    // In whatever order they come.
+    let calls = [Command::Create(all("second")), cancel].map(|command| Call { command, span: Span::none() });
+    let outcomes = shop.batch.run(&calls, Locks::Skip).await.unwrap();
+    assert!(matches!(outcomes[..], [Some(Outcome::Created(Ok(_))), Some(Outcome::Changed(Ok(())))]), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,7 +134,7 @@ async fn a_change_that_is_rolled_back_leaves_no_event() {
     let paid = locked.order.pay(chrono::DateTime::UNIX_EPOCH).unwrap().unwrap();
     store::apply(&mut transaction, &[change(paid)], 1).await.unwrap();
     drop(transaction);
-    let mut transaction = world.database().begin("create_orders").await.unwrap();
+    let mut transaction = world.database().begin("change_orders").await.unwrap();
     create_failed(&mut transaction, unseen).await;
     drop(transaction);
 
@@ -180,7 +180,7 @@ async fn an_event_that_is_committed_after_later_ones_were_published_is_published
     let world = World::with_stock(&[(1, 7, 100)]).await;
     let orders = world.orders(Duration::from_secs(600));
     let [late, early] = [user(), user()];
-    let mut transaction = world.database().begin("create_orders").await.unwrap();
+    let mut transaction = world.database().begin("change_orders").await.unwrap();
     create_failed(&mut transaction, late).await;
     let mut relay = relay(&world);
     for published in 1..=3 {

@@ -85,7 +85,7 @@ async fn metrics_with_known_labels_are_there_before_anything_happens() {
         "loms_order_transitions_total{from=\"awaiting payment\",to=\"paid\"}",
         "loms_order_transitions_total{from=\"awaiting payment\",to=\"cancelled\"}",
         "loms_units_total{change=\"reserved\"}",
-        "postgres_transactions_total{outcome=\"committed\",transaction=\"create_orders\"}",
+        "postgres_transactions_total{outcome=\"committed\",transaction=\"change_orders\"}",
         "loms_refusals_total{reason=\"INSUFFICIENT_STOCK\"}",
         "loms_refusals_total{reason=\"ORDER_NOT_FOUND\"}",
         "loms_refusals_total{reason=\"ORDER_EXPIRED\"}",

@@ -64,7 +64,7 @@ async fn buyers_of_the_same_skus_in_any_order_do_not_wait_in_a_circle() {
 async fn stock_is_imported_while_it_is_sold() {
     let world = World::with_stock(&[(1, 7, 1000), (2, 7, 1000), (1, 8, 1000)]).await;
     let orders = world.orders(Duration::from_secs(600));
-    let stocks = Stocks { database: world.database() };
+    let stocks = Stocks::new(world.database());
     let buying = stream::iter(0..200).map(|_| {
         let mut tally = Tally::default();
         for sku in [7u32, 8] {

@@ -1,7 +1,9 @@
 //! What the database itself forbids, and its migrations.
 
+use std::path::Path;
+
 use loms::app::Loms;
-use platform::service::Service as _;
+use platform::{postgres::PLANNING, service::Service as _};
 use stack::testing::TestDatabase;
 
 use crate::world::{World, create, order, user};
@@ -101,4 +103,12 @@ async fn every_table_and_column_is_explained() {
     .await
     .unwrap();
     assert_eq!(unexplained, [""; 0]);
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let database = TestDatabase::create(Loms::migrations()).await;
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    // An operator asks for all stock.
+    database.assert_bounded(&queries, &PLANNING, &["all_stock"]).await;
 }

@@ -1,6 +1,6 @@
 //! The table `delivery`: which message is sent next, by whom, and how that went.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, Utc};
 use platform::{
@@ -9,6 +9,8 @@ use platform::{
 };
 use proto::ids::OrderId;
 use sqlx::PgExecutor;
+
+use crate::domain::delivery::Verdict;
 
 /// The right to send one message, for as long as it was claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,99 +42,101 @@ pub struct Backlog {
     pub oldest_due_seconds: i64,
 }
 
-/// Claims the oldest delivery that may be made now, but for those in `except`: nobody else gets it before `lease` is
-/// over, nor a later message of its order before it is settled.
-pub async fn claim(on: impl PgExecutor<'_>, lease: Duration, except: &[i64]) -> Result<Option<Claim>, Failure> {
-    let row = sqlx::query!(
+/// Claims the oldest deliveries that may be made now, one of an order and at most `limit`, but for those in `except`:
+/// nobody else gets one before `lease` is over, nor a later message of its order before it is settled.
+pub async fn claim(
+    on: impl PgExecutor<'_>,
+    limit: usize,
+    lease: Duration,
+    except: &[i64],
+) -> Result<Vec<Claim>, Failure> {
+    let rows = sqlx::query!(
         r#"
-        /* claim_delivery */
-        WITH claimed AS (
-            UPDATE delivery SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
-            WHERE message_id = (
-                SELECT message_id FROM delivery AS candidate
-                WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($2) AND NOT EXISTS (
-                    SELECT FROM delivery AS earlier
-                    WHERE earlier.order_id = candidate.order_id
-                        AND earlier.message_id < candidate.message_id
-                        AND earlier.state = 'due'
-                )
-                ORDER BY message_id
-                LIMIT 1
-                FOR UPDATE SKIP LOCKED
+        /* claim_deliveries */
+        WITH next AS MATERIALIZED (
+            SELECT message_id FROM delivery AS candidate
+            WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($2) AND message_id = (
+                -- Said so, another index finds it than the one that has the candidates in their order.
+                SELECT min(message_id) FROM delivery AS of_order
+                WHERE of_order.order_id = candidate.order_id AND of_order.settled_at IS NULL
             )
-            RETURNING message_id, order_id, attempts
+            ORDER BY message_id
+            LIMIT $3
+            FOR UPDATE SKIP LOCKED
+        ), claimed AS (
+            UPDATE delivery SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
+            FROM next
+            WHERE delivery.message_id = next.message_id
+            RETURNING delivery.message_id, order_id, attempts
         )
         SELECT claimed.message_id, claimed.order_id, message.text, message.occurred_at, message.traceparent,
             claimed.attempts
-        FROM claimed JOIN message ON message.id = claimed.message_id
+        FROM claimed
+        CROSS JOIN LATERAL (SELECT * FROM message WHERE id = claimed.message_id LIMIT 1) AS message
+        ORDER BY claimed.message_id
         "#,
         lease.as_secs_f64(),
         except,
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
-    .fetch_optional(on)
+    .fetch_all(on)
     .await?;
-    row.map(|row| {
-        Ok(Claim {
-            message_id: row.message_id,
-            order: read(row.order_id)?,
-            text: row.text,
-            occurred_at: row.occurred_at,
-            traceparent: row.traceparent,
-            attempts: row.attempts,
+    rows.into_iter()
+        .map(|row| {
+            Ok(Claim {
+                message_id: row.message_id,
+                order: read(row.order_id)?,
+                text: row.text,
+                occurred_at: row.occurred_at,
+                traceparent: row.traceparent,
+                attempts: row.attempts,
+            })
         })
-    })
-    .transpose()
+        .collect()
 }
 
-/// The message was delivered. `false` if the claim was over and is somebody else's now.
-pub async fn mark_sent(on: impl PgExecutor<'_>, claim: &Claim) -> Result<bool, Failure> {
-    let settled = sqlx::query!(
+/// Writes down how attempts went: a message was delivered, is tried again after a pause, or is given up. Answers for which
+/// of them; not for those whose claim was over and is somebody else's now.
+pub async fn settle(
+    on: impl PgExecutor<'_>,
+    attempts: impl Iterator<Item = (&Claim, &Verdict)>,
+) -> Result<HashSet<i64>, Failure> {
+    let (mut messages, mut numbers, mut states) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pauses, mut errors) = (Vec::new(), Vec::new());
+    for (claim, verdict) in attempts {
+        let (state, pause, error) = match verdict {
+            Verdict::Sent => ("sent", None, None),
+            Verdict::Postponed { pause, reason, .. } => ("due", Some(pause.as_secs_f64()), Some(reason.as_str())),
+            Verdict::Dead(reason) => ("dead", None, Some(reason.as_str())),
+        };
+        messages.push(claim.message_id);
+        numbers.push(claim.attempts);
+        states.push(state);
+        pauses.push(pause);
+        errors.push(error);
+    }
+    let settled = sqlx::query_scalar!(
         r#"
-        /* mark_sent */
-        UPDATE delivery SET state = 'sent', settled_at = now(), last_error = NULL
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
+        /* settle_deliveries */
+        UPDATE delivery
+        SET state = attempt.state,
+            settled_at = CASE WHEN attempt.state <> 'due' THEN now() END,
+            next_attempt_at = coalesce(now() + make_interval(secs => attempt.pause), next_attempt_at),
+            last_error = attempt.error
+        FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::double precision[], $5::text[])
+            AS attempt (message_id, number, state, pause, error)
+        WHERE delivery.message_id = attempt.message_id AND delivery.attempts = attempt.number
+        RETURNING delivery.message_id
         "#,
-        claim.message_id,
-        claim.attempts,
+        &messages,
+        &numbers,
+        &states as &[&str],
+        &pauses as &[Option<f64>],
+        &errors as &[Option<&str>],
     )
-    .execute(on)
+    .fetch_all(on)
     .await?;
-    Ok(settled.rows_affected() == 1)
-}
-
-/// The message is tried again after a pause. `false` if the claim was over and is somebody else's now.
-pub async fn postpone(on: impl PgExecutor<'_>, claim: &Claim, pause: Duration, reason: &str) -> Result<bool, Failure> {
-    let settled = sqlx::query!(
-        r#"
-        /* postpone_delivery */
-        UPDATE delivery SET next_attempt_at = now() + make_interval(secs => $3), last_error = $4
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
-        "#,
-        claim.message_id,
-        claim.attempts,
-        pause.as_secs_f64(),
-        reason,
-    )
-    .execute(on)
-    .await?;
-    Ok(settled.rows_affected() == 1)
-}
-
-/// The message is given up. `false` if the claim was over and is somebody else's now.
-pub async fn mark_dead(on: impl PgExecutor<'_>, claim: &Claim, reason: &str) -> Result<bool, Failure> {
-    let settled = sqlx::query!(
-        r#"
-        /* mark_dead */
-        UPDATE delivery SET state = 'dead', settled_at = now(), last_error = $3
-        WHERE message_id = $1 AND attempts = $2 AND state = 'due'
-        "#,
-        claim.message_id,
-        claim.attempts,
-        reason,
-    )
-    .execute(on)
-    .await?;
-    Ok(settled.rows_affected() == 1)
+    Ok(settled.into_iter().collect())
 }
 
 /// Counts what is not delivered, each up to [`MAX_COUNTED`].

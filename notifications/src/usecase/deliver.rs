@@ -1,5 +1,6 @@
-//! The oldest message that is due goes to Telegram.
+//! The oldest messages that are due go to Telegram.
 
+use futures::future::join_all;
 use platform::{failure::Failure, telemetry::trace};
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
@@ -24,10 +25,14 @@ impl Attempt {
 }
 
 impl Deliveries {
-    /// Makes an attempt to deliver the next message, but for those in `except`, which is then to be
-    /// [settled](Self::settle); `None` when nothing is due.
-    pub async fn attempt_next(&self, except: &[i64]) -> Result<Option<Attempt>, Failure> {
-        let Some(claim) = delivery::claim(&self.database, self.lease, except).await? else { return Ok(None) };
+    /// Makes attempts to deliver the next messages, all at once: one of an order and at most `limit`, but for those in
+    /// `except`. They are then to be [settled](Self::settle).
+    pub async fn attempt_next(&self, limit: usize, except: &[i64]) -> Result<Vec<Attempt>, Failure> {
+        let claims = delivery::claim(&self.database, limit, self.lease, except).await?;
+        Ok(join_all(claims.into_iter().map(|claim| self.attempt(claim))).await)
+    }
+
+    async fn attempt(&self, claim: Claim) -> Attempt {
         let span = span(&claim);
         let attempt = async {
             let answer = self.telegram.send(&claim.text, claim.attempt()).await;
@@ -36,22 +41,15 @@ impl Deliveries {
             verdict
         };
         let verdict = attempt.instrument(span.clone()).await;
-        Ok(Some(Attempt { claim, verdict, span }))
+        Attempt { claim, verdict, span }
     }
 
-    /// Writes down how an attempt went.
-    pub async fn settle(&self, Attempt { claim, verdict, span }: &Attempt) -> Result<(), Failure> {
-        let settle = async {
-            match verdict {
-                Verdict::Sent => delivery::mark_sent(&self.database, claim).await,
-                Verdict::Postponed { pause, reason, .. } => {
-                    delivery::postpone(&self.database, claim, *pause, reason).await
-                }
-                Verdict::Dead(reason) => delivery::mark_dead(&self.database, claim, reason).await,
-            }
-        };
-        if !settle.instrument(span.clone()).await? {
-            span.in_scope(|| warn!("a delivery took longer than its claim; it may be made twice"));
+    /// Writes down how attempts went, of all or, when it fails, of none.
+    pub async fn settle(&self, attempts: &[Attempt]) -> Result<(), Failure> {
+        let verdicts = attempts.iter().map(|attempt| (&attempt.claim, &attempt.verdict));
+        let settled = delivery::settle(&self.database, verdicts).await?;
+        for attempt in attempts.iter().filter(|attempt| !settled.contains(&attempt.message())) {
+            attempt.span.in_scope(|| warn!("a delivery took longer than its claim; it may be made twice"));
         }
         Ok(())
     }

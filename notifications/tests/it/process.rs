@@ -181,7 +181,7 @@ async fn every_metric_is_there_from_the_start() {
         "notifications_event_age_seconds_count",
         "notifications_delivery_age_seconds_count",
         r#"postgres_transactions_total{outcome="committed",transaction="keep_messages"}"#,
-        r#"postgres_transactions_total{outcome="failed",transaction="mark_sent"}"#,
+        r#"postgres_transactions_total{outcome="failed",transaction="settle_deliveries"}"#,
         r#"postgres_transaction_retries_total{transaction="read_history"}"#,
     ] {
         assert_eq!(program.metric(name).await, Some(0.0), "{name}");

@@ -1,9 +1,9 @@
 //! The database's schema.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use notifications::app::Notifications;
-use platform::service::Service as _;
+use platform::{postgres::PLANNING, service::Service as _};
 use stack::testing::TestDatabase;
 
 use crate::binary::program;
@@ -66,8 +66,16 @@ async fn a_database_that_lacks_migrations_is_refused_until_migrate_has_run() {
     };
     let (code, log, _) = run("serve");
     assert_eq!(code, Some(1));
-    assert!(log.contains("20261122000001_messages_and_deliveries; run `notifications migrate`"), "{log}");
-    let applied = "notifications: applied 20261122000001\n".to_owned();
+    let missing = "20261122000001_messages_and_deliveries, 20261130000001_due_of_order; run `notifications migrate`";
+    assert!(log.contains(missing), "{log}");
+    let applied = "notifications: applied 20261122000001\nnotifications: applied 20261130000001\n".to_owned();
     assert_eq!(run("migrate"), (Some(0), applied, String::new()));
     assert!(!columns(&database).await.is_empty());
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let database = TestDatabase::create(Notifications::migrations()).await;
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join(".sqlx");
+    database.assert_bounded(&queries, &PLANNING, &[]).await;
 }

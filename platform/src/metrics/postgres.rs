@@ -20,6 +20,9 @@ metrics! {
     /// Waits for a connection of the pool that lasted the whole acquire_timeout.
     pub(crate) TIMEOUTS: Counters<1> =
         counters("postgres_pool_timeouts_total", ["pool"], POOLS.map(|pool| [pool]));
+    /// Requests to Postgres that waited for an answer: statements, and the begins and ends of transactions.
+    pub(crate) ROUND_TRIPS: Counters<1> =
+        counters("postgres_round_trips_total", ["pool"], POOLS.map(|pool| [pool]));
     /// Time from the begin of a transaction to its end, in seconds, without the wait for a connection.
     SECONDS: HistogramVec = latencies("postgres_transaction_seconds", &["transaction"]);
     /// Transactions that ended, by outcome: committed, released (nothing to keep) or failed.

@@ -1,7 +1,7 @@
 //! A connection that is lent. Everything that is done on it has an end, also when Postgres does not answer. When it is
 //! given back in the middle of a statement or a transaction, these are ended on the server before it is lent again.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, raw_sql};
 
@@ -10,7 +10,7 @@ use super::{
     pool::{Connection, Pool},
     transaction::Query,
 };
-use crate::deadline;
+use crate::{batches::Locks, deadline, metrics::postgres as metrics};
 
 /// On our side. A server that lives ends a statement earlier.
 const STATEMENT_LIMIT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(2));
@@ -22,6 +22,26 @@ const MIN_LOCK_TIMEOUT: Duration = Duration::from_millis(250);
 const CANCEL_TIME: Duration = Duration::from_millis(500);
 /// For the end of what was going on when a connection is given back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
+
+/// Locks of numbers that mean something to those who take them.
+#[derive(Debug)]
+pub(super) struct AdvisoryLocks<'a> {
+    pub keys: &'a BTreeSet<i64>,
+    pub locks: Locks,
+}
+
+impl AdvisoryLocks<'_> {
+    /// Its rows are the keys of locks that others hold. All wait in the order of the keys, so that nobody waits in a circle.
+    fn statement(&self) -> String {
+        let keys = self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let is_held = match self.locks {
+            Locks::Skip => "NOT pg_try_advisory_xact_lock(key)",
+            // Returns a value, if only an empty one.
+            Locks::Wait => "pg_advisory_xact_lock(key) IS NULL",
+        };
+        format!("/* lock */ SELECT key FROM unnest('{{{keys}}}'::bigint[]) AS key WHERE {is_held}")
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -56,17 +76,22 @@ impl Lease {
     }
 
     /// Begins a transaction. It waits for locks only for a while, the shorter the more wait for a connection. That of a
-    /// call also ends when the time of the call is over, if nobody lives to cancel it.
-    pub async fn begin(&mut self, crowding: usize) -> sqlx::Result<()> {
+    /// call also ends when the time of the call is over, if nobody lives to cancel it. Takes advisory locks with the
+    /// beginning, and returns the keys of those that others hold.
+    pub async fn begin(&mut self, crowding: usize, locks: Option<&AdvisoryLocks<'_>>) -> sqlx::Result<BTreeSet<i64>> {
         let crowding = u32::try_from(crowding).unwrap_or(u32::MAX).saturating_add(1);
         let lock_timeout = (LOCK_TIMEOUT / crowding).max(MIN_LOCK_TIMEOUT);
         let mut settings = vec![("lock_timeout", lock_timeout)];
         if let Some(remaining) = deadline::remaining() {
             settings.push(("statement_timeout", (remaining + CANCEL_TIME).min(STATEMENT_TIMEOUT)));
         }
-        let begin = AssertSqlSafe(self.pool.server().begin(&settings));
+        let mut begin = self.pool.server().begin(&settings);
+        if let Some(locks) = locks {
+            begin = format!("{begin}; {}", locks.statement());
+        }
         self.is_in_transaction = true;
-        self.run(async |connection| connection.execute(begin).await.map(drop)).await
+        let rows = self.run(async |connection| connection.fetch_all(AssertSqlSafe(begin)).await).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     pub async fn commit(&mut self) -> sqlx::Result<()> {
@@ -92,6 +117,7 @@ impl Lease {
         work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
     ) -> sqlx::Result<T> {
         let Some(connection) = &mut self.connection else { return Err(sqlx::Error::PoolClosed) };
+        metrics::ROUND_TRIPS.with([self.pool.name()]).inc();
         self.is_busy = true;
         let result = errors::within(limit, work(&mut connection.inner)).await;
         self.is_busy = false;

@@ -2,7 +2,7 @@
 //! PgBouncer does in the mode `transaction`. Behind such a pooler nothing may be kept in a session: transactions take
 //! their settings along, statements have no names, and the process that serves a connection has no lasting number.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
 use secrecy::ExposeSecret as _;
@@ -13,11 +13,20 @@ use super::{CONNECT_TIMEOUT, STATEMENT_TIMEOUT, errors};
 use crate::config::service::{Pooler, PostgresConfig};
 
 /// With these, a client that hangs or vanishes does not hold locks and connections for long.
-const SETTINGS: [(&str, Duration); 3] = [
+const TIMEOUTS: [(&str, Duration); 3] = [
     ("statement_timeout", STATEMENT_TIMEOUT),
     ("lock_timeout", Duration::from_secs(5)),
     // The longest pause is in a transaction that waits up to five seconds for Kafka.
     ("idle_in_transaction_session_timeout", Duration::from_secs(15)),
+];
+/// With these, a statement has one plan whatever its parameters, by indexes whatever the statistics say. The statistics of a table that was empty a moment ago, or is so most of the time,
+/// mislead; and every statement that a call or a step makes is short and has its index.
+pub const PLANNING: [(&str, &str); 4] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    // What has no other plan than one that is off seems so expensive that it would be compiled.
+    ("jit", "off"),
 ];
 /// The server closes a connection to a lost machine after 25 seconds. Behind a pooler, these are the pooler's to set.
 const KEEPALIVES: [(&str, &str); 3] =
@@ -42,8 +51,8 @@ impl Server {
         })?;
         let options = match config.pooler {
             None => {
-                let settings = SETTINGS.map(|(name, value)| (name, value.as_millis()));
-                options.options(settings).options(KEEPALIVES)
+                let timeouts = TIMEOUTS.map(|(name, value)| (name, value.as_millis()));
+                options.options(timeouts).options(PLANNING).options(KEEPALIVES)
             }
             // PgBouncer refuses what it does not know.
             Some(Pooler::Transaction) => options.extra_float_digits(None),
@@ -90,7 +99,7 @@ impl Server {
         if self.is_pooled() {
             return Ok(());
         }
-        let (name, value) = SETTINGS[0];
+        let (name, value) = TIMEOUTS[0];
         let query = format!("/* setting */ SELECT setting FROM pg_settings WHERE name = '{name}'");
         let setting: String = raw_sql(AssertSqlSafe(query)).fetch_one(connection).await?.try_get(0)?;
         ensure!(setting == value.as_millis().to_string(), USE_POOLER);
@@ -99,9 +108,13 @@ impl Server {
 
     /// The statement that begins a transaction with these settings.
     pub fn begin(&self, settings: &[(&str, Duration)]) -> String {
-        let taken_along = if self.is_pooled() { &SETTINGS[..] } else { &[] };
-        let settings = taken_along.iter().chain(settings);
-        settings
-            .fold("BEGIN".to_owned(), |text, (name, value)| format!("{text}; SET LOCAL {name} = {}", value.as_millis()))
+        let mut text = "BEGIN".to_owned();
+        let mut set = |name: &str, value: &dyn Display| text.push_str(&format!("; SET LOCAL {name} = {value}"));
+        if self.is_pooled() {
+            PLANNING.iter().for_each(|(name, value)| set(name, value));
+            TIMEOUTS.iter().for_each(|(name, value)| set(name, &value.as_millis()));
+        }
+        settings.iter().for_each(|(name, value)| set(name, &value.as_millis()));
+        text
     }
 }

@@ -31,7 +31,7 @@ impl Database {
             if !pool.server().is_pooled() {
                 return lease.execute(query, fetch).await;
             }
-            lease.begin(crowding).await?;
+            lease.begin(crowding, None).await?;
             let result = lease.execute(query, fetch).await?;
             lease.commit().await?;
             Ok(result)
