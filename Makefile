@@ -43,6 +43,11 @@ demo: build ## Tell a shopper's journey against the fleet, step by step
 load: build ## Call the running fleet as many shoppers would, and check its books
 	@exec $(BIN)/stack load $(ARGS)
 
+.PHONY: bench
+bench: ## Measure an optimised fleet of its own, and write docs/performance.md
+	@$(MAKE) --no-print-directory build PROFILE=release
+	@exec $(BIN:debug=release)/stack bench --page docs/performance.md $(ARGS)
+
 # Tests wait more than they compute.
 TEST_THREADS ?= 8
 

@@ -14,6 +14,7 @@ use stack::{
 
 use crate::{
     drive::{self, Drive},
+    measure::{self, Measure},
     serve, tell,
     up::{self, Up},
 };
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Call a fleet as many shoppers would, and check its books afterwards.
     Load(Drive),
+    /// Measure what a fleet of its own carries, what that costs, and what Postgres and the protocol do at best.
+    Bench(Measure),
     /// Stop what a killed launcher left behind, and remove all local data.
     Clean {
         /// The directory for data, logs and configuration.
@@ -115,6 +118,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Up(up) => return up::run(up).await,
         Command::Demo { state_dir } => return tell::run(state_dir).await,
         Command::Load(drive) => return drive::run(drive).await,
+        Command::Bench(measure) => measure::run(measure).await?,
         Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| println!("{line}")).await?,
         Command::Certs { dir, force } => {
             let certificates = if force {

@@ -38,6 +38,7 @@ pub use replica::Replica;
 pub use service::{Facts, Service};
 use state::State;
 pub use state::running;
+pub use steps::import_stock;
 
 /// Longer than the grace period in the services' configuration.
 const SERVICE_GRACE: Duration = Duration::from_secs(5);

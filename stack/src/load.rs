@@ -25,7 +25,7 @@ mod shelf;
 
 pub use clients::Target;
 pub use journey::Scenario;
-pub use report::Report;
+pub use report::{Line, Report};
 pub use shelf::Choice;
 
 use books::Books;
@@ -38,7 +38,7 @@ use shelf::Shelf;
 const MOST_AT_ONCE: usize = 20_000;
 
 /// How journeys begin.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
     /// So many users, each with one journey after the other.
     Users(u32),
@@ -64,33 +64,48 @@ pub struct Plan {
     pub svg: Option<PathBuf>,
 }
 
-/// Runs the load. The report has the faults in the books, if there are any.
+/// Runs the load, and shows how it goes. The report has the faults in the books, if there are any.
 pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
-    let clients = Clients::new(&plan.target)?;
-    let shelf = Shelf::look(&clients, &plan.target.product_token, plan.skus, plan.choice).await?;
-    println!("{} SKUs have {} free units", shelf.len(), shelf.units());
-    let (recorder, books) = (Arc::new(Recorder::new()), Arc::new(Books::new(shelf.before())));
-    let shopper = Shopper {
-        clients: clients.clone(),
-        shelf: Arc::new(shelf),
-        recorder: recorder.clone(),
-        books: books.clone(),
-        scenario: plan.scenario,
-    };
-    let live = live::show(recorder.clone(), plan.duration);
-    let ran = match plan.pace {
-        Pace::Users(users) => closed(&shopper, users, plan.duration, plan.seed).await,
-        Pace::Rate(rate) => open(&shopper, rate, plan.duration, plan.seed).await,
-    };
+    let prepared = Prepared::new(plan).await?;
+    println!("{} SKUs have {} free units", prepared.shopper.shelf.len(), prepared.shopper.shelf.units());
+    let live = live::show(prepared.shopper.recorder.clone(), plan.duration);
+    let ran = prepared.shop(plan).await;
     live.end();
-    let mut report = recorder.report(ran);
-    if let Some(path) = &plan.svg {
-        picture::draw(&report, path).with_context(|| format!("cannot draw {}", path.display()))?;
+    prepared.report(plan, ran).await
+}
+
+/// Shoppers who know what there is to buy.
+pub struct Prepared {
+    shopper: Shopper,
+}
+
+impl Prepared {
+    pub async fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let clients = Clients::new(&plan.target)?;
+        let shelf = Shelf::look(&clients, &plan.target.product_token, plan.skus, plan.choice).await?;
+        let (recorder, books) = (Arc::new(Recorder::new()), Arc::new(Books::new(shelf.before())));
+        Ok(Self { shopper: Shopper { clients, shelf: Arc::new(shelf), recorder, books, scenario: plan.scenario } })
     }
-    if plan.checks_books {
-        report.books = Some(books.check(&clients).await?);
+
+    /// Returns how long it took until the last journey was over.
+    pub async fn shop(&self, plan: &Plan) -> Duration {
+        match plan.pace {
+            Pace::Users(users) => closed(&self.shopper, users, plan.duration, plan.seed).await,
+            Pace::Rate(rate) => open(&self.shopper, rate, plan.duration, plan.seed).await,
+        }
     }
-    Ok(report)
+
+    pub async fn report(self, plan: &Plan, ran: Duration) -> anyhow::Result<Report> {
+        let Shopper { clients, recorder, books, .. } = self.shopper;
+        let mut report = recorder.report(ran);
+        if let Some(path) = &plan.svg {
+            picture::draw(&report, path).with_context(|| format!("cannot draw {}", path.display()))?;
+        }
+        if plan.checks_books {
+            report.books = Some(books.check(&clients).await?);
+        }
+        Ok(report)
+    }
 }
 
 /// Returns how long it took until the last journey was over.

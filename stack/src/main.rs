@@ -2,6 +2,7 @@
 
 mod cli;
 mod drive;
+mod measure;
 mod serve;
 mod tell;
 mod up;

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     fs,
     path::Path,
     process::{Command, Output},
@@ -149,6 +150,23 @@ async fn prepare(service: Service, fleet: &Fleet, say: Say<'_>) -> anyhow::Resul
         let file = file.to_str().context("the path of the state directory is not Unicode")?;
         run(service, &["stock", "import", file], config).await?;
     }
+    Ok(())
+}
+
+/// Sets what is on hand of everything that is in stock.
+pub async fn import_stock(fleet: &Addresses, on_hand: u32) -> anyhow::Result<()> {
+    let config = &fleet.loms.config;
+    let stock = run(Service::Loms, &["stock", "list"], config).await?;
+    let mut text = "warehouse_id,sku,count\n".to_owned();
+    for line in stock.lines().skip(1) {
+        let mut fields = line.split(',');
+        let (warehouse, sku) = fields.next().zip(fields.next()).context("a line of the stock has too few fields")?;
+        writeln!(text, "{warehouse},{sku},{on_hand}")?;
+    }
+    let file = config.with_file_name("stock.csv");
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let file = file.to_str().context("the path of the state directory is not Unicode")?;
+    run(Service::Loms, &["stock", "import", file], config).await?;
     Ok(())
 }
 

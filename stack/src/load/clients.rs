@@ -8,6 +8,7 @@ use proto::{
     notifications::notifications_client::NotificationsClient, product::product_service_client::ProductServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::{certs, fleet::Addresses, product_service::TOKEN};
 
@@ -46,6 +47,7 @@ impl Target {
 pub struct Clients {
     carts: Vec<CartClient<Channel>>,
     loms: Vec<LomsClient<Channel>>,
+    health: Vec<HealthClient<Channel>>,
     notifications: Vec<NotificationsClient<Channel>>,
     pub products: ProductServiceClient<Channel>,
 }
@@ -55,9 +57,11 @@ impl Clients {
         let channels = |url: &str| -> anyhow::Result<Vec<Channel>> {
             (0..target.connections).map(|_| channel(url, target)).collect()
         };
+        let loms = channels(&target.loms)?;
         Ok(Self {
+            health: loms.iter().cloned().map(HealthClient::new).collect(),
+            loms: loms.into_iter().map(LomsClient::new).collect(),
             carts: channels(&target.checkout)?.into_iter().map(CartClient::new).collect(),
-            loms: channels(&target.loms)?.into_iter().map(LomsClient::new).collect(),
             notifications: channels(&target.notifications)?.into_iter().map(NotificationsClient::new).collect(),
             products: ProductServiceClient::new(channel(&target.product_service, target)?),
         })
@@ -70,6 +74,11 @@ impl Clients {
 
     pub fn loms(&self, user: i64) -> LomsClient<Channel> {
         of(&self.loms, user)
+    }
+
+    /// That of LOMS.
+    pub fn health(&self, user: i64) -> HealthClient<Channel> {
+        of(&self.health, user)
     }
 
     pub fn notifications(&self, user: i64) -> NotificationsClient<Channel> {

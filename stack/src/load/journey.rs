@@ -12,10 +12,11 @@ use std::{
 use clap::ValueEnum;
 use proto::{
     cart::{AddToCartRequest, DeleteFromCartRequest, ListCartRequest, PurchaseRequest},
-    loms::{CancelOrderRequest, OrderPayedRequest, StocksRequest},
+    loms::{CancelOrderRequest, CreateOrderRequest, OrderItem, OrderPayedRequest, StocksRequest},
 };
 use rand::{Rng as _, rngs::StdRng};
 use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
 
 use super::{
     books::{Books, Bought, End, history_of},
@@ -33,6 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub enum Scenario {
     /// Put something into the cart, list it, and take it out again.
     Browse,
+    /// Put something into the cart.
+    Add,
     /// Ask for the stock of a SKU.
     Stocks,
     /// Buy two SKUs and pay.
@@ -47,6 +50,10 @@ pub enum Scenario {
     Flash,
     /// Read a shopper's messages.
     History,
+    /// Have LOMS create an order of two SKUs, without a cart, and never pay.
+    Order,
+    /// Ask LOMS whether it is well: a call that does nothing.
+    Health,
 }
 
 /// Clones share everything.
@@ -66,8 +73,11 @@ impl Shopper {
         let user = new_user();
         let walked = match scenario {
             Scenario::Browse => self.browse(user, random).await,
+            Scenario::Add => self.add(user, self.shelf.choose(random), 1).await,
             Scenario::Stocks => self.stocks(user, random).await,
             Scenario::History => self.history(user).await,
+            Scenario::Order => self.order(user, self.basket(random)).await,
+            Scenario::Health => self.health(user).await,
             Scenario::Purchase | Scenario::Mixed => self.buy(user, self.basket(random), End::Paid).await,
             Scenario::Abandon => self.buy(user, self.basket(random), End::Open).await,
             Scenario::Cancel => self.buy(user, self.basket(random), End::Cancelled).await,
@@ -110,10 +120,32 @@ impl Shopper {
         Ok(())
     }
 
+    async fn add(&self, user: i64, sku: u32, count: u32) -> Result<(), Status> {
+        let (mut cart, add) = (self.clients.cart(user), AddToCartRequest { user, sku, count });
+        self.timed(Timed::AddToCart, async |deadline| cart.add_to_cart(deadline.of(add)).await).await
+    }
+
+    async fn health(&self, user: i64) -> Result<(), Status> {
+        let mut health = self.clients.health(user);
+        let check = HealthCheckRequest::default();
+        self.timed(Timed::Health, async |deadline| health.check(deadline.of(check)).await).await?;
+        Ok(())
+    }
+
+    async fn order(&self, user: i64, basket: BTreeMap<u32, u32>) -> Result<(), Status> {
+        let mut loms = self.clients.loms(user);
+        let items = basket.iter().map(|(&sku, &count)| OrderItem { sku, count }).collect();
+        let create = CreateOrderRequest { user, items, idempotency_key: String::new() };
+        let created =
+            self.timed(Timed::CreateOrder, async |deadline| loms.create_order(deadline.of(create)).await).await?;
+        let order = Some(created.order_id);
+        self.books.write(Bought { user, basket, order, end: End::Open, is_certain: true });
+        Ok(())
+    }
+
     async fn browse(&self, user: i64, random: &mut StdRng) -> Result<(), Status> {
         let (mut cart, sku) = (self.clients.cart(user), self.shelf.choose(random));
-        let add = AddToCartRequest { user, sku, count: 1 };
-        self.timed(Timed::AddToCart, async |deadline| cart.add_to_cart(deadline.of(add)).await).await?;
+        self.add(user, sku, 1).await?;
         let list = ListCartRequest { user };
         self.timed(Timed::ListCart, async |deadline| cart.list_cart(deadline.of(list)).await).await?;
         let delete = DeleteFromCartRequest { user, sku, count: 1 };
@@ -124,8 +156,7 @@ impl Shopper {
     async fn buy(&self, user: i64, basket: BTreeMap<u32, u32>, end: End) -> Result<(), Status> {
         let (mut cart, mut loms) = (self.clients.cart(user), self.clients.loms(user));
         for (&sku, &count) in &basket {
-            let add = AddToCartRequest { user, sku, count };
-            self.timed(Timed::AddToCart, async |deadline| cart.add_to_cart(deadline.of(add)).await).await?;
+            self.add(user, sku, count).await?;
         }
         let purchase = PurchaseRequest { user, idempotency_key: "load".into() };
         let bought = self

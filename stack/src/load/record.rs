@@ -27,6 +27,8 @@ pub enum Timed {
     CancelOrder,
     Stocks,
     History,
+    CreateOrder,
+    Health,
 }
 
 impl Timed {
@@ -41,6 +43,8 @@ impl Timed {
             Self::CancelOrder => "CancelOrder",
             Self::Stocks => "Stocks",
             Self::History => "GetHistoryWithPeriod",
+            Self::CreateOrder => "CreateOrder",
+            Self::Health => "Check",
         }
     }
 }

@@ -69,8 +69,9 @@ impl Report {
         })
     }
 
+    /// How often something happened in a second.
     #[allow(clippy::cast_precision_loss, reason = "a rate is not that exact")]
-    fn per_second(&self, count: u64) -> f64 {
+    pub fn per_second(&self, count: u64) -> f64 {
         count as f64 / self.ran.as_secs_f64().max(f64::EPSILON)
     }
 }
