@@ -42,11 +42,16 @@ impl Step for Resume {
     async fn step(&mut self) -> Result<Next, Failure> {
         // Forgets those that a call or another replica has brought to their end.
         self.skipped.items();
+        // Most looks find nothing that is due.
+        let next = purchase::next_due(&self.carts.database).await?.unwrap_or(LONGEST_PAUSE);
+        if !next.is_zero() {
+            return Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
+        }
         let PurchaseConfig { resume_after, resume_at_most } = self.config;
         let due = purchase::take_due(&self.carts.database, BATCH, resume_after, resume_at_most).await?;
         if due.is_empty() {
-            let next = purchase::next_due(&self.carts.database).await?.unwrap_or(LONGEST_PAUSE);
-            return Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)));
+            // Others have taken it.
+            return Ok(Next::Idle(SHORTEST_PAUSE));
         }
         for driven in join_all(due.iter().map(|due| self.drive(due).instrument(span(due)))).await {
             driven?;

@@ -75,19 +75,22 @@ impl Step for Expiry {
         let skipped = self.skipped.items();
         let passed_over = self.passed_over.iter().map(|order| order.get());
         let except: Vec<i64> = skipped.iter().copied().chain(passed_over).collect();
-        // What is free does not wait for what others hold.
-        let due = self.orders.due(BATCH, &except).await?;
-        if !due.is_empty() && self.passed_over.len() < MOST_PASSED_OVER {
-            if self.expire(&due, Locks::Skip).await? {
-                self.passed_over.extend(due);
+        // Most looks find nothing that is due.
+        let next = self.orders.next_expiry(&except).await?;
+        if next == Some(Duration::ZERO) && self.passed_over.len() < MOST_PASSED_OVER {
+            let due = self.orders.due(BATCH, &except).await?;
+            if !due.is_empty() {
+                // What is free does not wait for what others hold.
+                if self.expire(&due, Locks::Skip).await? {
+                    self.passed_over.extend(due);
+                }
+                return Ok(Next::Worked);
             }
-            return Ok(Next::Worked);
         }
         if !self.passed_over.is_empty() {
             self.expire_passed_over().await?;
             return Ok(Next::Worked);
         }
-        let next = self.orders.next_expiry(&skipped).await?.unwrap_or(LONGEST_PAUSE);
-        Ok(Next::Idle(next.clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
+        Ok(Next::Idle(next.unwrap_or(LONGEST_PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)))
     }
 }

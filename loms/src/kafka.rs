@@ -1,5 +1,10 @@
 //! Publishes events to the topic `orders`: acknowledged by all in-sync replicas, without duplicates of its own.
 
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
 use futures::future::join_all;
 use platform::{
     config::HostPort,
@@ -7,7 +12,10 @@ use platform::{
     kafka::{Producer, client, producer, send, send_span, topics, with_header},
     telemetry::trace,
 };
-use proto::event::{ORDERS, ORDERS_DLQ, Topic};
+use proto::{
+    event::{ORDERS, ORDERS_DLQ, Topic},
+    ids::OrderId,
+};
 use rdkafka::{
     ClientConfig,
     admin::{NewTopic, TopicReplication},
@@ -17,10 +25,11 @@ use rdkafka::{
 
 use crate::domain::unsent::Unsent;
 
+/// How long the broker may take to acknowledge an event. The relay's transaction lasts at most twice as long.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTINGS: [(&str, &str); 4] = [
     ("enable.idempotence", "true"),
     ("partitioner", "fnv1a_random"),
-    // How long the broker may take to acknowledge an event; the relay's transaction lasts as long.
     ("message.timeout.ms", "5000"),
     // All events of a wave are there at once: waiting for more is of no use.
     ("linger.ms", "1"),
@@ -53,14 +62,33 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes events, all at the same time; answers for each whether it is acknowledged. Fails without
-    /// [`prepare`](Self::prepare).
-    ///
-    /// Two events of one order must not be published together, as the first might fail and the second not.
-    pub async fn publish(&mut self, events: &[Unsent]) -> Result<Vec<Result<(), Failure>>, Failure> {
+    /// Publishes events: those of different orders at the same time, those of one order one after the other, as the first
+    /// might fail and the second not. Answers for each event whether it is acknowledged; `None` if it was not tried,
+    /// because one before it was not acknowledged, or not in time. Fails without [`prepare`](Self::prepare).
+    pub async fn publish(&mut self, events: &[Unsent]) -> Result<Vec<Option<Result<(), Failure>>>, Failure> {
         let producer = self.producer.take().ok_or_else(|| Failure::unforeseen("the publisher is not prepared"))?;
-        let results = join_all(events.iter().map(|event| publish_one(&producer, event))).await;
-        if results.is_empty() || results.iter().any(Result::is_ok) {
+        let mut by_order: HashMap<OrderId, Vec<usize>> = HashMap::new();
+        for (place, unsent) in events.iter().enumerate() {
+            by_order.entry(unsent.event.order).or_default().push(place);
+        }
+        let began_at = Instant::now();
+        let orders = by_order.into_values().map(async |places| {
+            let mut tried = Vec::with_capacity(places.len());
+            for place in places {
+                let result = publish_one(&producer, &events[place]).await;
+                let goes_on = result.is_ok() && began_at.elapsed() < MESSAGE_TIMEOUT;
+                tried.push((place, result));
+                if !goes_on {
+                    break;
+                }
+            }
+            tried
+        });
+        let mut results = vec![None; events.len()];
+        for (place, result) in join_all(orders).await.into_iter().flatten() {
+            results[place] = Some(result);
+        }
+        if results.is_empty() || results.iter().flatten().any(Result::is_ok) {
             self.producer = Some(producer);
         } else {
             // Waits for the producer's thread to end.

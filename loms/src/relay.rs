@@ -1,5 +1,5 @@
-//! The background step that publishes the outbox, in waves: the oldest unsent event of each order, all in flight at
-//! once. What is acknowledged is deleted, the rest stays. A wave after failures begins behind them, and comes back to
+//! The background step that publishes the outbox, in waves: the oldest unsent events, those of different orders in flight at
+//! once, those of one order one after the other. What is acknowledged is deleted, the rest stays. A wave after failures begins behind them, and comes back to
 //! them when it has been through the outbox, so that an event that fails holds back the later ones of its order and
 //! nobody else's. One replica at a time does it.
 //!
@@ -27,7 +27,7 @@ use crate::{
     store::{floor::Floor, outbox},
 };
 
-/// How many events are in flight at once.
+/// How many events are published at once.
 const WAVE: usize = 500;
 /// How often it looks for events that nobody woke it for: those of other replicas, and those left behind.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -90,8 +90,9 @@ impl Step for Relay {
         let mut failures = Vec::new();
         for (unsent, result) in std::iter::zip(&wave, results) {
             match result {
-                Ok(()) => published.push(unsent.id),
-                Err(failure) => failures.push((unsent, failure)),
+                Some(Ok(())) => published.push(unsent.id),
+                Some(Err(failure)) => failures.push((unsent, failure)),
+                None => {}
             }
         }
         // What the broker acknowledged is published, whatever becomes of its deletion.

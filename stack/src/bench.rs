@@ -2,15 +2,19 @@
 //! in one run, so that ratios hold whatever the machine.
 
 mod ceiling;
+mod compare;
 mod page;
 mod usage;
 
 use std::{
     collections::BTreeMap,
+    path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
+use chrono::Utc;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tempfile::TempDir;
 
@@ -20,6 +24,7 @@ use crate::{
     load::{Choice, Line, Pace, Plan, Prepared, Report, Scenario, Target},
 };
 use ceiling::{Ceiling, Ceilings};
+pub use compare::compare;
 use usage::{Cpu, Memory, millis};
 
 /// More than can be bought.
@@ -79,7 +84,8 @@ const ADD: &str = "AddToCart";
 const ORDER: &str = "CreateOrder, 100 SKUs";
 const HOT: &str = "CreateOrder, one SKU";
 const JOURNEY: &str = "journey";
-const HALF: &str = "journeys at half load";
+const HALF: &str = "journeys, half of what can be served";
+const FIVEFOLD: &str = "journeys, five times of what can be served";
 
 /// The most users.
 const CROWD: u32 = 64;
@@ -122,6 +128,17 @@ struct Measured {
     transactions: f64,
 }
 
+impl Findings {
+    /// Draws what the most users did.
+    pub fn draw(&self, path: &Path) -> anyhow::Result<()> {
+        let crowd = self
+            .loads
+            .iter()
+            .find(|measured| measured.load.name == JOURNEY && measured.load.pace == Pace::Users(CROWD));
+        crowd.context("there are journeys")?.report.draw(path)
+    }
+}
+
 impl Measured {
     /// The calls, or whole journeys where there are several.
     fn line(&self) -> anyhow::Result<&Line> {
@@ -145,6 +162,7 @@ struct Footprint {
 /// Everything that was measured.
 #[derive(Debug)]
 pub struct Findings {
+    build: String,
     machine: String,
     postgres: String,
     loads: Vec<Measured>,
@@ -168,6 +186,17 @@ pub async fn run(course: Course, say: Say<'_>) -> anyhow::Result<Findings> {
     let findings = bench.measure_all(say).await;
     bench.fleet.stop().await;
     findings
+}
+
+/// The commit that the work tree is at, and the date.
+fn build() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|_| output.status.success())
+    };
+    let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "no commit".to_owned());
+    let changed = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
+    format!("{commit}{}, {}", if changed { " and changes" } else { "" }, Utc::now().format("%-d %B %Y"))
 }
 
 impl Bench {
@@ -195,14 +224,17 @@ impl Bench {
             loads.push(self.measure(*load, say).await?);
         }
         let peak = loads.last().context("there are loads")?.per_second()?;
-        let half = Load { pace: Pace::Rate(peak / 2.0), ..Load::users(HALF, Scenario::Purchase, 0) };
-        loads.push(self.measure(half, say).await?);
+        for (name, share) in [(HALF, 0.5), (FIVEFOLD, 5.0)] {
+            let load = Load { pace: Pace::Rate(peak * share), ..Load::users(name, Scenario::Purchase, 0) };
+            loads.push(self.measure(load, say).await?);
+        }
         let footprints = std::iter::zip(Service::ALL, std::iter::zip(idle, ready))
             .map(|(service, (idle, ready))| Footprint { service, idle, loaded: self.memory(service), ready })
             .collect();
         let ceilings = self.ceilings(say).await?;
         let postgres = self.postgres().await?;
-        Ok(Findings { machine: usage::machine(), postgres, loads, ceilings, footprints, idle_round_trips })
+        let (build, machine) = (build(), usage::machine());
+        Ok(Findings { build, machine, postgres, loads, ceilings, footprints, idle_round_trips })
     }
 
     async fn measure(&mut self, load: Load, say: Say<'_>) -> anyhow::Result<Measured> {
@@ -232,7 +264,7 @@ impl Bench {
         Ok(measured)
     }
 
-    /// Runs a load. Books that are wrong are no result.
+    /// Runs a load.
     async fn shop(&self, load: Load, duration: Duration) -> anyhow::Result<Report> {
         let plan = Plan {
             target: Target::local(self.fleet.addresses(), CONNECTIONS),

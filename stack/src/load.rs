@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::{sync::Semaphore, task::JoinSet, time::MissedTickBehavior};
 
@@ -99,7 +98,7 @@ impl Prepared {
         let Shopper { clients, recorder, books, .. } = self.shopper;
         let mut report = recorder.report(ran);
         if let Some(path) = &plan.svg {
-            picture::draw(&report, path).with_context(|| format!("cannot draw {}", path.display()))?;
+            report.draw(path)?;
         }
         if plan.checks_books {
             report.books = Some(books.check(&clients).await?);

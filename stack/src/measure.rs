@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, value_parser};
 use stack::{
     bench::{self, Course},
     signals::StopSignals,
@@ -14,9 +14,15 @@ pub struct Measure {
     /// Measure each thing for a few seconds only.
     #[arg(long)]
     quick: bool,
-    /// Put the tables into this page, in place of those that are there.
+    /// Put the tables into this page, in place of those that are there, and a picture beside it.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
+    /// Measure this build and that of another commit in turn instead, and print ratios.
+    #[arg(long, value_name = "COMMIT")]
+    compare: Option<String>,
+    /// How often each of the two is measured.
+    #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..), requires = "compare")]
+    rounds: u32,
 }
 
 pub async fn run(measure: Measure) -> anyhow::Result<()> {
@@ -24,6 +30,13 @@ pub async fn run(measure: Measure) -> anyhow::Result<()> {
     let mut say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
     let mut signals = StopSignals::new()?;
     let course = if measure.quick { Course::QUICK } else { Course::WHOLE };
+    if let Some(commit) = &measure.compare {
+        tokio::select! {
+            table = bench::compare(commit, measure.rounds, course, &mut say) => println!("\n{}", table?),
+            _ = signals.next() => {}
+        }
+        return Ok(());
+    }
     let findings = tokio::select! {
         findings = bench::run(course, &mut say) => findings?,
         // The future is dropped, which stops the fleet.
@@ -32,6 +45,7 @@ pub async fn run(measure: Measure) -> anyhow::Result<()> {
     println!("\n{}", findings.tables()?);
     if let Some(path) = &measure.page {
         let page = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        findings.draw(&path.with_extension("svg"))?;
         fs::write(path, findings.put_into(&page)?).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

@@ -48,6 +48,7 @@ loms server loms.Loms/OrderPayed
 /// The expiry of an order that nobody paid.
 pub const EXPIRY: &str = "\
 loms internal expiry
+  loms client next_deadline
   loms client due_orders
   loms client transaction expire_orders
     loms client lock_orders
@@ -63,6 +64,7 @@ loms internal expiry
 /// The end of a purchase whose call failed before it had an outcome.
 pub const RESUMPTION: &str = "\
 checkout internal resume_purchases
+  checkout client next_due_purchase
   checkout client take_due_purchases
   checkout internal resume purchase
     checkout client loms.Loms/CreateOrder

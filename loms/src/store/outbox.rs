@@ -29,7 +29,8 @@ pub struct Snapshot {
     pub begun_below: i64,
 }
 
-/// The oldest unsent event of each order, oldest first, of those behind a place in the outbox.
+/// The oldest unsent events behind a place in the outbox, oldest first, of orders that have none before it. Of each order
+/// that is in it, a wave has the oldest unsent event.
 ///
 /// To be called in a transaction that holds [`RELAY_LOCK`]: a statement that began earlier would still see the events that
 /// the relay before published and deleted.
@@ -46,7 +47,7 @@ pub async fn wave(transaction: &mut Transaction, behind: i64, limit: usize) -> R
         LEFT JOIN LATERAL (
             SELECT * FROM outbox
             WHERE id > $2
-                AND id = (SELECT min(id) FROM outbox AS of_order WHERE of_order.order_id = outbox.order_id)
+                AND (SELECT min(id) FROM outbox AS of_order WHERE of_order.order_id = outbox.order_id) > $2
             ORDER BY id
             LIMIT $1
         ) AS event ON true

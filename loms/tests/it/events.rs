@@ -265,19 +265,18 @@ async fn an_event_whose_relay_died_before_deleting_it_is_published_again_as_the_
     let mut doomed = relay(&world);
     let doomed = tokio::spawn(async move { doomed.step().await });
     world.until_blocked(1).await;
-    let first = records_of(&brokers(), &[user], 1).await;
-    assert_eq!(first.iter().map(Record::status).collect::<Vec<_>>(), ["new"]);
+    let first = records_of(&brokers(), &[user], 2).await;
+    assert_eq!(first.iter().map(Record::status).collect::<Vec<_>>(), ["new", "awaiting payment"]);
     doomed.abort();
     assert!(doomed.await.unwrap_err().is_cancelled());
     holder.rollback().await.unwrap();
 
     let mut next = relay(&world);
     relay_until(&mut next, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
-    let records = records_of(&brokers(), &[user], 3).await;
-    assert_eq!(records.iter().map(Record::status).collect::<Vec<_>>(), ["new", "new", "awaiting payment"]);
-    assert_eq!(records[0].event_id(), records[1].event_id());
-    assert_eq!(records[0].value, records[1].value);
-    assert_ne!(records[1].event_id(), records[2].event_id());
+    let records = records_of(&brokers(), &[user], 4).await;
+    for (again, first) in std::iter::zip(&records[2..], &first) {
+        assert_eq!((again.event_id(), &again.value), (first.event_id(), &first.value));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,8 @@ impl Findings {
     }
 
     fn calls(&self, page: &mut String) -> anyhow::Result<()> {
-        writeln!(page, "Measured on {} with Postgres ({}).\n", self.machine, self.postgres)?;
+        let Self { build, machine, postgres, .. } = self;
+        writeln!(page, "Commit {build}, on {machine}, with Postgres ({postgres}).\n")?;
         writeln!(page, "| what | by | a second | p50 ms | p90 | p99 | p99.9 | not OK | of the empty RPC |")?;
         writeln!(page, "|---|---|---|---|---|---|---|---|---|")?;
         for measured in &self.loads {

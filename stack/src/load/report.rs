@@ -1,10 +1,11 @@
 //! What came of a load, for people and for programs.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::books::Checked;
+use super::{books::Checked, picture};
 
 /// Faults beyond that are only counted.
 const MOST_FAULTS: usize = 20;
@@ -41,6 +42,11 @@ impl Report {
     /// Whether the books are in order, as far as they were checked.
     pub fn is_sound(&self) -> bool {
         self.books.as_ref().is_none_or(|books| books.faults.is_empty())
+    }
+
+    /// Draws journeys by second and their latencies into an SVG.
+    pub fn draw(&self, path: &Path) -> anyhow::Result<()> {
+        picture::draw(self, path).with_context(|| format!("cannot draw {}", path.display()))
     }
 
     pub fn json(&self) -> Value {
