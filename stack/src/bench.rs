@@ -4,6 +4,7 @@
 mod ceiling;
 mod compare;
 mod page;
+mod past;
 mod usage;
 
 use std::{
@@ -25,6 +26,7 @@ use crate::{
 };
 use ceiling::{Ceiling, Ceilings};
 pub use compare::compare;
+pub use past::past;
 use usage::{Cpu, Memory, millis};
 
 /// More than can be bought.
@@ -95,16 +97,16 @@ const LOADS: &[Load] = &[
     Load::users(EMPTY, Scenario::Health, CROWD),
     Load::users(STOCKS, Scenario::Stocks, 1),
     Load::users(STOCKS, Scenario::Stocks, CROWD),
+    Load::users(JOURNEY, Scenario::Purchase, 1),
+    Load::users(JOURNEY, Scenario::Purchase, 4),
+    Load::users(JOURNEY, Scenario::Purchase, 16),
+    Load::users(JOURNEY, Scenario::Purchase, CROWD),
     Load::users(ADD, Scenario::Add, 1),
     Load::users(ADD, Scenario::Add, CROWD),
     Load::users(ORDER, Scenario::Order, 1),
     Load::users(ORDER, Scenario::Order, 16),
     Load::users(ORDER, Scenario::Order, CROWD),
     Load { name: HOT, scenario: Scenario::Order, pace: Pace::Users(CROWD), skus: 1 },
-    Load::users(JOURNEY, Scenario::Purchase, 1),
-    Load::users(JOURNEY, Scenario::Purchase, 4),
-    Load::users(JOURNEY, Scenario::Purchase, 16),
-    Load::users(JOURNEY, Scenario::Purchase, CROWD),
 ];
 
 /// One order a transaction, at several numbers of connections; and many.
@@ -223,7 +225,9 @@ impl Bench {
         for load in LOADS {
             loads.push(self.measure(*load, say).await?);
         }
-        let peak = loads.last().context("there are loads")?.per_second()?;
+        let crowd =
+            loads.iter().find(|measured| measured.load.name == JOURNEY && measured.load.pace == Pace::Users(CROWD));
+        let peak = crowd.context("there are journeys")?.per_second()?;
         for (name, share) in [(HALF, 0.5), (FIVEFOLD, 5.0)] {
             let load = Load { pace: Pace::Rate(peak * share), ..Load::users(name, Scenario::Purchase, 0) };
             loads.push(self.measure(load, say).await?);

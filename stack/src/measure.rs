@@ -20,6 +20,9 @@ pub struct Measure {
     /// Measure this build and that of another commit in turn instead, and print ratios.
     #[arg(long, value_name = "COMMIT")]
     compare: Option<String>,
+    /// Measure a fleet before and after it has so many orders behind it instead.
+    #[arg(long, value_name = "ORDERS", conflicts_with = "compare", value_parser = value_parser!(u64).range(1000..))]
+    past: Option<u64>,
     /// How often each of the two is measured.
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..), requires = "compare")]
     rounds: u32,
@@ -30,16 +33,24 @@ pub async fn run(measure: Measure) -> anyhow::Result<()> {
     let mut say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
     let mut signals = StopSignals::new()?;
     let course = if measure.quick { Course::QUICK } else { Course::WHOLE };
-    if let Some(commit) = &measure.compare {
-        tokio::select! {
-            table = bench::compare(commit, measure.rounds, course, &mut say) => println!("\n{}", table?),
-            _ = signals.next() => {}
-        }
+    let table = async {
+        Ok(match (&measure.compare, measure.past) {
+            (Some(commit), _) => Some(bench::compare(commit, measure.rounds, course, &mut say).await?),
+            (None, Some(orders)) => Some(bench::past(orders, course, &mut say).await?),
+            (None, None) => None,
+        })
+    };
+    let table: anyhow::Result<Option<String>> = tokio::select! {
+        table = table => table,
+        // The future is dropped, which stops the fleet.
+        _ = signals.next() => return Ok(()),
+    };
+    if let Some(table) = table? {
+        println!("\n{table}");
         return Ok(());
     }
     let findings = tokio::select! {
         findings = bench::run(course, &mut say) => findings?,
-        // The future is dropped, which stops the fleet.
         _ = signals.next() => return Ok(()),
     };
     println!("\n{}", findings.tables()?);
