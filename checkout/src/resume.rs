@@ -22,7 +22,7 @@ use crate::{
 
 /// How many purchases are driven at once.
 const BATCH: i64 = 16;
-/// How long LOMS may take for one; shorter than the grace period of a process that stops.
+/// How long one may take; shorter than the grace period of a process that stops.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -64,7 +64,8 @@ impl Resume {
     /// Drives a purchase to its end, in its span.
     async fn drive(&self, DuePurchase { purchase, .. }: &DuePurchase) -> Result<(), Failure> {
         let driven = self.carts.drive(purchase);
-        let driven = deadline::scope(Instant::now() + ATTEMPT, driven).await;
+        let driven = tokio::time::timeout(ATTEMPT, deadline::scope(Instant::now() + ATTEMPT, driven)).await;
+        let driven = driven.unwrap_or_else(|slow| Err(Failure::unavailable("checkout", slow)));
         if driven.is_ok() {
             self.skipped.remove(purchase.id);
         }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use platform::{
-    batches::Locks,
     failure::{Failure, chain},
+    postgres::Locks,
     skipped::{Skipped, halve},
     worker::{Next, Step},
 };

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use crate::usecase::{Orders, Stocks};
 
 pub mod status;
-mod wire;
+pub mod wire;
 
 pub struct Service {
     pub orders: Orders,

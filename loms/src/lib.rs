@@ -5,7 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod domain;
 pub mod expiry;
-mod grpc;
+pub mod grpc;
 pub mod kafka;
 mod measure;
 mod metrics;

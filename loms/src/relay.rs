@@ -12,9 +12,8 @@ use std::{
 };
 
 use platform::{
-    batches::Locks,
     failure::{Failure, chain},
-    postgres::Database,
+    postgres::{Database, Locks},
     worker::{Next, Step},
 };
 

@@ -32,6 +32,8 @@ pub struct Deliver {
     /// How long to leave Telegram alone while it fails.
     rest: Pace,
     failures: u32,
+    /// Whether Telegram failed, or asked for a pause, when it was last spoken to.
+    is_probing: bool,
     rest_until: Option<Instant>,
     /// Attempts that were made, until the database knows how they went.
     unsettled: Vec<Attempt>,
@@ -43,13 +45,22 @@ pub struct Deliver {
 impl Deliver {
     pub fn new(deliveries: Deliveries, rest: Pace) -> Self {
         let skipped = Skipped::new(Self::NAME);
-        Self { deliveries, rest, failures: 0, rest_until: None, unsettled: Vec::new(), refused: Vec::new(), skipped }
+        Self {
+            deliveries,
+            rest,
+            failures: 0,
+            is_probing: false,
+            rest_until: None,
+            unsettled: Vec::new(),
+            refused: Vec::new(),
+            skipped,
+        }
     }
 
-    /// Makes attempts, and has the next steps rest as Telegram's answers ask for. While Telegram fails, one message at a
-    /// time tries whether it still does.
+    /// Makes attempts, and has the next steps rest as Telegram's answers ask for. While Telegram fails or asks for
+    /// pauses, one message at a time tries whether it still does.
     async fn attempt(&mut self) -> Result<Vec<Attempt>, Failure> {
-        let limit = if self.failures == 0 { BATCH } else { 1 };
+        let limit = if self.is_probing { 1 } else { BATCH };
         let except: Vec<i64> = self.refused.iter().map(Attempt::message).collect();
         let attempts = self.deliveries.attempt_next(limit, &except).await?;
         let (mut asked, mut has_answered, mut has_failed) = (None, false, false);
@@ -63,6 +74,7 @@ impl Deliver {
         if has_answered {
             self.failures = 0;
         }
+        self.is_probing = asked.is_some() || has_failed || self.is_probing && !has_answered;
         if has_failed {
             self.failures = self.failures.saturating_add(1);
             asked = asked.max(Some(self.rest.pause(self.failures)));
@@ -88,18 +100,24 @@ impl Deliver {
             Err(Failure::Unforeseen(_)) => {}
             Err(failure) => return Err(failure),
         }
-        while let Some(attempt) = self.unsettled.pop() {
-            let Err(failure) = self.deliveries.settle(slice::from_ref(&attempt)).await else { continue };
+        let (mut place, mut failed) = (0, Ok(()));
+        while let Some(attempt) = self.unsettled.get(place) {
+            let Err(failure) = self.deliveries.settle(slice::from_ref(attempt)).await else {
+                self.unsettled.remove(place);
+                continue;
+            };
             if !matches!(failure, Failure::Unforeseen(_)) || self.refused.len() >= MAX_REFUSED {
-                self.unsettled.push(attempt);
-                return Err(failure);
+                // The others must be written down all the same, or they are sent again when their claims are over.
+                place += 1;
+                failed = Err(failure);
+                continue;
             }
             let (message, error) = (attempt.message(), chain(&failure));
             warn!(message.id = message, error, "how a delivery went cannot be written down; its message is skipped");
             self.skipped.add(message, &failure);
-            self.refused.push(attempt);
+            self.refused.push(self.unsettled.remove(place));
         }
-        Ok(())
+        failed
     }
 }
 

@@ -1,10 +1,16 @@
 //! Calls that share a transaction. While one transaction runs, the calls that come gather; the next transaction takes all
 //! of them. There is no timer: a lone call goes at once.
 //!
-//! A batch never waits for a lock, because all of its calls would wait. Calls that need what others hold are handed on to a
-//! second queue, whose batches wait.
+//! A batch hardly waits for a lock, because all of its calls would wait. Calls that need what others hold are handed on to
+//! a second queue, whose batches wait.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{FutureExt as _, future::join_all};
 use tokio::sync::{mpsc, oneshot};
@@ -13,11 +19,19 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 use crate::{
     failure::{Failure, panic_text},
     metrics::batches as metrics,
+    postgres::Locks,
     telemetry::trace,
 };
 
 /// More calls in a transaction gain nothing, and a transaction that is too long makes everybody wait.
 const MOST_CALLS: usize = 256;
+/// More rows in a transaction make everybody wait, too. A call that has more goes alone.
+const MOST_ROWS: usize = 4096;
+/// After this, a transaction is given up: its connection hangs, and so would all calls that come.
+const LONGEST: Duration = Duration::from_secs(5);
+/// What was held after the longest wait is tried again a few times, because much is held for a moment only.
+const LAST_TRIES: usize = 3;
+const LAST_PAUSE: Duration = Duration::from_millis(30);
 /// Calls beyond that are refused. More than a service takes at once, unless it is configured to take very many.
 const QUEUE: usize = 4096;
 
@@ -28,25 +42,21 @@ pub trait Batch: Send + Sync + 'static {
     type Call: Send + Sync + 'static;
     type Outcome: Send + 'static;
 
-    /// Does all calls in one transaction, as if one by one in their order. Returns the outcome of each; `None` for a call
+    /// How many rows a call writes, more or less.
+    fn rows(_: &Self::Call) -> usize {
+        1
+    }
+
+    /// Does all calls in one transaction, as if one by one in some order. Returns the outcome of each; `None` for a call
     /// that others hold something of, so that nothing is done for it.
     ///
-    /// After an unforeseen failure, nothing is done. Then the calls are run again in two halves, until the one that cannot
-    /// be done is alone.
+    /// After an unforeseen failure, or a wait for a lock that was to be skipped, nothing is done. Then the calls are run
+    /// again in two halves, until the one that cannot be done is alone.
     fn run(
         &self,
         calls: &[Call<Self::Call>],
         locks: Locks,
     ) -> impl Future<Output = Result<Vec<Option<Self::Outcome>>, Failure>> + Send;
-}
-
-/// What to do about locks that others hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Locks {
-    /// Do not wait. Leave out the calls that need them.
-    Skip,
-    /// Wait, and fail with [`Failure::Locked`] if it takes too long.
-    Wait,
 }
 
 /// What a caller wants, and the caller's span.
@@ -112,15 +122,9 @@ impl<B: Batch> Batches<B> {
 
 /// `patient` takes the calls that must wait for others. Without it, the batches wait themselves.
 async fn serve<B: Batch>(batch: Arc<B>, mut calls: mpsc::Receiver<Waiting<B>>, patient: Option<Batches<B>>) {
-    let mut waiting = Vec::new();
-    while calls.recv_many(&mut waiting, MOST_CALLS).await > 0 {
-        metrics::WAITING.with_label_values(&[B::NAME]).sub(waiting.len().try_into().unwrap_or(i64::MAX));
-        let seconds = metrics::WAIT_SECONDS.with_label_values(&[B::NAME]);
-        let taken = waiting.drain(..).map(|Waiting { call, answer, since }| {
-            seconds.observe(since.elapsed().as_secs_f64());
-            (call, answer)
-        });
-        let taken = taken.collect();
+    let mut waiting = VecDeque::new();
+    while gather(&mut calls, &mut waiting).await {
+        let taken = take(&mut waiting);
         if let Some(patient) = &patient {
             for ((call, answer), _) in run(&*batch, taken, Locks::Skip).await {
                 patient.push(call, answer);
@@ -128,12 +132,54 @@ async fn serve<B: Batch>(batch: Arc<B>, mut calls: mpsc::Receiver<Waiting<B>>, p
         } else {
             let held = run(&*batch, taken, Locks::Wait).await;
             // After the longest wait, those are done that need nothing which is still held.
-            let again = held.into_iter().map(|(taken, _)| taken).collect();
-            for ((_, answer), failure) in run(&*batch, again, Locks::Skip).await {
-                send::<B>(answer, Err(failure));
+            let mut again: Vec<_> = held.into_iter().map(|(taken, _)| taken).collect();
+            for last in 1..=LAST_TRIES {
+                let held = run(&*batch, std::mem::take(&mut again), Locks::Skip).await;
+                for ((call, answer), failure) in held {
+                    if last == LAST_TRIES {
+                        send::<B>(answer, Err(failure));
+                    } else {
+                        again.push((call, answer));
+                    }
+                }
+                if again.is_empty() {
+                    break;
+                }
+                tokio::time::sleep(LAST_PAUSE).await;
             }
         }
     }
+}
+
+/// Waits until there are calls. Returns false when there will be none any more.
+async fn gather<B: Batch>(calls: &mut mpsc::Receiver<Waiting<B>>, waiting: &mut VecDeque<Waiting<B>>) -> bool {
+    if waiting.is_empty() {
+        waiting.extend(calls.recv().await);
+    }
+    while waiting.len() < MOST_CALLS
+        && let Ok(call) = calls.try_recv()
+    {
+        waiting.push_back(call);
+    }
+    !waiting.is_empty()
+}
+
+/// Takes the calls that go together.
+fn take<B: Batch>(waiting: &mut VecDeque<Waiting<B>>) -> Vec<Taken<B>> {
+    let (seconds, mut taken, mut rows) = (metrics::WAIT_SECONDS.with_label_values(&[B::NAME]), Vec::new(), 0);
+    while let Some(Waiting { call, .. }) = waiting.front()
+        && taken.len() < MOST_CALLS
+    {
+        rows += B::rows(&call.command);
+        if rows > MOST_ROWS && !taken.is_empty() {
+            break;
+        }
+        let Some(Waiting { call, answer, since }) = waiting.pop_front() else { break };
+        seconds.observe(since.elapsed().as_secs_f64());
+        taken.push((call, answer));
+    }
+    metrics::WAITING.with_label_values(&[B::NAME]).sub(taken.len().try_into().unwrap_or(i64::MAX));
+    taken
 }
 
 /// Runs calls in one transaction, or in several if one of them makes it fail. Returns those that others hold something
@@ -155,10 +201,10 @@ async fn run<B: Batch>(batch: &B, taken: Vec<Taken<B>>, locks: Locks) -> Vec<(Ta
                     }
                 }
             }
-            Err(Undone::Failed(failure @ Failure::Locked(_))) => {
+            Err(Undone::Failed(failure @ Failure::Locked(_))) if locks == Locks::Wait || calls.len() == 1 => {
                 held.extend(std::iter::zip(calls, answers).map(|taken| (taken, failure.clone())));
             }
-            Err(Undone::Failed(Failure::Unforeseen(_))) if calls.len() > 1 => {
+            Err(Undone::Failed(Failure::Unforeseen(_) | Failure::Locked(_))) if calls.len() > 1 => {
                 let half = calls.len() / 2;
                 let second = std::iter::zip(calls.split_off(half), answers.split_off(half)).collect();
                 // `pop` takes the last one first, so that the calls keep their order.
@@ -191,16 +237,18 @@ async fn run_once<B: Batch>(
     let span = span(B::NAME, calls);
     #[allow(clippy::cast_precision_loss, reason = "a batch has few calls")]
     metrics::CALLS.with_label_values(&[B::NAME]).observe(calls.len() as f64);
-    let run = AssertUnwindSafe(batch.run(calls, locks)).catch_unwind().instrument(span.clone());
+    let run = tokio::time::timeout(LONGEST, AssertUnwindSafe(batch.run(calls, locks)).catch_unwind());
+    let run = run.instrument(span.clone());
     let all_left = join_all(answers.iter_mut().map(oneshot::Sender::closed));
     let result = tokio::select! {
         result = run => result,
         _ = all_left => return Err(Undone::Left),
     };
     let undone = match result {
-        Ok(Ok(outcomes)) => return Ok(outcomes),
-        Ok(Err(failure)) => Undone::Failed(failure),
-        Err(panic) => Undone::Panicked(Failure::unforeseen(format!("a batch panicked: {}", panic_text(&*panic)))),
+        Ok(Ok(Ok(outcomes))) => return Ok(outcomes),
+        Ok(Ok(Err(failure))) => Undone::Failed(failure),
+        Err(slow) => Undone::Failed(Failure::unavailable("Postgres", slow)),
+        Ok(Err(panic)) => Undone::Panicked(Failure::unforeseen(format!("a batch panicked: {}", panic_text(&*panic)))),
     };
     if let Undone::Failed(failure) | Undone::Panicked(failure) = &undone {
         trace::fail(&span, failure.kind());

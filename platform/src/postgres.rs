@@ -28,21 +28,31 @@ pub use server::PLANNING;
 pub use transaction::Transaction;
 
 use crate::{
-    batches::Locks,
     config::service::PostgresConfig,
     failure::{Failure, Transient},
     metrics::postgres as metrics,
     telemetry::trace,
 };
 use keeper::{Keeper, State};
-use lease::{AdvisoryLocks, Lease};
+use lease::{Begin, Lease};
 use observe::{Instrumentation, TransactionGuard};
 use pool::Pool;
 use server::Server;
 use trust::Trust;
 
+/// What to do about locks that others hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locks {
+    /// Do not wait. Leave out the calls that need them.
+    Skip,
+    /// Wait, and fail with [`Failure::Locked`] if it takes too long.
+    Wait,
+}
+
 /// The longest that a statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a batch that is to pass over what others hold, and finds more of it than it could know.
+const SKIPPED_LOCK_TIMEOUT: Duration = Duration::from_millis(100);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For transactions that conflicted with others.
 const RETRY_POLICY: ExponentialBuilder = ExponentialBuilder::new()
@@ -79,6 +89,15 @@ enum Lane {
     /// Transactions take connections for writes, single statements those for reads.
     Calls,
     Background,
+}
+
+/// Runs an attempt again if it conflicted with others.
+async fn retry<T, E, F>(name: &'static str, attempt: impl FnMut() -> F) -> Result<T, E>
+where
+    E: Transient,
+    F: Future<Output = Result<T, E>>,
+{
+    attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
 }
 
 impl Database {
@@ -119,13 +138,13 @@ impl Database {
         E: From<Failure> + Transient,
         F: Future<Output = Result<T, E>>,
     {
-        let attempt = || async { work(self.begin(name).await?).await };
-        attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
+        retry(name, || async { work(self.begin(name).await?).await }).await
     }
 
-    /// Runs a transaction that holds advisory locks of these keys from its beginning on, as [`transact`](Self::transact)
-    /// does. `work` learns which of them others hold instead; none if the transaction waits for them.
-    pub async fn transact_locked<T, E, F>(
+    /// Runs the transaction of a batch, as [`transact`](Self::transact) does. From its beginning on it holds advisory locks
+    /// of these keys; `work` learns which of them others hold instead. With [`Locks::Skip`], it fails with
+    /// [`Failure::Locked`] when it would wait for any lock for long.
+    pub async fn transact_batch<T, E, F>(
         &self,
         name: &'static str,
         keys: &BTreeSet<i64>,
@@ -136,15 +155,17 @@ impl Database {
         E: From<Failure> + Transient,
         F: Future<Output = Result<T, E>>,
     {
+        let lock_timeout = (locks == Locks::Skip).then_some(SKIPPED_LOCK_TIMEOUT);
+        let begin = Begin { keys, locks, lock_timeout };
         let attempt = || async {
-            let (transaction, held) = self.begin_locked(name, keys, locks).await?;
+            let (transaction, held) = self.begin_with(name, &begin).await?;
             work(transaction, held).await
         };
-        attempt.retry(RETRY_POLICY).when(Transient::is_contention).notify(|_, _| metrics::count_retry(name)).await
+        retry(name, attempt).await
     }
 
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
-        Ok(self.begin_with(name, None).await?.0)
+        Ok(self.begin_locked(name, &BTreeSet::new(), Locks::Skip).await?.0)
     }
 
     /// Begins a transaction that holds advisory locks of these keys. Also answers which of them others hold instead; none
@@ -155,29 +176,24 @@ impl Database {
         keys: &BTreeSet<i64>,
         locks: Locks,
     ) -> Result<(Transaction, BTreeSet<i64>), Failure> {
-        self.begin_with(name, Some(&AdvisoryLocks { keys, locks })).await
+        self.begin_with(name, &Begin { keys, locks, lock_timeout: None }).await
     }
 
-    async fn begin_with(
-        &self,
-        name: &'static str,
-        locks: Option<&AdvisoryLocks<'_>>,
-    ) -> Result<(Transaction, BTreeSet<i64>), Failure> {
+    async fn begin_with(&self, name: &'static str, begin: &Begin<'_>) -> Result<(Transaction, BTreeSet<i64>), Failure> {
         let span = self.instrumentation.transaction_span(name);
         let pool = match self.lane {
             Lane::Calls => &self.pools.writes,
             Lane::Background => &self.pools.background,
         };
-        let begin = async {
+        let begun = async {
             let crowding = pool.crowding();
             let mut lease = self.lend(pool).await?;
-            let held = lease.begin(crowding, locks).await?;
-            Ok((lease, held))
+            let guard = TransactionGuard::new(name, Some(span.clone()), self.instrumentation.clone());
+            let held = lease.begin(crowding, begin).await.inspect_err(|error| guard.fail(&span, error))?;
+            Ok((Transaction::new(lease, guard), held))
         };
-        let begun = begin.instrument(span.clone()).await.map_err(|error: sqlx::Error| Failure::from(error));
-        let (lease, held) = begun.inspect_err(|failure| trace::fail(&span, failure.kind()))?;
-        let guard = TransactionGuard::new(name, Some(span), self.instrumentation.clone());
-        Ok((Transaction::new(lease, guard), held))
+        let begun = begun.instrument(span.clone()).await.map_err(|error: sqlx::Error| Failure::from(error));
+        begun.inspect_err(|failure| trace::fail(&span, failure.kind()))
     }
 
     /// Waits for a connection. If none is idle, the wait is a span.

@@ -48,6 +48,16 @@ pub enum End {
     Abandoned,
 }
 
+impl End {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Settled(Outcome::Ordered(_)) => "ordered",
+            Self::Settled(Outcome::Refused(_)) => "refused",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
 /// How a purchase ended.
 #[derive(Debug, Clone)]
 pub struct Ended {
@@ -75,7 +85,7 @@ impl Account {
     }
 
     /// Notes that this purchase is the latest one without a key, and that no caller was told of its outcome.
-    pub fn is_untold(&mut self, id: PurchaseId) {
+    pub fn mark_untold(&mut self, id: PurchaseId) {
         self.untold = Some(id);
     }
 

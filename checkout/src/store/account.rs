@@ -106,7 +106,7 @@ pub async fn load(transaction: &mut Transaction, wanted: &[Wanted<'_>]) -> Resul
         };
         account.know(id, key, purchase);
         if row.is_untold == Some(true) {
-            account.is_untold(id);
+            account.mark_untold(id);
         }
     }
     Ok(accounts)
@@ -198,7 +198,7 @@ pub async fn write(transaction: &mut Transaction, Changes { lines, begun, ended 
                 settled_at = clock_timestamp(), resume_at = NULL
             FROM unnest($6::uuid[], $7::text[], $8::bigint[], $9::jsonb[])
                 AS settled (id, state, order_id, refusal)
-            -- Said so, only the primary key can find it.
+            -- Not `state = 'pending'`, or a planner that takes the table for empty reads the index of all that is pending.
             WHERE purchase.id = settled.id AND purchase.settled_at IS NULL
             RETURNING 1
         ), abandoned AS (

@@ -86,11 +86,11 @@ pub async fn next_due(on: impl PgExecutor<'_>) -> Result<Option<Duration>, Failu
     let seconds = sqlx::query_scalar!(
         r#"
         /* next_due_purchase */
-        SELECT extract(epoch FROM min(resume_at) - now())::double precision
-        FROM purchase WHERE state = 'pending'
+        SELECT extract(epoch FROM resume_at - now())::double precision AS "seconds!"
+        FROM purchase WHERE state = 'pending' ORDER BY resume_at LIMIT 1
         "#
     )
-    .fetch_one(on)
+    .fetch_optional(on)
     .await?;
     Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
 }

@@ -7,10 +7,7 @@ use super::{
     Carts,
     batch::{Command, Outcome, unexpected},
 };
-use crate::{
-    domain::{Line, cart::AddRefusal},
-    metrics,
-};
+use crate::domain::{Line, cart::AddRefusal};
 
 #[derive(Debug, Clone, Copy)]
 pub struct AddToCart {
@@ -25,8 +22,6 @@ impl Carts {
         let Outcome::Added(added) = self.batches.call(Command::Add(command, available)).await? else {
             return Err(unexpected().into());
         };
-        added.map_err(Error::Refused)?;
-        metrics::CART_CHANGES.with(["add"]).inc();
-        Ok(())
+        added.map_err(Error::Refused)
     }
 }

@@ -8,12 +8,12 @@ use std::{
 };
 
 use platform::{
-    batches::{Batch, Call, Locks},
+    batches::{Batch, Call},
     failure::Failure,
-    postgres::{Database, Transaction},
+    postgres::{Database, Locks, Transaction},
     telemetry::trace,
 };
-use proto::ids::UserId;
+use proto::ids::{MAX_LINES, UserId};
 use uuid::Uuid;
 
 use super::{add::AddToCart, delete::DeleteFromCart, purchase::BuyCart};
@@ -23,6 +23,7 @@ use crate::{
         cart::{AddRefusal, NotInCart},
         purchase::{Pending, PurchaseId},
     },
+    metrics,
     store::account::{self, Begun, Changes, Wanted},
 };
 
@@ -80,11 +81,33 @@ impl Batch for CartBatch {
     type Call = Command;
     type Outcome = Outcome;
 
+    fn rows(command: &Command) -> usize {
+        match command {
+            Command::Add(..) | Command::Delete(_) => 1,
+            // A cart has as many at most, and each line is moved.
+            Command::Begin(..) => 2 * MAX_LINES,
+            // The lines of one that does not become an order go back.
+            Command::End(Pending { lines, .. }, _) => lines.len(),
+        }
+    }
+
     async fn run(&self, calls: &[Call<Command>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
         // Nothing else in this database takes advisory locks of its own, so the user's id alone can be the key.
         let users: BTreeSet<i64> = calls.iter().map(|call| call.command.user().get()).collect();
         let attempt = |transaction, held| run(transaction, calls, held);
-        self.database.transact_locked(Self::NAME, &users, locks, attempt).await
+        let outcomes = self.database.transact_batch(Self::NAME, &users, locks, attempt).await?;
+        outcomes.iter().flatten().for_each(count);
+        Ok(outcomes)
+    }
+}
+
+/// Counts what is committed.
+fn count(outcome: &Outcome) {
+    match outcome {
+        Outcome::Added(Ok(())) => metrics::CART_CHANGES.with(["add"]).inc(),
+        Outcome::Deleted(Ok(())) => metrics::CART_CHANGES.with(["delete"]).inc(),
+        Outcome::Ended(Ended { end, is_old: false }) => metrics::PURCHASES.with([end.name()]).inc(),
+        Outcome::Added(Err(_)) | Outcome::Deleted(Err(_)) | Outcome::Found(_) | Outcome::Ended(_) => {}
     }
 }
 
@@ -95,8 +118,8 @@ async fn run(
     held: BTreeSet<i64>,
 ) -> Result<Vec<Option<Outcome>>, Failure> {
     let is_held = |command: &Command| held.contains(&command.user().get());
-    let wanted: Vec<_> = calls.iter().map(|call| &call.command).filter(|command| !is_held(command)).collect();
-    let wanted: Vec<_> = wanted.into_iter().map(Command::wanted).collect();
+    let free = calls.iter().map(|call| &call.command).filter(|command| !is_held(command));
+    let wanted: Vec<_> = free.map(Command::wanted).collect();
     if wanted.is_empty() {
         transaction.release().await?;
         return Ok(calls.iter().map(|_| None).collect());

@@ -7,10 +7,7 @@ use super::{
     Carts,
     batch::{Command, Outcome, unexpected},
 };
-use crate::{
-    domain::{Line, cart::NotInCart},
-    metrics,
-};
+use crate::domain::{Line, cart::NotInCart};
 
 #[derive(Debug, Clone, Copy)]
 pub struct DeleteFromCart {
@@ -24,8 +21,6 @@ impl Carts {
         let Outcome::Deleted(deleted) = self.batches.call(Command::Delete(command)).await? else {
             return Err(unexpected().into());
         };
-        deleted.map_err(Error::Refused)?;
-        metrics::CART_CHANGES.with(["delete"]).inc();
-        Ok(())
+        deleted.map_err(Error::Refused)
     }
 }

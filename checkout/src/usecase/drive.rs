@@ -33,7 +33,7 @@ impl Carts {
                 settled @ End::Settled(_) => settled,
             },
             Err(CreateOrderError::InDoubt(failure)) => {
-                count("in_doubt");
+                metrics::PURCHASES.with(["in_doubt"]).inc();
                 return Err(failure);
             }
         };
@@ -48,20 +48,9 @@ impl Carts {
     /// Answers how the purchase has ended, in this call or before.
     async fn end(&self, pending: &Pending, end: End) -> Result<End, Failure> {
         let command = Command::End(pending.clone(), end);
-        let batch::Outcome::Ended(Ended { end, is_old }) = self.batches.call(command).await? else {
+        let batch::Outcome::Ended(Ended { end, .. }) = self.batches.call(command).await? else {
             return Err(unexpected());
         };
-        if !is_old {
-            count(match &end {
-                End::Settled(Outcome::Ordered(_)) => "ordered",
-                End::Settled(Outcome::Refused(_)) => "refused",
-                End::Abandoned => "abandoned",
-            });
-        }
         Ok(end)
     }
-}
-
-fn count(outcome: &str) {
-    metrics::PURCHASES.with([outcome]).inc();
 }

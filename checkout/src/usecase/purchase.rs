@@ -48,8 +48,8 @@ impl Carts {
         loop {
             // When the call's time is over, and some more, the background step takes up what it leaves pending.
             let given = deadline::remaining().unwrap_or_default().min(clients::loms::LONGEST);
-            let command = Command::Begin(command.clone(), given + self.resume_after);
-            let batch::Outcome::Found(found) = self.batches.call(command).await? else {
+            let begin = Command::Begin(command.clone(), given + self.resume_after);
+            let batch::Outcome::Found(found) = self.batches.call(begin).await? else {
                 return Err(unexpected().into());
             };
             let (outcome, untold) = match found {

@@ -15,9 +15,11 @@ use checkout::{
         purchase::BuyCart,
     },
 };
+use futures::future::join_all;
 use platform::{
-    batches::{Batch, Call, Locks},
-    postgres::Database,
+    batches::{Batch, Batches, Call},
+    failure::Failure,
+    postgres::{Database, Locks},
 };
 use proptest::{collection::vec, option, prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};
 use proto::{
@@ -165,4 +167,30 @@ async fn calls_of_a_batch_get_what_they_would_get_one_after_the_other() {
             assert_eq!(together.state().await, alone.state().await, "{wishes:?}");
         }
     }
+}
+
+/// On one thread, so that all calls are there when the first transaction begins.
+#[tokio::test]
+async fn a_purchase_that_somebody_holds_in_the_database_holds_up_its_own_call_alone() {
+    let Shop { database, batch, .. } = Shop::open().await;
+    let batches = Batches::new(batch);
+    let add = |user: i64| {
+        let line = Line { sku: 1u32.try_into().unwrap(), count: 1u32.try_into().unwrap() };
+        batches.call(Command::Add(AddToCart { user: user.try_into().unwrap(), line }, 10))
+    };
+    add(1).await.unwrap();
+    let buy = BuyCart { user: 1.try_into().unwrap(), key: None };
+    let begun = batches.call(Command::Begin(buy, Duration::from_secs(600))).await.unwrap();
+    let batch::Outcome::Found(Found::Begun(purchase)) = begun else { panic!("{begun:?}") };
+    let end = || batches.call(Command::End(purchase.clone(), End::Settled(Outcome::Ordered(5.try_into().unwrap()))));
+
+    let mut holder = database.pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM purchase FOR UPDATE").execute(&mut *holder).await.unwrap();
+    let (held, others) = tokio::join!(end(), join_all((2..40).map(add)));
+    assert!(matches!(held, Err(Failure::Locked(_))), "{held:?}");
+    for other in others {
+        assert!(matches!(other, Ok(batch::Outcome::Added(Ok(())))), "{other:?}");
+    }
+    holder.rollback().await.unwrap();
+    end().await.unwrap();
 }

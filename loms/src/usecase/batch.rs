@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use platform::{
-    batches::{Batch, Call, Locks},
+    batches::{Batch, Call},
     failure::Failure,
-    postgres::{Database, Transaction},
+    postgres::{Database, Locks, Transaction},
     worker::Wake,
 };
 use tracing::Span;
@@ -33,6 +33,11 @@ pub enum Outcome {
     Changed(Changed),
 }
 
+/// The failure of a call whose outcome is that of another command.
+pub(super) fn unexpected() -> Failure {
+    Failure::unforeseen("a call was answered as another")
+}
+
 /// A command, and the span of its call.
 #[derive(Debug)]
 pub struct Asked<'a, C> {
@@ -53,9 +58,18 @@ impl Batch for OrderBatch {
     type Call = Command;
     type Outcome = Outcome;
 
+    fn rows(command: &Command) -> usize {
+        match command {
+            // A line, what it reserves, and the stock.
+            Command::Create(command) => 3 * command.lines.iter().len(),
+            Command::Change(_) => 1,
+        }
+    }
+
     async fn run(&self, calls: &[Call<Command>], locks: Locks) -> Result<Vec<Option<Outcome>>, Failure> {
-        let attempt = |transaction| run(transaction, calls, locks, self.payment_timeout);
-        let (outcomes, made, created) = self.database.transact(Self::NAME, attempt).await?;
+        let attempt = |transaction, _| run(transaction, calls, locks, self.payment_timeout);
+        let (outcomes, made, created) =
+            self.database.transact_batch(Self::NAME, &BTreeSet::new(), locks, attempt).await?;
         for Made { change, units, age } in &made {
             metrics::count(&change.transition, *units);
             if *change.transition.to() == State::Paid {

@@ -11,7 +11,7 @@ use tracing::{Span, warn};
 
 use super::{
     Orders,
-    batch::{Asked, Command, Outcome},
+    batch::{Asked, Command, Outcome, unexpected},
 };
 use crate::{
     domain::order::{Order, OrderRefusal},
@@ -46,7 +46,7 @@ impl Orders {
     pub(super) async fn change(&self, command: ChangeOrder) -> Result<(), Error<OrderRefusal>> {
         match self.batches.call(Command::Change(command)).await? {
             Outcome::Changed(outcome) => outcome.map_err(Error::Refused),
-            Outcome::Created(_) => Err(Failure::unforeseen("an order was to be changed, and was created").into()),
+            Outcome::Created(_) => Err(unexpected().into()),
         }
     }
 }

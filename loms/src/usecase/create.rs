@@ -11,7 +11,7 @@ use proto::ids::{IdempotencyKey, OrderId, Sku, UserId};
 
 use super::{
     Orders,
-    batch::{Asked, Command, Outcome},
+    batch::{Asked, Command, Outcome, unexpected},
 };
 use crate::{
     domain::{
@@ -50,7 +50,7 @@ impl Orders {
     pub async fn create(&self, command: CreateOrder) -> Result<OrderId, Error<CreateRefusal>> {
         match self.batches.call(Command::Create(command)).await? {
             Outcome::Created(outcome) => outcome.map_err(Error::Refused),
-            Outcome::Changed(_) => Err(Failure::unforeseen("an order was to be created, and was changed").into()),
+            Outcome::Changed(_) => Err(unexpected().into()),
         }
     }
 }

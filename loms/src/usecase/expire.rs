@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use platform::{batches::Locks, failure::Failure, postgres::Transaction, telemetry::trace};
+use platform::{
+    failure::Failure,
+    postgres::{Locks, Transaction},
+    telemetry::trace,
+};
 use proto::ids::OrderId;
 use tracing::{field::Empty, info, info_span};
 

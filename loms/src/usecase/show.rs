@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use platform::{
-    batches::{Batch, Call, Locks},
+    batches::{Batch, Call},
     failure::{Error, Failure},
-    postgres::Database,
+    postgres::{Database, Locks},
 };
 use proto::ids::{OrderId, Sku};
 

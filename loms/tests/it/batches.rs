@@ -15,7 +15,8 @@ use loms::{
     },
 };
 use platform::{
-    batches::{Batch, Call, Locks},
+    batches::{Batch, Call},
+    postgres::Locks,
     worker::Wake,
 };
 use proptest::{collection::vec, prelude::*, sample::Index, strategy::ValueTree as _, test_runner::TestRunner};

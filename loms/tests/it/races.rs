@@ -13,7 +13,7 @@ use loms::{
     },
     usecase::{Orders, Stocks, create::CreateOrder},
 };
-use platform::batches::Locks;
+use platform::postgres::Locks;
 use proto::ids::OrderId;
 use stack::testing::eventually;
 use tonic::Code;

@@ -56,7 +56,7 @@ pub async fn claim(
         WITH next AS MATERIALIZED (
             SELECT message_id FROM delivery AS candidate
             WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($2) AND message_id = (
-                -- Said so, another index finds it than the one that has the candidates in their order.
+                -- Not `state = 'due'`, so that of two indexes one has the candidates in their order, and the other these.
                 SELECT min(message_id) FROM delivery AS of_order
                 WHERE of_order.order_id = candidate.order_id AND of_order.settled_at IS NULL
             )

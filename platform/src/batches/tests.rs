@@ -18,11 +18,16 @@ enum Wish {
     Held(u32),
     /// Is held by others for too long.
     Locked,
+    /// Makes a batch wait that was not to, until one waits.
+    Blocked(u32),
+    /// Has many rows.
+    Large(u32),
+    Hangs,
     Impossible,
     Panic,
 }
 
-use Wish::{Done, Held, Impossible, Locked, Panic};
+use Wish::{Blocked, Done, Hangs, Held, Impossible, Large, Locked, Panic};
 
 /// Each transaction takes a permit, so that a test says when it ends.
 #[derive(Debug)]
@@ -37,12 +42,22 @@ impl Batch for Arc<Recorder> {
     type Call = Wish;
     type Outcome = u32;
 
+    fn rows(wish: &Wish) -> usize {
+        if matches!(wish, Large(_)) { MOST_ROWS / 2 } else { 1 }
+    }
+
     async fn run(&self, calls: &[Call<Wish>], locks: Locks) -> Result<Vec<Option<u32>>, Failure> {
         self.permits.acquire().await.unwrap().forget();
         let wishes: Vec<_> = calls.iter().map(|call| call.command).collect();
         assert!(!wishes.contains(&Panic));
         if wishes.contains(&Impossible) {
             return Err(Failure::unforeseen("impossible"));
+        }
+        if wishes.contains(&Hangs) {
+            std::future::pending().await
+        }
+        if locks == Locks::Skip && wishes.iter().any(|wish| matches!(wish, Blocked(_))) {
+            return Err(Failure::locked("others hold it"));
         }
         if locks == Locks::Wait {
             self.has_waited.store(true, Ordering::Relaxed);
@@ -51,9 +66,9 @@ impl Batch for Arc<Recorder> {
             return Err(Failure::locked("others hold it"));
         }
         let outcomes = wishes.iter().map(|wish| match wish {
-            Done(number) => Some(*number),
+            Done(number) | Blocked(number) | Large(number) => Some(*number),
             Held(number) => self.has_waited.load(Ordering::Relaxed).then_some(*number),
-            Locked | Impossible | Panic => None,
+            Locked | Impossible | Panic | Hangs => None,
         });
         let outcomes = outcomes.collect();
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push((locks, wishes));
@@ -128,7 +143,7 @@ async fn what_others_hold_is_waited_for_apart() {
 
 #[tokio::test]
 async fn what_is_held_for_too_long_takes_nothing_along() {
-    let (_, outcomes) = together(3, &[Locked, Held(2)]).await;
+    let (_, outcomes) = together(100, &[Locked, Held(2)]).await;
     assert!(matches!(outcomes[0], Err(Failure::Locked(_))), "{outcomes:?}");
     assert!(matches!(outcomes[1], Ok(2)), "{outcomes:?}");
 }
@@ -175,4 +190,34 @@ async fn a_call_too_many_is_refused_at_once() {
     }
     let refused = batches.call(Done(2)).await;
     assert!(matches!(refused, Err(Failure::Overloaded(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_makes_its_batch_wait_waits_alone() {
+    let (recorder, outcomes) = together(100, &[Done(1), Blocked(2), Done(3)]).await;
+    assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3]);
+    let done = recorder.done();
+    assert!(done.contains(&(Locks::Wait, vec![Blocked(2)])), "{done:?}");
+    assert!(done.iter().all(|(locks, wishes)| *locks == Locks::Skip || *wishes == [Blocked(2)]), "{done:?}");
+}
+
+#[tokio::test]
+async fn calls_with_many_rows_do_not_all_go_together() {
+    let (recorder, outcomes) = together(100, &[Large(1), Large(2), Large(3), Done(4)]).await;
+    assert_eq!(outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let expected = [(Locks::Skip, vec![Large(1), Large(2)]), (Locks::Skip, vec![Large(3), Done(4)])];
+    assert_eq!(recorder.done(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_hangs_is_given_up_and_the_next_one_goes_on() {
+    let (recorder, batches) = batches(100);
+    let hangs = tokio::spawn({
+        let batches = batches.clone();
+        async move { batches.call(Hangs).await }
+    });
+    tokio::task::yield_now().await;
+    assert_eq!(batches.call(Done(1)).await.unwrap(), 1);
+    assert!(matches!(hangs.await.unwrap(), Err(Failure::Unavailable { .. })));
+    assert_eq!(recorder.done(), [(Locks::Skip, vec![Done(1)])]);
 }

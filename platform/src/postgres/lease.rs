@@ -6,11 +6,11 @@ use std::{collections::BTreeSet, time::Duration};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, raw_sql};
 
 use super::{
-    STATEMENT_TIMEOUT, errors,
+    Locks, STATEMENT_TIMEOUT, errors,
     pool::{Connection, Pool},
     transaction::Query,
 };
-use crate::{batches::Locks, deadline, metrics::postgres as metrics};
+use crate::{deadline, metrics::postgres as metrics};
 
 /// On our side. A server that lives ends a statement earlier.
 const STATEMENT_LIMIT: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(2));
@@ -23,23 +23,30 @@ const CANCEL_TIME: Duration = Duration::from_millis(500);
 /// For the end of what was going on when a connection is given back.
 const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Locks of numbers that mean something to those who take them.
+/// How a transaction begins.
 #[derive(Debug)]
-pub(super) struct AdvisoryLocks<'a> {
+pub(super) struct Begin<'a> {
+    /// The advisory locks that it takes, numbers that mean something to those who take them.
     pub keys: &'a BTreeSet<i64>,
     pub locks: Locks,
+    /// How long it waits for a lock; if it is not said, as long as any.
+    pub lock_timeout: Option<Duration>,
 }
 
-impl AdvisoryLocks<'_> {
-    /// Its rows are the keys of locks that others hold. All wait in the order of the keys, so that nobody waits in a circle.
-    fn statement(&self) -> String {
+impl Begin<'_> {
+    /// The rows of the statement are the keys of locks that others hold. All wait in the order of the keys, so that nobody
+    /// waits in a circle.
+    fn lock(&self) -> Option<String> {
+        if self.keys.is_empty() {
+            return None;
+        }
         let keys = self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let is_held = match self.locks {
             Locks::Skip => "NOT pg_try_advisory_xact_lock(key)",
             // Returns a value, if only an empty one.
             Locks::Wait => "pg_advisory_xact_lock(key) IS NULL",
         };
-        format!("/* lock */ SELECT key FROM unnest('{{{keys}}}'::bigint[]) AS key WHERE {is_held}")
+        Some(format!("/* lock */ SELECT key FROM unnest('{{{keys}}}'::bigint[]) AS key WHERE {is_held}"))
     }
 }
 
@@ -76,21 +83,22 @@ impl Lease {
     }
 
     /// Begins a transaction. It waits for locks only for a while, the shorter the more wait for a connection. That of a
-    /// call also ends when the time of the call is over, if nobody lives to cancel it. Takes advisory locks with the
-    /// beginning, and returns the keys of those that others hold.
-    pub async fn begin(&mut self, crowding: usize, locks: Option<&AdvisoryLocks<'_>>) -> sqlx::Result<BTreeSet<i64>> {
+    /// call also ends when the time of the call is over, if nobody lives to cancel it. Returns the keys of the locks that
+    /// others hold.
+    pub async fn begin(&mut self, crowding: usize, begin: &Begin<'_>) -> sqlx::Result<BTreeSet<i64>> {
         let crowding = u32::try_from(crowding).unwrap_or(u32::MAX).saturating_add(1);
-        let lock_timeout = (LOCK_TIMEOUT / crowding).max(MIN_LOCK_TIMEOUT);
+        let lock_timeout = begin.lock_timeout.unwrap_or((LOCK_TIMEOUT / crowding).max(MIN_LOCK_TIMEOUT));
         let mut settings = vec![("lock_timeout", lock_timeout)];
         if let Some(remaining) = deadline::remaining() {
             settings.push(("statement_timeout", (remaining + CANCEL_TIME).min(STATEMENT_TIMEOUT)));
         }
-        let mut begin = self.pool.server().begin(&settings);
-        if let Some(locks) = locks {
-            begin = format!("{begin}; {}", locks.statement());
+        let mut text = self.pool.server().begin(&settings);
+        if let Some(lock) = begin.lock() {
+            text.push_str("; ");
+            text.push_str(&lock);
         }
         self.is_in_transaction = true;
-        let rows = self.run(async |connection| connection.fetch_all(AssertSqlSafe(begin)).await).await?;
+        let rows = self.run(async |connection| connection.fetch_all(AssertSqlSafe(text)).await).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 

@@ -5,8 +5,11 @@
 use std::{fmt::Display, time::Duration};
 
 use anyhow::{Context as _, anyhow, ensure};
+use log::LevelFilter;
 use secrecy::ExposeSecret as _;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions, raw_sql};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions, raw_sql,
+};
 use tracing::warn;
 
 use super::{CONNECT_TIMEOUT, STATEMENT_TIMEOUT, errors};
@@ -57,6 +60,8 @@ impl Server {
             // PgBouncer refuses what it does not know.
             Some(Pooler::Transaction) => options.extra_float_digits(None),
         };
+        // Statements are traced and timed here. sqlx would warn of slow ones, with numbers of users in their texts.
+        let options = options.log_slow_statements(LevelFilter::Off, Duration::MAX);
         Ok(Self { options: options.application_name(service), pooler: config.pooler })
     }
 

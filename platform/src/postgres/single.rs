@@ -1,5 +1,7 @@
 //! Single statements: each is its own transaction, on a free connection of the pool.
 
+use std::collections::BTreeSet;
+
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use sqlx::{
     Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
@@ -7,7 +9,8 @@ use sqlx::{
 };
 
 use super::{
-    Database, Lane,
+    Database, Lane, Locks,
+    lease::Begin,
     observe::TransactionGuard,
     transaction::{Query, fetch_all, fetch_optional, fetched, not_offered},
 };
@@ -31,7 +34,7 @@ impl Database {
             if !pool.server().is_pooled() {
                 return lease.execute(query, fetch).await;
             }
-            lease.begin(crowding, None).await?;
+            lease.begin(crowding, &Begin { keys: &BTreeSet::new(), locks: Locks::Skip, lock_timeout: None }).await?;
             let result = lease.execute(query, fetch).await?;
             lease.commit().await?;
             Ok(result)
