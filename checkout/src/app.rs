@@ -7,6 +7,7 @@ use platform::{
     grpc::client::{Channel, Resilience},
     postgres::Database,
     process::Process,
+    retention::Forget,
     routes,
     service::Service,
     skipped::Skipped,
@@ -29,6 +30,7 @@ use crate::{
     measure::Measure,
     metrics,
     resume::Resume,
+    store::past::OldPurchases,
     usecase::{Carts, batch::CartBatch, tell::Telling},
 };
 
@@ -43,8 +45,15 @@ impl Service for Checkout {
     const NAME: &'static str = "checkout";
     const RPC: &'static str = SERVICE_NAME;
     const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
-    const TRANSACTIONS: &'static [&'static str] =
-        &["cart", "change_carts", "mark_answered", "next_due_purchase", "purchase_backlog", "take_due_purchases"];
+    const TRANSACTIONS: &'static [&'static str] = &[
+        "cart",
+        "change_carts",
+        "forget_purchases",
+        "mark_answered",
+        "next_due_purchase",
+        "purchase_backlog",
+        "take_due_purchases",
+    ];
     const REASONS: &'static [&'static str] = REASONS;
     const DECLARE_METRICS: fn() = metrics::declare;
 
@@ -76,6 +85,9 @@ impl Service for Checkout {
         let resumed = Carts { database: database.background(), ..carts.clone() };
         let skipped = Skipped::new(Resume::NAME);
         process.work(Resume { carts: resumed, config: config.purchase, skipped }, Wake::default());
+        if let Some(retention) = config.service.postgres.retention {
+            process.work(Forget::new(OldPurchases { database: database.background() }, retention), Wake::default());
+        }
         process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }

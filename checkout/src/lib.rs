@@ -8,5 +8,5 @@ mod grpc;
 mod measure;
 mod metrics;
 mod resume;
-mod store;
+pub mod store;
 pub mod usecase;

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod cart_item;
+pub mod past;
 pub mod purchase;
 
 use platform::{failure::Failure, postgres::read};

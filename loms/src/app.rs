@@ -1,6 +1,6 @@
 //! Puts LOMS together: the only place that sees all of it.
 
-use platform::{postgres::Database, process::Process, routes, service::Service, worker::Wake};
+use platform::{postgres::Database, process::Process, retention::Forget, routes, service::Service, worker::Wake};
 use proto::loms::loms_server::{LomsServer, SERVICE_NAME};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -14,6 +14,7 @@ use crate::{
     measure::Measure,
     metrics,
     relay::Relay,
+    store::past::OldOrders,
     usecase::{Orders, Stocks},
 };
 
@@ -31,6 +32,7 @@ impl Service for Loms {
         "change_orders",
         "due_orders",
         "expire_orders",
+        "forget_orders",
         "free_stock",
         "import_stock",
         "next_deadline",
@@ -64,6 +66,10 @@ impl Service for Loms {
         process.work(expiry, Wake::default());
         process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
         process.work(Measure::new(background, skipped), Wake::default());
+
+        if let Some(retention) = config.service.postgres.retention {
+            process.work(Forget::new(OldOrders { database: database.background() }, retention), Wake::default());
+        }
 
         let stocks = Stocks::new(database.clone());
         Ok(routes!(LomsServer, grpc::Service { orders, stocks }))

@@ -6,6 +6,7 @@ pub mod floor;
 mod locks;
 pub mod orders;
 pub mod outbox;
+pub mod past;
 pub mod stock;
 pub mod unpaid;
 

@@ -5,6 +5,7 @@ use platform::{
     kafka::{self, Consume, Pause, Subscription},
     postgres::Database,
     process::Process,
+    retention::Forget,
     routes,
     service::Service,
     worker::Wake,
@@ -21,6 +22,7 @@ use crate::{
     grpc,
     measure::Measure,
     metrics,
+    store::past::OldMessages,
     usecase::{Deliveries, Messages},
 };
 
@@ -42,8 +44,14 @@ impl Service for Notifications {
     const NAME: &'static str = "notifications";
     const RPC: &'static str = SERVICE_NAME;
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
-    const TRANSACTIONS: &'static [&'static str] =
-        &["claim_deliveries", "delivery_backlog", "keep_messages", "read_history", "settle_deliveries"];
+    const TRANSACTIONS: &'static [&'static str] = &[
+        "claim_deliveries",
+        "delivery_backlog",
+        "forget_messages",
+        "keep_messages",
+        "read_history",
+        "settle_deliveries",
+    ];
     const REASONS: &'static [&'static str] = &[];
     const DECLARE_METRICS: fn() = || {
         metrics::declare();
@@ -64,7 +72,7 @@ impl Service for Notifications {
     }
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
-        let Self { config: Config { brokers, settings, .. }, telegram, pause } = self;
+        let Self { config: Config { brokers, settings, service, .. }, telegram, pause } = self;
         let Settings { topic, dead_letter_topic, group, lease, retry, rest, .. } = settings;
 
         let arrived = Wake::default();
@@ -81,6 +89,9 @@ impl Service for Notifications {
         let reader = Messages { database: background.clone(), ..messages.clone() };
         let subscription = Subscription { client: Self::NAME, brokers, topic, dead_letter_topic, group };
         let consume = Consume::new(&subscription, pause, process.stop(), reader)?;
+        if let Some(retention) = service.postgres.retention {
+            process.work(Forget::new(OldMessages { database: background.clone() }, retention), Wake::default());
+        }
         process.work(Measure { database: background, lag: consume.lag()? }, Wake::default());
         process.work(consume, Wake::default());
 

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod net;
 pub mod postgres;
 pub mod process;
+pub mod retention;
 pub mod service;
 pub mod skipped;
 pub mod telemetry;

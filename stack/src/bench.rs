@@ -34,6 +34,8 @@ const UNITS: u32 = 100_000_000;
 /// How many SKUs are bought.
 const SKUS: u32 = 100;
 const CONNECTIONS: u32 = 4;
+/// A connection has at most 100 calls at once. What comes at a rate must not wait for that in the client.
+const MANY_CONNECTIONS: u32 = 32;
 /// How long a fleet may take to have published and stored everything.
 const CALM_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(200);
@@ -270,8 +272,12 @@ impl Bench {
 
     /// Runs a load.
     async fn shop(&self, load: Load, duration: Duration) -> anyhow::Result<Report> {
+        let connections = match load.pace {
+            Pace::Users(_) => CONNECTIONS,
+            Pace::Rate(_) => MANY_CONNECTIONS,
+        };
         let plan = Plan {
-            target: Target::local(self.fleet.addresses(), CONNECTIONS),
+            target: Target::local(self.fleet.addresses(), connections),
             scenario: load.scenario,
             pace: load.pace,
             duration,

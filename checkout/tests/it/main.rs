@@ -13,6 +13,7 @@ mod in_doubt;
 mod limits;
 mod list_cart;
 mod loms_stand_in;
+mod past;
 mod pooler;
 mod postgres_gone;
 mod purchase;

@@ -158,6 +158,8 @@ section! {
         pub pooler: Option<Pooler> = optional(),
         /// The longest wait for a connection of the pool.
         pub acquire_timeout: Duration = positive(Self::ACQUIRE_TIMEOUT),
+        /// How long what is over is kept; for ever if it is not said.
+        pub retention: Option<Retention> = optional(),
     }
 }
 
@@ -172,7 +174,21 @@ impl PostgresConfig {
             max_connections: Self::MAX_CONNECTIONS,
             pooler: None,
             acquire_timeout: Self::ACQUIRE_TIMEOUT,
+            retention: None,
         }
+    }
+}
+
+/// For how long something is kept, from a day to ten years: keys are forgotten with what they name, and what is repeated
+/// later than that happens again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention(pub Duration);
+
+impl FromText for Retention {
+    fn from_text(text: &str) -> Result<Self, String> {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        let age = Duration::from_text(text)?;
+        (DAY..=3650 * DAY).contains(&age).then_some(Self(age)).ok_or_else(|| "must be from 1d to 3650d".into())
     }
 }
 
