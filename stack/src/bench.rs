@@ -192,6 +192,13 @@ pub async fn run(course: Course, say: Say<'_>) -> anyhow::Result<Findings> {
     findings
 }
 
+/// Journeys a second of the most users.
+fn peak(loads: &[Measured]) -> anyhow::Result<f64> {
+    let is_crowd = |load: Load| load.name == JOURNEY && load.pace == Pace::Users(CROWD);
+    let crowd = loads.iter().find(|measured| is_crowd(measured.load));
+    crowd.context("there are journeys")?.per_second()
+}
+
 /// The commit that the work tree is at, and the date.
 fn build() -> String {
     let git = |arguments: &[&str]| {
@@ -226,14 +233,14 @@ impl Bench {
         let mut loads = Vec::new();
         for load in LOADS {
             loads.push(self.measure(*load, say).await?);
+            if load.name == JOURNEY && load.pace == Pace::Users(CROWD) {
+                let half = Load { pace: Pace::Rate(peak(&loads)? / 2.0), ..Load::users(HALF, Scenario::Purchase, 0) };
+                loads.push(self.measure(half, say).await?);
+            }
         }
-        let crowd =
-            loads.iter().find(|measured| measured.load.name == JOURNEY && measured.load.pace == Pace::Users(CROWD));
-        let peak = crowd.context("there are journeys")?.per_second()?;
-        for (name, share) in [(HALF, 0.5), (FIVEFOLD, 5.0)] {
-            let load = Load { pace: Pace::Rate(peak * share), ..Load::users(name, Scenario::Purchase, 0) };
-            loads.push(self.measure(load, say).await?);
-        }
+        let fivefold = Pace::Rate(peak(&loads)? * 5.0);
+        let fivefold = Load { pace: fivefold, ..Load::users(FIVEFOLD, Scenario::Purchase, 0) };
+        loads.push(self.measure(fivefold, say).await?);
         let footprints = std::iter::zip(Service::ALL, std::iter::zip(idle, ready))
             .map(|(service, (idle, ready))| Footprint { service, idle, loaded: self.memory(service), ready })
             .collect();

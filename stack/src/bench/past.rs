@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, postgres::PgConnectOptions};
 
 use super::{Bench, Course, Load, SKUS, usage::millis};
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
 const PER_SECOND: f64 = 100.0;
 const LOAD: Load = Load { name: "mixed", scenario: Scenario::Mixed, pace: Pace::Rate(PER_SECOND), skus: SKUS };
 
-/// Users of the past, whom nobody meets.
-const FIRST_USER: u64 = 1_000_000_000_000;
+/// Users of the past, whom nobody meets: those of a load are numbered by the clock.
+const FIRST_USER: u64 = 9_000_000_000_000_000_000;
 /// Users buy again and again.
 const ORDERS_OF_A_USER: u64 = 10;
 
@@ -48,7 +48,9 @@ impl Bench {
 }
 
 async fn fill(database: &str, statements: &[String]) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(database).await?;
+    let options: PgConnectOptions = database.parse()?;
+    // They are slow, and nobody need be told.
+    let mut connection = options.disable_statement_logging().connect().await?;
     for statement in statements {
         connection.execute(AssertSqlSafe(statement.as_str())).await?;
     }
