@@ -33,8 +33,6 @@ pub struct Forgotten<P> {
 
 /// A table whose rows have places in the order of their age.
 pub trait Past: Send + Sync + 'static {
-    /// What its rows are called in the log.
-    const ROWS: &'static str;
     type Place: Clone + Send + Sync;
 
     /// Looks at the first [`BATCH`] rows behind a place, and deletes those that were over for so long.
@@ -75,7 +73,7 @@ impl<P: Past> Step for Forget<P> {
         }
         let deleted = std::mem::take(&mut self.deleted);
         if deleted > 0 {
-            info!(deleted, "{} that were over long ago are deleted", P::ROWS);
+            info!(deleted, "what was over long ago is deleted");
         }
         Ok(Next::Idle(LONG_PAUSE))
     }

@@ -16,7 +16,6 @@ pub struct OldPurchases {
 }
 
 impl Past for OldPurchases {
-    const ROWS: &'static str = "purchases";
     type Place = Uuid;
 
     async fn forget(&self, behind: Option<&Uuid>, age: Duration) -> Result<Forgotten<Uuid>, Failure> {

@@ -15,7 +15,6 @@ pub struct OldOrders {
 }
 
 impl Past for OldOrders {
-    const ROWS: &'static str = "orders";
     type Place = i64;
 
     async fn forget(&self, behind: Option<&i64>, age: Duration) -> Result<Forgotten<i64>, Failure> {

@@ -15,7 +15,6 @@ pub struct OldMessages {
 }
 
 impl Past for OldMessages {
-    const ROWS: &'static str = "messages";
     type Place = i64;
 
     async fn forget(&self, behind: Option<&i64>, age: Duration) -> Result<Forgotten<i64>, Failure> {
