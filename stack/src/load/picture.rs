@@ -22,15 +22,18 @@ pub(super) fn draw(report: &Report, path: &Path) -> anyhow::Result<()> {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
 fn throughput(report: &Report, area: &Area<'_>) -> anyhow::Result<()> {
-    let most = report.seconds.iter().copied().max().unwrap_or_default().max(1);
+    // The last second is only a part of one.
+    let whole = usize::try_from(report.ran.as_secs()).unwrap_or(usize::MAX).clamp(1, report.seconds.len().max(1));
+    let seconds = || report.seconds.iter().copied().take(whole);
+    let most = seconds().max().unwrap_or_default().max(1);
     let mut chart = ChartBuilder::on(area)
         .caption("Journeys that ended in each second", ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(34)
         .y_label_area_size(70)
-        .build_cartesian_2d(0..report.seconds.len().max(1), 0..most + most / 10 + 1)?;
+        .build_cartesian_2d(0..whole, 0..most + most / 10 + 1)?;
     chart.configure_mesh().x_desc("seconds").light_line_style(WHITE).draw()?;
-    chart.draw_series(LineSeries::new(report.seconds.iter().copied().enumerate(), BLUE.stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(seconds().enumerate(), BLUE.stroke_width(2)))?;
     Ok(())
 }
 
