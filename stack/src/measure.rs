@@ -29,35 +29,34 @@ pub struct Measure {
 }
 
 pub async fn run(measure: Measure) -> anyhow::Result<()> {
-    let begin = Instant::now();
-    let mut say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
     let mut signals = StopSignals::new()?;
-    let course = if measure.quick { Course::QUICK } else { Course::WHOLE };
-    let table = async {
-        Ok(match (&measure.compare, measure.past) {
-            (Some(commit), _) => Some(bench::compare(commit, measure.rounds, course, &mut say).await?),
-            (None, Some(orders)) => Some(bench::past(orders, course, &mut say).await?),
-            (None, None) => None,
-        })
-    };
-    let table: anyhow::Result<Option<String>> = tokio::select! {
-        table = table => table,
+    tokio::select! {
+        measured = measure.run() => measured,
         // The future is dropped, which stops the fleet.
-        _ = signals.next() => return Ok(()),
-    };
-    if let Some(table) = table? {
-        println!("\n{table}");
-        return Ok(());
+        _ = signals.next() => Ok(()),
     }
-    let findings = tokio::select! {
-        findings = bench::run(course, &mut say) => findings?,
-        _ = signals.next() => return Ok(()),
-    };
-    println!("\n{}", findings.tables()?);
-    if let Some(path) = &measure.page {
-        let page = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        findings.draw(&path.with_extension("svg"))?;
-        fs::write(path, findings.put_into(&page)?).with_context(|| format!("cannot write {}", path.display()))?;
+}
+
+impl Measure {
+    async fn run(&self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        let mut say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
+        let course = if self.quick { Course::QUICK } else { Course::WHOLE };
+        if let Some(commit) = &self.compare {
+            println!("\n{}", bench::compare(commit, self.rounds, course, &mut say).await?);
+            return Ok(());
+        }
+        if let Some(orders) = self.past {
+            println!("\n{}", bench::past(orders, course, &mut say).await?);
+            return Ok(());
+        }
+        let findings = bench::run(course, &mut say).await?;
+        println!("\n{}", findings.tables()?);
+        if let Some(path) = &self.page {
+            let page = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            findings.draw(&path.with_extension("svg"))?;
+            fs::write(path, findings.put_into(&page)?).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
-    Ok(())
 }

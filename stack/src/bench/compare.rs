@@ -10,7 +10,12 @@ use std::{
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
-use super::{Bench, CROWD, Course, JOURNEY, Load, ORDER, STOCKS, page, usage::CLIENT};
+use super::{
+    Bench, Course,
+    loads::{CROWD, JOURNEY, Load, ORDER, STOCKS},
+    page,
+    usage::CLIENT,
+};
 use crate::{Say, binaries, fleet::Service, load::Scenario};
 
 const LOADS: &[Load] = &[
@@ -21,7 +26,7 @@ const LOADS: &[Load] = &[
 ];
 
 /// What a build did in a round, by load: journeys a second, and CPU time of each in milliseconds, without the client's.
-type Round = Vec<(f64, f64)>;
+type Round = Vec<[f64; 2]>;
 
 /// Measures this build and that of another commit in turn. Returns a table of ratios.
 pub async fn compare(commit: &str, rounds: u32, course: Course, say: Say<'_>) -> anyhow::Result<String> {
@@ -55,7 +60,7 @@ impl Bench {
             let all: f64 = measured.cpu.0.iter().filter(|(part, _)| **part != CLIENT).map(|(_, seconds)| seconds).sum();
             #[allow(clippy::cast_precision_loss, reason = "a mean is not that exact")]
             let journeys = measured.line()?.count.max(1) as f64;
-            round.push((measured.per_second()?, all * 1e3 / journeys));
+            round.push([measured.per_second()?, all * 1e3 / journeys]);
         }
         Ok(round)
     }
@@ -97,17 +102,15 @@ fn table(ours: &[Round], theirs: &[Round], commit: &str) -> Result<String, std::
     writeln!(page, "| what | by | a second | {commit} | ratio | CPU ms | {commit} | ratio |")?;
     writeln!(page, "|---|---|---|---|---|---|---|---|")?;
     for (place, load) in LOADS.iter().enumerate() {
-        let cells =
-            [|round: &Round, place: usize| round[place].0, |round: &Round, place: usize| round[place].1].map(|value| {
-                let mean = |rounds: &[Round]| mean(rounds.iter().map(|round| value(round, place)));
-                let ratios: Vec<f64> = std::iter::zip(ours, theirs)
-                    .map(|(ours, theirs)| value(ours, place) / value(theirs, place))
-                    .collect();
-                let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-                let most = ratios.iter().copied().fold(0.0, f64::max);
-                let ratio = mean_of_ratios(&ratios);
-                format!("{:.2} | {:.2} | {ratio:.2} ({least:.2} to {most:.2})", mean(ours), mean(theirs))
-            });
+        let cells = [0, 1].map(|figure| {
+            let [ours, theirs] = [ours, theirs].map(|rounds| rounds.iter().map(move |round| round[place][figure]));
+            let ratios: Vec<f64> =
+                std::iter::zip(ours.clone(), theirs.clone()).map(|(our, their)| our / their).collect();
+            let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = ratios.iter().copied().fold(0.0, f64::max);
+            let ratio = mean_of_ratios(&ratios);
+            format!("{:.2} | {:.2} | {ratio:.2} ({least:.2} to {most:.2})", mean(ours), mean(theirs))
+        });
         writeln!(page, "| {} | {} | {} |", load.name, page::pace(load.pace), cells.join(" | "))?;
     }
     Ok(page)
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_ratio_says_how_much_more_this_build_does() {
-        let rounds = |per_second: f64| vec![vec![(per_second, 2.0); LOADS.len()]; 2];
+        let rounds = |per_second: f64| vec![vec![[per_second, 2.0]; LOADS.len()]; 2];
         let table = table(&rounds(300.0), &rounds(100.0), "abc").unwrap_or_default();
         assert!(
             table.contains("| journey | 1 caller | 300.00 | 100.00 | 3.00 (3.00 to 3.00) | 2.00 | 2.00 | 1.00"),

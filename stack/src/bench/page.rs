@@ -3,7 +3,8 @@
 use std::fmt::{self, Write as _};
 
 use super::{
-    CROWD, EMPTY, Findings, HOT, JOURNEY, Measured, ORDER,
+    Findings, Measured,
+    loads::{CROWD, EMPTY, HOT, JOURNEY, ORDER},
     usage::{CLIENT, millis},
 };
 use crate::{fleet::Service, load::Pace};
@@ -149,4 +150,35 @@ impl Findings {
 
 fn trips(measured: &Measured, service: &str) -> f64 {
     measured.round_trips.get(service).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn tables_take_the_place_of_those_before_and_leave_the_rest_of_the_page() {
+        let findings = |build: &str| Findings {
+            build: build.to_owned(),
+            machine: String::new(),
+            postgres: String::new(),
+            loads: Vec::new(),
+            ceilings: Vec::new(),
+            footprints: Vec::new(),
+            idle_round_trips: BTreeMap::new(),
+        };
+        let page = format!("above\n{BEGIN}\n{END}\nbelow\n");
+        let first = findings("abc").put_into(&page).unwrap();
+        assert!(
+            first.starts_with("above\n") && first.contains("Commit abc") && first.ends_with("\nbelow\n"),
+            "{first}"
+        );
+        let second = findings("def").put_into(&first).unwrap();
+        assert!(second.contains("Commit def") && !second.contains("abc"), "{second}");
+        assert!(findings("abc").put_into("a page of something else").is_err());
+    }
 }

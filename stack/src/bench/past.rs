@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, postgres::PgConnectOptions};
 
-use super::{Bench, Course, Load, SKUS, usage::millis};
+use super::{
+    Bench, Course,
+    loads::{Load, SKUS},
+    usage::millis,
+};
 use crate::{
     Say,
     load::{Line, Pace, Report, Scenario},

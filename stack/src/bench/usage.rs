@@ -1,6 +1,14 @@
 //! What the processes of a fleet use, as Linux counts it.
 
-use std::{collections::BTreeMap, fs, ops::Sub, process, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    ops::Sub,
+    process::{self, Command},
+    time::Duration,
+};
+
+use chrono::Utc;
 
 use crate::fleet::{Fleet, Part};
 
@@ -92,6 +100,17 @@ pub(super) fn machine() -> String {
     let model = value(&read("/proc/cpuinfo"), "model name");
     let kernel = read("/proc/sys/kernel/osrelease");
     format!("{cores} cores of {model}, {:.0} GiB, Linux {}", kib / 1024.0 / 1024.0, kernel.trim())
+}
+
+/// The commit that the work tree is at, and the date.
+pub(super) fn build() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|_| output.status.success())
+    };
+    let commit = git(&["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "no commit".to_owned());
+    let changed = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
+    format!("{commit}{}, {}", if changed { " and changes" } else { "" }, Utc::now().format("%-d %B %Y"))
 }
 
 /// How long something took, in milliseconds.
