@@ -13,6 +13,11 @@ pub mod unpaid;
 pub use changes::{Change, CreatedOrder, apply, create};
 pub use locks::wait_for;
 
+/// Numbers as a column.
+fn numbers<'a, I: Copy + Into<i64> + 'a>(ids: impl IntoIterator<Item = &'a I>) -> Vec<i64> {
+    ids.into_iter().map(|id| (*id).into()).collect()
+}
+
 /// How much waits for something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {

@@ -74,7 +74,7 @@ impl Deliver {
         if has_answered {
             self.failures = 0;
         }
-        self.is_probing = asked.is_some() || has_failed || self.is_probing && !has_answered;
+        self.is_probing = asked.is_some() || self.is_probing && !has_answered;
         if has_failed {
             self.failures = self.failures.saturating_add(1);
             asked = asked.max(Some(self.rest.pause(self.failures)));
@@ -106,7 +106,10 @@ impl Deliver {
                 self.unsettled.remove(place);
                 continue;
             };
-            if !matches!(failure, Failure::Unforeseen(_)) || self.refused.len() >= MAX_REFUSED {
+            if !matches!(failure, Failure::Unforeseen(_)) {
+                return Err(failure);
+            }
+            if self.refused.len() >= MAX_REFUSED {
                 // The others must be written down all the same, or they are sent again when their claims are over.
                 place += 1;
                 failed = Err(failure);

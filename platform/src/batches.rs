@@ -26,7 +26,7 @@ use crate::{
 /// More calls in a transaction gain nothing, and a transaction that is too long makes everybody wait.
 const MOST_CALLS: usize = 256;
 /// More rows in a transaction make everybody wait, too. A call that has more goes alone.
-const MOST_ROWS: usize = 4096;
+const MOST_ROWS: usize = 16_384;
 /// After this, a transaction is given up: its connection hangs, and so would all calls that come.
 const LONGEST: Duration = Duration::from_secs(5);
 /// What was held after the longest wait is tried again a few times, because much is held for a moment only.
@@ -34,6 +34,9 @@ const LAST_TRIES: usize = 3;
 const LAST_PAUSE: Duration = Duration::from_millis(30);
 /// Calls beyond that are refused. More than a service takes at once, unless it is configured to take very many.
 const QUEUE: usize = 4096;
+/// Of calls that need what others hold, more are refused: they leave places to those that do not, half of what a service
+/// takes at once unless it is configured otherwise.
+const HELD_QUEUE: usize = 256;
 
 /// What calls do that share a transaction.
 pub trait Batch: Send + Sync + 'static {
@@ -93,7 +96,7 @@ impl<B: Batch> Batches<B> {
     pub fn new(batch: B) -> Self {
         metrics::declare_for(B::NAME);
         let batch = Arc::new(batch);
-        let (patient, held) = mpsc::channel(QUEUE);
+        let (patient, held) = mpsc::channel(HELD_QUEUE);
         let (queue, calls) = mpsc::channel(QUEUE);
         tokio::spawn(serve(batch.clone(), calls, Some(Self(patient))));
         tokio::spawn(serve(batch, held, None));

@@ -156,7 +156,7 @@ impl Database {
         F: Future<Output = Result<T, E>>,
     {
         let lock_timeout = (locks == Locks::Skip).then_some(SKIPPED_LOCK_TIMEOUT);
-        let begin = Begin { keys, locks, lock_timeout };
+        let begin = Begin { locks: Some((keys, locks)), lock_timeout };
         let attempt = || async {
             let (transaction, held) = self.begin_with(name, &begin).await?;
             work(transaction, held).await
@@ -165,7 +165,7 @@ impl Database {
     }
 
     pub async fn begin(&self, name: &'static str) -> Result<Transaction, Failure> {
-        Ok(self.begin_locked(name, &BTreeSet::new(), Locks::Skip).await?.0)
+        Ok(self.begin_with(name, &Begin::default()).await?.0)
     }
 
     /// Begins a transaction that holds advisory locks of these keys. Also answers which of them others hold instead; none
@@ -176,7 +176,7 @@ impl Database {
         keys: &BTreeSet<i64>,
         locks: Locks,
     ) -> Result<(Transaction, BTreeSet<i64>), Failure> {
-        self.begin_with(name, &Begin { keys, locks, lock_timeout: None }).await
+        self.begin_with(name, &Begin { locks: Some((keys, locks)), lock_timeout: None }).await
     }
 
     async fn begin_with(&self, name: &'static str, begin: &Begin<'_>) -> Result<(Transaction, BTreeSet<i64>), Failure> {

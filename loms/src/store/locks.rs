@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use platform::{failure::Failure, postgres::Transaction};
 use proto::ids::{OrderId, Sku};
 
+use super::numbers;
+
 /// Waits for orders and the stock that they have reserved, and for the stock of SKUs in all warehouses, and locks all of
 /// it.
 pub async fn wait_for(
@@ -13,8 +15,7 @@ pub async fn wait_for(
     orders: &BTreeSet<OrderId>,
     skus: &BTreeSet<Sku>,
 ) -> Result<(), Failure> {
-    let orders: Vec<i64> = orders.iter().map(|order| order.get()).collect();
-    let skus: Vec<i64> = skus.iter().map(|sku| i64::from(*sku)).collect();
+    let (orders, skus) = (numbers(orders), numbers(skus));
     sqlx::query!("/* wait_for_orders */ SELECT FROM orders WHERE id = ANY ($1) ORDER BY id FOR UPDATE", &orders)
         .execute(&mut *transaction)
         .await?;

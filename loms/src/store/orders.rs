@@ -10,6 +10,7 @@ use platform::{
 use proto::ids::{IdempotencyKey, OrderId, UserId};
 use sqlx::PgExecutor;
 
+use super::numbers;
 use crate::domain::{
     lines::Line,
     order::{NewOrder, Order, OrderDetails},
@@ -176,10 +177,6 @@ pub async fn details(on: impl PgExecutor<'_>, orders: &[OrderId]) -> Result<Vec<
             Ok(OrderDetails { order, user, lines })
         })
         .collect()
-}
-
-fn numbers(orders: &[OrderId]) -> Vec<i64> {
-    orders.iter().map(|order| order.get()).collect()
 }
 
 /// An order from columns: the moments of its creation and of its payment deadline; what was short, if it failed.

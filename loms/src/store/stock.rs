@@ -9,6 +9,7 @@ use platform::{
 use proto::ids::Sku;
 use sqlx::PgExecutor;
 
+use super::numbers;
 use crate::domain::{
     plan::{Free, FreeStock},
     stock::{Stock, Units},
@@ -55,10 +56,6 @@ pub async fn lock_free(transaction: &mut Transaction, skus: &BTreeSet<Sku>) -> R
         }
     }
     Ok(LockedStock { free: free.into_iter().collect(), held })
-}
-
-fn numbers(skus: &BTreeSet<Sku>) -> Vec<i64> {
-    skus.iter().map(|sku| i64::from(*sku)).collect()
 }
 
 /// The warehouses that have free units of SKUs, by SKU and warehouse.

@@ -23,11 +23,13 @@ enum Wish {
     /// Has many rows.
     Large(u32),
     Hangs,
+    /// Others hold it, and a batch that waits hangs.
+    Stuck,
     Impossible,
     Panic,
 }
 
-use Wish::{Blocked, Done, Hangs, Held, Impossible, Large, Locked, Panic};
+use Wish::{Blocked, Done, Hangs, Held, Impossible, Large, Locked, Panic, Stuck};
 
 /// Each transaction takes a permit, so that a test says when it ends.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ impl Batch for Arc<Recorder> {
         if wishes.contains(&Impossible) {
             return Err(Failure::unforeseen("impossible"));
         }
-        if wishes.contains(&Hangs) {
+        if wishes.contains(&Hangs) || locks == Locks::Wait && wishes.contains(&Stuck) {
             std::future::pending().await
         }
         if locks == Locks::Skip && wishes.iter().any(|wish| matches!(wish, Blocked(_))) {
@@ -68,7 +70,7 @@ impl Batch for Arc<Recorder> {
         let outcomes = wishes.iter().map(|wish| match wish {
             Done(number) | Blocked(number) | Large(number) => Some(*number),
             Held(number) => self.has_waited.load(Ordering::Relaxed).then_some(*number),
-            Locked | Impossible | Panic | Hangs => None,
+            Locked | Impossible | Panic | Hangs | Stuck => None,
         });
         let outcomes = outcomes.collect();
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push((locks, wishes));
@@ -220,4 +222,20 @@ async fn a_transaction_that_hangs_is_given_up_and_the_next_one_goes_on() {
     assert_eq!(batches.call(Done(1)).await.unwrap(), 1);
     assert!(matches!(hangs.await.unwrap(), Err(Failure::Unavailable { .. })));
     assert_eq!(recorder.done(), [(Locks::Skip, vec![Done(1)])]);
+}
+
+#[tokio::test]
+async fn those_who_wait_for_others_leave_places_to_those_who_do_not() {
+    let (_, batches) = batches(100_000);
+    let mut stuck = tokio::task::JoinSet::new();
+    // One batch is stuck, and as many wait behind it.
+    for _ in 0..MOST_CALLS + HELD_QUEUE + 100 {
+        let batches = batches.clone();
+        stuck.spawn(async move { batches.call(Stuck).await });
+    }
+    for _ in 0..100 {
+        let refused = stuck.join_next().await.unwrap().unwrap();
+        assert!(matches!(refused, Err(Failure::Overloaded(_))), "{refused:?}");
+    }
+    assert_eq!(batches.call(Done(1)).await.unwrap(), 1);
 }

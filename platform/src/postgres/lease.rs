@@ -24,11 +24,11 @@ const CANCEL_TIME: Duration = Duration::from_millis(500);
 const RECOVERY_LIMIT: Duration = Duration::from_secs(2);
 
 /// How a transaction begins.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Begin<'a> {
-    /// The advisory locks that it takes, numbers that mean something to those who take them.
-    pub keys: &'a BTreeSet<i64>,
-    pub locks: Locks,
+    /// The advisory locks that it takes, by numbers that mean something to those who take them, and what to do about those
+    /// that others hold.
+    pub locks: Option<(&'a BTreeSet<i64>, Locks)>,
     /// How long it waits for a lock; if it is not said, as long as any.
     pub lock_timeout: Option<Duration>,
 }
@@ -37,11 +37,9 @@ impl Begin<'_> {
     /// The rows of the statement are the keys of locks that others hold. All wait in the order of the keys, so that nobody
     /// waits in a circle.
     fn lock(&self) -> Option<String> {
-        if self.keys.is_empty() {
-            return None;
-        }
-        let keys = self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let is_held = match self.locks {
+        let (keys, locks) = self.locks.filter(|(keys, _)| !keys.is_empty())?;
+        let keys = keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let is_held = match locks {
             Locks::Skip => "NOT pg_try_advisory_xact_lock(key)",
             // Returns a value, if only an empty one.
             Locks::Wait => "pg_advisory_xact_lock(key) IS NULL",

@@ -22,8 +22,9 @@ const TIMEOUTS: [(&str, Duration); 3] = [
     // The longest pause is in a transaction that waits up to five seconds for Kafka.
     ("idle_in_transaction_session_timeout", Duration::from_secs(15)),
 ];
-/// With these, a statement has one plan whatever its parameters, by indexes whatever the statistics say. The statistics of a table that was empty a moment ago, or is so most of the time,
-/// mislead; and every statement that a call or a step makes is short and has its index.
+/// With these, a statement has one plan whatever its parameters, by indexes whatever the statistics say: those of a table
+/// that was empty a moment ago, or is so most of the time, mislead. Every statement that a call or a step makes is short
+/// and has its index.
 pub const PLANNING: [(&str, &str); 4] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),

@@ -1,7 +1,5 @@
 //! Single statements: each is its own transaction, on a free connection of the pool.
 
-use std::collections::BTreeSet;
-
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
 use sqlx::{
     Describe, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
@@ -9,7 +7,7 @@ use sqlx::{
 };
 
 use super::{
-    Database, Lane, Locks,
+    Database, Lane,
     lease::Begin,
     observe::TransactionGuard,
     transaction::{Query, fetch_all, fetch_optional, fetched, not_offered},
@@ -34,7 +32,7 @@ impl Database {
             if !pool.server().is_pooled() {
                 return lease.execute(query, fetch).await;
             }
-            lease.begin(crowding, &Begin { keys: &BTreeSet::new(), locks: Locks::Skip, lock_timeout: None }).await?;
+            lease.begin(crowding, &Begin::default()).await?;
             let result = lease.execute(query, fetch).await?;
             lease.commit().await?;
             Ok(result)
