@@ -44,6 +44,7 @@ pub struct Checkout {
 impl Service for Checkout {
     const NAME: &'static str = "checkout";
     const RPC: &'static str = SERVICE_NAME;
+    const SHEDDABLE: &'static [&'static str] = &["AddToCart", "DeleteFromCart", "ListCart"];
     const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "cart",

@@ -26,6 +26,7 @@ pub struct Loms {
 impl Service for Loms {
     const NAME: &'static str = "loms";
     const RPC: &'static str = SERVICE_NAME;
+    const SHEDDABLE: &'static [&'static str] = &["Stocks", "ListOrder"];
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "all_stock",

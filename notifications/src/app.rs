@@ -43,6 +43,7 @@ impl Notifications {
 impl Service for Notifications {
     const NAME: &'static str = "notifications";
     const RPC: &'static str = SERVICE_NAME;
+    const SHEDDABLE: &'static [&'static str] = &[];
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "claim_deliveries",

@@ -33,6 +33,9 @@ pub trait Service: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The full name of the gRPC service, `package.Service`.
     const RPC: &'static str;
+    /// The methods that are refused first when there is too much to do: they begin something, or only look. They leave half
+    /// of the places to the methods that bring to its end what was begun.
+    const SHEDDABLE: &'static [&'static str];
     /// Encoded file descriptors that contain [`RPC`](Self::RPC).
     const DESCRIPTORS: &'static [u8];
     /// The names of transactions and of single statements. Metrics show them from the start.
@@ -104,7 +107,15 @@ impl<S: Service> App<S> {
         let connecting = Database::connect(S::NAME, &config.postgres, &migrations);
         let Some(database) = process.unless_stopped(connecting).await.transpose()? else { return Ok(()) };
         let routes = service.start(&process, &database)?;
-        answers.set(router(&config.grpc, S::RPC, S::DESCRIPTORS, routes, process.health(), process.stop())?);
+        answers.set(router(
+            &config.grpc,
+            S::RPC,
+            S::SHEDDABLE,
+            S::DESCRIPTORS,
+            routes,
+            process.health(),
+            process.stop(),
+        )?);
         process.serve(database).await
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use axum::{
     Router,
     extract::{Request, State},
@@ -14,7 +14,7 @@ use axum::{
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -77,10 +77,12 @@ type Body = axum::body::Body;
 
 /// The router of a service with its layers, health and reflection.
 ///
-/// `service` is the full name of the service, `package.Service`; `routes` must contain this service only.
+/// `service` is the full name of the service, `package.Service`; `routes` must contain this service only. `sheddable` are
+/// the methods that leave half of the places to the others.
 pub fn router(
     config: &GrpcConfig,
     service: &str,
+    sheddable: &[&str],
     descriptors: &'static [u8],
     routes: Routes,
     health: HealthServer<impl Health>,
@@ -103,7 +105,7 @@ pub fn router(
     // Many clients know only this version.
     let reflection_v1alpha = reflection().build_v1alpha().context(invalid)?;
     let reflection_v1alpha = reflection_v1alpha.accept_compressed(gzip).send_compressed(gzip);
-    let state = Arc::new(ServerState::new(config, service, descriptors, drain)?);
+    let state = Arc::new(ServerState::new(config, service, sheddable, descriptors, drain)?);
     let limited = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&state), limit));
     // These services come after the layer: probes and tools must get an answer also when the service is at its limit.
     let all = Routes::from(limited).add_service(health).add_service(reflection_v1).add_service(reflection_v1alpha);
@@ -113,22 +115,42 @@ pub fn router(
 struct ServerState {
     /// The methods of the service itself.
     methods: HashSet<Method>,
+    sheddable: HashSet<Method>,
     free_slots: Semaphore,
+    /// Those of them that calls of sheddable methods may take.
+    sheddable_slots: Semaphore,
     default_deadline: Duration,
     max_deadline: Duration,
     drain: CancellationToken,
 }
 
 impl ServerState {
-    fn new(config: &GrpcConfig, service: &str, descriptors: &[u8], drain: CancellationToken) -> anyhow::Result<Self> {
+    fn new(
+        config: &GrpcConfig,
+        service: &str,
+        sheddable: &[&str],
+        descriptors: &[u8],
+        drain: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
             rpc::server().declare(method);
             rpc::declare_callers_faults(method, (0..=16).map(Code::from_i32).filter(|code| is_fault(*code)));
         }
-        let free_slots = Semaphore::new(config.max_concurrent_requests.try_into()?);
-        let GrpcConfig { default_deadline, max_deadline, .. } = *config;
-        Ok(Self { methods, free_slots, default_deadline, max_deadline, drain })
+        let named = |name: &&str| Method { service: service.to_owned(), name: (*name).to_owned() };
+        let sheddable: HashSet<_> = sheddable.iter().map(named).collect();
+        ensure!(sheddable.is_subset(&methods), "{service} has no such methods: {sheddable:?}");
+        let GrpcConfig { default_deadline, max_deadline, max_concurrent_requests: most, .. } = *config;
+        let [free_slots, sheddable_slots] = [most, most.div_ceil(2)].map(|most| most.try_into().map(Semaphore::new));
+        let (free_slots, sheddable_slots) = (free_slots?, sheddable_slots?);
+        Ok(Self { methods, sheddable, free_slots, sheddable_slots, default_deadline, max_deadline, drain })
+    }
+
+    /// The places that a call takes; `None` if there are none for it.
+    fn take_slots(&self, path: &str) -> Option<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>)> {
+        let is_sheddable = Method::from_path(path).is_some_and(|method| self.sheddable.contains(&method));
+        let sheddable = if is_sheddable { Some(self.sheddable_slots.try_acquire().ok()?) } else { None };
+        Some((self.free_slots.try_acquire().ok()?, sheddable))
     }
 
     fn knows(&self, method: &Method) -> bool {
@@ -301,7 +323,7 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
     let share = request.extensions().get::<UnreadBytes>().cloned();
     let running = request.extensions().get::<Running>().cloned();
-    let Ok(_slot) = state.free_slots.try_acquire() else {
+    let Some(_slots) = state.take_slots(request.uri().path()) else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };

@@ -74,6 +74,29 @@ async fn load_above_the_limit_is_refused_at_once_and_probes_still_answer() {
     assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
 }
 
+#[tokio::test]
+async fn calls_that_begin_something_leave_half_of_the_places_to_those_that_end_it() {
+    let world = World::start_with(|config| config.max_concurrent_requests = 4).await;
+    let add = |user| AddToCartRequest { user, sku: 1, count: 1 };
+    let running: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = world.client();
+            tokio::spawn(async move { client.add_to_cart(add(WAITS)).await })
+        })
+        .collect();
+    eventually("both calls run", || async { (world.script.waiting.load(Ordering::SeqCst) == 2).then_some(()) }).await;
+
+    let status = world.client().add_to_cart(add(ANSWERED)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(world.client().purchase(purchase(ANSWERED)).await.is_ok());
+
+    world.script.go_on.cancel();
+    for call in running {
+        call.await.unwrap().unwrap();
+    }
+    world.client().add_to_cart(add(ANSWERED)).await.unwrap();
+}
+
 /// The channel of a client that is not of the fleet.
 async fn strangers_channel(world: &World) -> tonic::transport::Channel {
     let tls = tonic::transport::ClientTlsConfig::new()

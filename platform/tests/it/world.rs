@@ -144,7 +144,8 @@ impl World {
         let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();
         let drain = CancellationToken::new();
-        let router = router(&config, "cart.Cart", proto::DESCRIPTORS, routes, health, drain.clone()).unwrap();
+        let router =
+            router(&config, "cart.Cart", &["AddToCart"], proto::DESCRIPTORS, routes, health, drain.clone()).unwrap();
         let served = tokio::spawn(port.serve(router, drain.clone()));
         Self { script, certs, authority, port: address.port(), drain, served }
     }
