@@ -4,14 +4,17 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, builder::RangedI64ValueParser, value_parser};
+use futures::FutureExt as _;
 use stack::{
     fleet,
     load::{self, Choice, Pace, Plan, Scenario, Target},
     product_service::TOKEN,
     signals::StopSignals,
 };
+use tokio::sync::oneshot;
 
-/// Without addresses, the load goes to the running local fleet.
+/// Without addresses, the load goes to the running local fleet. Ctrl-C ends it early, with the report so far; a second one
+/// without.
 #[derive(Debug, Args)]
 pub struct Drive {
     /// What the shoppers do.
@@ -65,7 +68,8 @@ pub struct Drive {
     /// Draw the report into this file.
     #[arg(long)]
     svg: Option<PathBuf>,
-    /// Do not check the books afterwards. They cannot be checked while others buy, too.
+    /// Do not check the books afterwards. They cannot be checked while others buy, too, or while orders that an earlier
+    /// load left unpaid expire.
     #[arg(long)]
     no_books: bool,
 }
@@ -94,9 +98,15 @@ pub async fn run(drive: Drive) -> anyhow::Result<u8> {
         checks_books: !drive.no_books,
         svg: drive.svg,
     };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let twice = async {
+        signals.next().await;
+        drop(stop);
+        signals.next().await;
+    };
     let report = tokio::select! {
-        report = load::run(&plan) => report?,
-        _ = signals.next() => return Ok(1),
+        report = load::run(&plan, stopped.map(drop)) => report?,
+        () = twice => return Ok(1),
     };
     print!("{report}");
     if let Some(path) = &drive.json {

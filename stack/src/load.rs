@@ -6,7 +6,11 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -63,12 +67,13 @@ pub struct Plan {
     pub svg: Option<PathBuf>,
 }
 
-/// Runs the load, and shows how it goes. The report has the faults in the books, if there are any.
-pub async fn run(plan: &Plan) -> anyhow::Result<Report> {
+/// Runs the load, and shows how it goes. When `stopped` ends, no journey begins any more. The report has the faults in the
+/// books, if there are any.
+pub async fn run(plan: &Plan, stopped: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let prepared = Prepared::new(plan).await?;
     println!("{} SKUs have {} free units", prepared.shopper.shelf.len(), prepared.shopper.shelf.units());
     let live = live::show(prepared.shopper.recorder.clone(), plan.duration);
-    let ran = prepared.shop(plan).await;
+    let ran = prepared.shop_unless(stopped, plan).await;
     live.end();
     prepared.report(plan, ran).await
 }
@@ -83,7 +88,8 @@ impl Prepared {
         let clients = Clients::new(&plan.target)?;
         let shelf = Shelf::look(&clients, &plan.target.product_token, plan.skus, plan.choice).await?;
         let (recorder, books) = (Arc::new(Recorder::new()), Arc::new(Books::new(shelf.before())));
-        Ok(Self { shopper: Shopper { clients, shelf: Arc::new(shelf), recorder, books, scenario: plan.scenario } })
+        let (shelf, is_over, scenario) = (Arc::new(shelf), Arc::new(AtomicBool::new(false)), plan.scenario);
+        Ok(Self { shopper: Shopper { clients, shelf, recorder, books, scenario, is_over } })
     }
 
     /// Returns how long it took until the last journey was over.
@@ -91,6 +97,18 @@ impl Prepared {
         match plan.pace {
             Pace::Users(users) => closed(&self.shopper, users, plan.duration, plan.seed).await,
             Pace::Rate(rate) => open(&self.shopper, rate, plan.duration, plan.seed).await,
+        }
+    }
+
+    /// The same; when `stopped` ends, no journey begins any more.
+    async fn shop_unless(&self, stopped: impl Future<Output = ()>, plan: &Plan) -> Duration {
+        let mut shopping = pin!(self.shop(plan));
+        tokio::select! {
+            ran = &mut shopping => ran,
+            () = stopped => {
+                self.shopper.is_over.store(true, Ordering::Relaxed);
+                shopping.await
+            }
         }
     }
 
@@ -115,7 +133,7 @@ async fn closed(shopper: &Shopper, users: u32, duration: Duration, seed: u64) ->
         let shopper = shopper.clone();
         let mut random = StdRng::seed_from_u64(seed.wrapping_add(user.into()));
         running.spawn(async move {
-            while began_at.elapsed() < duration {
+            while began_at.elapsed() < duration && !shopper.is_over.load(Ordering::Relaxed) {
                 shopper.go(&mut random, Instant::now()).await;
             }
         });
@@ -133,7 +151,7 @@ async fn open(shopper: &Shopper, rate: f64, duration: Duration, seed: u64) -> Du
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0u64.. {
         let due = ticks.tick().await.into_std();
-        if began_at.elapsed() >= duration {
+        if began_at.elapsed() >= duration || shopper.is_over.load(Ordering::Relaxed) {
             break;
         }
         while running.try_join_next().is_some() {}

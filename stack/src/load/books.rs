@@ -125,7 +125,10 @@ impl Books {
             let (after, held) =
                 (free.get(&sku).copied().unwrap_or_default(), held.get(&sku).copied().unwrap_or_default());
             if after + held != before {
-                let what = format!("{before} were free before; {after} are now, and orders have {held}");
+                let mut what = format!("{before} were free before; {after} are now, and orders have {held}");
+                if after + held > before {
+                    what.push_str(" (or did somebody else's orders end meanwhile?)");
+                }
                 checked.faults.push(Fault::Stock { sku, what });
             }
         }

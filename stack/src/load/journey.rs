@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -64,6 +64,8 @@ pub(super) struct Shopper {
     pub recorder: Arc<Recorder>,
     pub books: Arc<Books>,
     pub scenario: Scenario,
+    /// Whether no journey is to begin any more.
+    pub is_over: Arc<AtomicBool>,
 }
 
 impl Shopper {

@@ -1,7 +1,11 @@
 //! `stack load` against a whole fleet.
 
-use std::process::{Command, Output};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Output, Stdio},
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use stack::fleet::running;
@@ -17,6 +21,11 @@ fn load(world: &World, options: &[&str]) -> Output {
 fn a_load_tells_how_the_fleet_answers_and_that_its_books_are_in_order() {
     let world = World::new();
     let _up = world.up();
+    // First, because the orders that others leave unpaid give back their stock later.
+    let rate = load(&world, &["--scenario", "flash", "--rate", "20", "--duration", "2s"]);
+    let text = String::from_utf8(rate.stdout).unwrap();
+    assert!(rate.status.success() && text.contains("the books are in order: "), "{text}");
+
     let (json, svg) = (world.directory.path().join("load.json"), world.directory.path().join("load.svg"));
     let files = ["--json", json.to_str().unwrap(), "--svg", svg.to_str().unwrap()];
     let options = ["--scenario", "mixed", "--users", "8", "--choice", "zipf", "--duration", "4s"];
@@ -31,10 +40,21 @@ fn a_load_tells_how_the_fleet_answers_and_that_its_books_are_in_order() {
     }
     assert!(report["books"]["orders"].as_u64().unwrap() > 0 && report["books"]["messages"].as_u64().unwrap() > 0);
     assert!(std::fs::read_to_string(svg).unwrap().contains("Latency of journeys"));
+}
 
-    let rate = load(&world, &["--scenario", "flash", "--rate", "20", "--duration", "2s"]);
-    let text = String::from_utf8(rate.stdout).unwrap();
-    assert!(rate.status.success() && text.contains("the books are in order: "), "{text}");
+#[test]
+fn an_interrupted_load_reports_what_it_did_so_far() {
+    let world = World::new();
+    let _up = world.up();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stack"));
+    command.args(["load", "--duration", "1h", "--users", "2", "--state-dir"]).arg(world.state());
+    let mut load = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let first = BufReader::new(load.stderr.as_mut().unwrap()).lines().next().unwrap().unwrap();
+    assert!(first.starts_with("1 s: "), "{first}");
+    kill_process(Pid::from_child(&load), Signal::INT).unwrap();
+    let output = load.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("the books are in order: "), "{text}");
 }
 
 #[test]
