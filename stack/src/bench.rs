@@ -1,12 +1,14 @@
 //! `stack bench`: what a fleet of its own carries, what that costs, and what the database and the protocol do at best, all
 //! in one run, so that ratios hold whatever the machine.
 
+mod backlog;
 mod ceiling;
 mod compare;
 mod gauges;
 mod loads;
 mod page;
 mod past;
+mod statements;
 mod usage;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -19,8 +21,10 @@ use crate::{
     fleet::{Fleet, Ports, Service, Settings, import_stock},
     load::{Choice, Line, Pace, Plan, Prepared, Report, Scenario, Target},
 };
+use backlog::Backlog;
 use ceiling::{Ceiling, Ceilings};
 pub use compare::compare;
+use gauges::Ages;
 use loads::{FIVEFOLD, HALF, JOURNEY, LOADS, Load};
 pub use past::past;
 use usage::{Cpu, Memory, millis};
@@ -41,6 +45,8 @@ pub struct Course {
     /// Before the first.
     pub warm_up: Duration,
     pub idle: Duration,
+    /// Orders whose events are published and stored as fast as that goes.
+    pub backlog: i64,
 }
 
 impl Course {
@@ -49,12 +55,14 @@ impl Course {
         ceiling: Duration::from_secs(8),
         warm_up: Duration::from_secs(10),
         idle: Duration::from_secs(20),
+        backlog: 50_000,
     };
     pub const QUICK: Self = Self {
         load: Duration::from_secs(6),
         ceiling: Duration::from_secs(3),
         warm_up: Duration::from_secs(3),
         idle: Duration::from_secs(5),
+        backlog: 20_000,
     };
 }
 
@@ -77,6 +85,8 @@ struct Measured {
     round_trips: BTreeMap<&'static str, f64>,
     /// Transactions in all databases.
     transactions: f64,
+    /// How old events were when they were stored.
+    event_ages: Ages,
 }
 
 impl Measured {
@@ -87,6 +97,12 @@ impl Measured {
 
     fn per_second(&self) -> anyhow::Result<f64> {
         Ok(self.report.per_second(self.line()?.count))
+    }
+
+    /// Those that came to a good end.
+    fn good_per_second(&self) -> anyhow::Result<f64> {
+        let line = self.line()?;
+        Ok(self.report.per_second(line.count - line.codes.values().sum::<u64>()))
     }
 }
 
@@ -108,7 +124,10 @@ pub struct Findings {
     loads: Vec<Measured>,
     /// Orders a second, with one order a transaction and with many.
     ceilings: Vec<(Ceiling, f64)>,
+    backlog: Option<Backlog>,
     footprints: Vec<Footprint>,
+    /// A table of what statements cost.
+    statements: String,
     /// Round trips to Postgres a second, by service, while nothing happens.
     idle_round_trips: BTreeMap<&'static str, f64>,
 }
@@ -137,14 +156,19 @@ pub async fn run(course: Course, say: Say<'_>) -> anyhow::Result<Findings> {
     let mut bench = Bench::start(course, say).await?;
     let findings = bench.measure_all(say).await;
     bench.fleet.stop().await;
-    findings
+    Ok(Findings { statements: statements::statements(course, say).await?, ..findings? })
 }
 
 impl Bench {
     async fn start(course: Course, say: Say<'_>) -> anyhow::Result<Self> {
+        Self::start_with(course, say, |_| {}).await
+    }
+
+    async fn start_with(course: Course, say: Say<'_>, change: impl FnOnce(&mut Settings)) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut settings = Settings::new(directory.path().join("state"), directory.path().join("certs"));
         settings.ports = Ports::free()?;
+        change(&mut settings);
         let fleet = Fleet::start(&settings, say).await?;
         import_stock(fleet.addresses(), UNITS).await?;
         Ok(Self { fleet, course, _directory: directory })
@@ -164,24 +188,26 @@ impl Bench {
         for load in LOADS {
             loads.push(self.measure(*load, say).await?);
             if load.is_peak() {
-                let half = Load::journeys(HALF, peak(&loads)?.per_second()? / 2.0);
-                loads.push(self.measure(half, say).await?);
+                let most = peak(&loads)?.per_second()?;
+                for load in [Load::journeys(HALF, most / 2.0), Load::journeys(FIVEFOLD, most * 5.0)] {
+                    loads.push(self.measure(load, say).await?);
+                }
             }
         }
-        let fivefold = Load::journeys(FIVEFOLD, peak(&loads)?.per_second()? * 5.0);
-        loads.push(self.measure(fivefold, say).await?);
         let footprints = std::iter::zip(Service::ALL, std::iter::zip(idle, ready))
             .map(|(service, (idle, ready))| Footprint { service, idle, loaded: self.memory(service), ready })
             .collect();
         let ceilings = self.ceilings(say).await?;
         let postgres = self.postgres().await?;
-        let (build, machine) = (usage::build(), usage::machine());
-        Ok(Findings { build, machine, postgres, loads, ceilings, footprints, idle_round_trips })
+        let backlog = Some(self.backlog(self.course.backlog, say).await?);
+        let (build, machine, statements) = (usage::build(), usage::machine(), String::new());
+        Ok(Findings { build, machine, postgres, loads, ceilings, backlog, footprints, statements, idle_round_trips })
     }
 
     async fn measure(&mut self, load: Load, say: Say<'_>) -> anyhow::Result<Measured> {
         self.calm().await?;
         let (round_trips, transactions) = (self.round_trips().await?, self.transactions().await?);
+        let event_ages = self.event_ages().await?;
         let cpu = Cpu::of(&mut self.fleet);
         let report = self.shop(load, self.course.load).await?;
         self.calm().await?;
@@ -193,6 +219,7 @@ impl Bench {
             cpu,
             round_trips: self.round_trips().await?.into_iter().map(|(name, all)| (name, all - before(name))).collect(),
             transactions: self.transactions().await? - transactions,
+            event_ages: self.event_ages().await?.since(&event_ages),
         };
         let line = measured.line()?;
         say(&format!(

@@ -61,6 +61,8 @@ pub struct Settings {
     pub payment_timeout: Duration,
     /// External brokers to use instead of a local one: `host:port`, separated by commas.
     pub kafka: Option<String>,
+    /// Whether Postgres counts the calls and the time of statements (`pg_stat_statements`).
+    pub counts_statements: bool,
     /// The OTLP/gRPC endpoint that receives the services' spans, `http://host:port`.
     pub otlp: Option<String>,
     /// The host of the Graylog that receives the services' logs.
@@ -78,6 +80,7 @@ impl Settings {
             ports: Ports::DEFAULT,
             payment_timeout: Duration::from_secs(600),
             kafka: None,
+            counts_statements: false,
             otlp: None,
             graylog: None,
             observability: false,
@@ -124,6 +127,11 @@ impl Fleet {
     /// The process id; none for an external broker, and for a part that does not run.
     pub fn id(&mut self, part: Part) -> Option<u32> {
         self.process(part).map(|process| process.id())
+    }
+
+    /// The superuser's connection string, for a look at the whole cluster.
+    pub fn superusers_database(&self) -> String {
+        self.postgres.url(postgres::SUPERUSER)
     }
 
     /// Waits until a process ends by itself. An observer that ended is reported once; the fleet goes on without it.

@@ -25,7 +25,7 @@ use scratch::Scratch;
 use server::Server;
 
 /// The name of the superuser, and of the database that every cluster has.
-const SUPERUSER: &str = "postgres";
+pub(crate) const SUPERUSER: &str = "postgres";
 
 /// Long, because after a crash Postgres first replays its log.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,6 +38,9 @@ const IMMEDIATE_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Connections for the pools of three services and a few replicas.
 const DURABLE_SETTINGS: [&str; 1] = ["max_connections=200"];
+
+/// Part of the same package as the server.
+const COUNTING: &str = "shared_preload_libraries=pg_stat_statements";
 
 /// Fast settings. After a crash of the machine the cluster would be damaged.
 const THROW_AWAY_SETTINGS: [&str; 4] =
@@ -66,8 +69,9 @@ impl Postgres {
     }
 
     /// Starts a server that keeps its data in `<state>/postgres`. If the account that runs Postgres cannot enter that
-    /// directory, the data is elsewhere, behind a link.
-    pub async fn durable(state: &Path, port: u16, log: &Path, say: Say<'_>) -> anyhow::Result<Self> {
+    /// directory, the data is elsewhere, behind a link. With `counts`, the view `pg_stat_statements` of the superuser's
+    /// database says what statements cost.
+    pub async fn durable(state: &Path, port: u16, counts: bool, log: &Path, say: Say<'_>) -> anyhow::Result<Self> {
         // Before the account is chosen, because the package makes the account that is best for Postgres.
         server::install_if_missing(say)?;
         let account = Account::for_postgres()?;
@@ -75,7 +79,14 @@ impl Postgres {
         let server = Server::find(cluster::version(&home)?, account.as_ref())?;
         let cluster = Cluster::open_or_create(&server, account, &home, say)?;
         stale::stop(&cluster.data(), say).await?;
-        Self::start(&server, &cluster, port, &DURABLE_SETTINGS, log, None).await
+        let settings: Vec<_> = DURABLE_SETTINGS.into_iter().chain(counts.then_some(COUNTING)).collect();
+        let postgres = Self::start(&server, &cluster, port, &settings, log, None).await?;
+        if counts {
+            let mut connection = PgConnection::connect(&postgres.url(SUPERUSER)).await?;
+            sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(postgres)
     }
 
     async fn start(

@@ -61,7 +61,8 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
         Choice::Free => Ports::free()?,
     };
     let Up { payment_timeout, kafka, state_dir: state, certs, otlp, graylog, observability, .. } = up;
-    let settings = Settings { state, certs, ports, payment_timeout, kafka, otlp, graylog, observability };
+    let settings =
+        Settings { ports, payment_timeout, kafka, otlp, graylog, observability, ..Settings::new(state, certs) };
 
     let mut signals = StopSignals::new()?;
     let mut tell = say;

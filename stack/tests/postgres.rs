@@ -15,7 +15,7 @@ use stack::{
 
 async fn durable(state: &Path) -> Postgres {
     let log = state.join("postgres.log");
-    Postgres::durable(state, ports::free().unwrap(), &log, &mut |_| ()).await.unwrap()
+    Postgres::durable(state, ports::free().unwrap(), false, &log, &mut |_| ()).await.unwrap()
 }
 
 async fn query(url: &str, question: &'static str) -> Result<String, sqlx::Error> {

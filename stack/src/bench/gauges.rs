@@ -18,6 +18,35 @@ use crate::fleet::{Part, Replica, Service};
 const CALM_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(200);
 
+/// How many events were at most so many seconds old, by that age.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ages(pub Vec<(f64, f64)>);
+
+impl Ages {
+    /// Those that came since an earlier look.
+    pub fn since(&self, before: &Self) -> Self {
+        let counts = std::iter::zip(&self.0, &before.0);
+        Self(counts.map(|((bound, after), (_, before))| (*bound, after - before)).collect())
+    }
+
+    /// The age in seconds that this share of the events did not exceed, between the bounds in proportion.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let wanted = share * self.0.last().map_or(0.0, |(_, all)| *all);
+        let (mut lower, mut below) = (0.0, 0.0);
+        for &(bound, count) in &self.0 {
+            if count >= wanted && count > below {
+                return if bound.is_finite() {
+                    lower + (bound - lower) * (wanted - below) / (count - below)
+                } else {
+                    lower
+                };
+            }
+            (lower, below) = (bound, count);
+        }
+        lower
+    }
+}
+
 impl Bench {
     /// Waits until all events are published, and all that are published are stored.
     pub(super) async fn calm(&self) -> anyhow::Result<()> {
@@ -75,13 +104,28 @@ impl Bench {
     pub(super) async fn round_trips(&self) -> anyhow::Result<BTreeMap<&'static str, f64>> {
         let mut round_trips = BTreeMap::new();
         for service in Service::ALL {
-            let url = format!("http://{}/metrics", self.fleet.addresses().service(service).admin);
-            let text = reqwest::get(url).await?.text().await?;
+            let text = self.metrics(service).await?;
             let series = text.lines().filter(|line| line.starts_with("postgres_round_trips_total{"));
             let values = series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
             round_trips.insert(service.name(), values.sum());
         }
         Ok(round_trips)
+    }
+
+    /// How old events were when they were stored, since notifications began.
+    pub(super) async fn event_ages(&self) -> anyhow::Result<Ages> {
+        let text = self.metrics(Service::Notifications).await?;
+        let buckets = text.lines().filter_map(|line| {
+            let (bound, count) =
+                line.strip_prefix("notifications_event_age_seconds_bucket{le=\"")?.split_once("\"} ")?;
+            Some((bound.replace("+Inf", "inf").parse().ok()?, count.parse().ok()?))
+        });
+        Ok(Ages(buckets.collect()))
+    }
+
+    async fn metrics(&self, service: Service) -> anyhow::Result<String> {
+        let url = format!("http://{}/metrics", self.fleet.addresses().service(service).admin);
+        Ok(reqwest::get(url).await?.text().await?)
     }
 
     /// Transactions that ended in all databases, as Postgres counts them.
@@ -101,5 +145,18 @@ impl Bench {
             .iter()
             .map(|row| anyhow::Ok(format!("{} {}", row.try_get::<String, _>(0)?, row.try_get::<String, _>(1)?)));
         Ok(settings.collect::<anyhow::Result<Vec<_>>>()?.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ages;
+
+    #[test]
+    fn quantiles_are_of_the_events_since_the_earlier_look() {
+        let before = Ages(vec![(0.1, 50.0), (0.2, 50.0), (f64::INFINITY, 50.0)]);
+        let ages = Ages(vec![(0.1, 50.0), (0.2, 150.0), (f64::INFINITY, 150.0)]).since(&before);
+        assert!((ages.quantile(0.5) - 0.15).abs() < 1e-9, "{}", ages.quantile(0.5));
+        assert!((Ages(Vec::new()).quantile(0.5)).abs() < 1e-9);
     }
 }

@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use super::{
     Findings, Measured,
-    loads::{CROWD, EMPTY, HOT, JOURNEY, ORDER},
+    backlog::Backlog,
+    loads::{CROWD, EMPTY, FIVEFOLD, HALF, HOT, JOURNEY, ORDER},
     usage::{CLIENT, millis},
 };
 use crate::{fleet::Service, load::Pace};
@@ -33,7 +34,9 @@ impl Findings {
         let mut page = String::new();
         self.calls(&mut page)?;
         self.ceilings(&mut page)?;
+        self.events(&mut page)?;
         self.costs(&mut page)?;
+        page.push_str(&self.statements);
         self.footprints(&mut page)?;
         Ok(page)
     }
@@ -87,6 +90,32 @@ impl Findings {
         writeln!(page, "| Postgres alone, 64 orders a transaction | {batched:.0} | {:.2} times |", ours / batched)?;
         let hot = self.find(HOT, CROWD).unwrap_or_default();
         writeln!(page, "| CreateOrder of one SKU, {CROWD} callers | {hot:.0} | {:.2} times |", ours / hot)
+    }
+
+    fn events(&self, page: &mut String) -> anyhow::Result<()> {
+        let find = |name| self.loads.iter().find(|measured| measured.load.name == name);
+        if let (Some(fivefold), Ok(peak)) = (find(FIVEFOLD), super::peak(&self.loads)) {
+            let (good, most) = (fivefold.good_per_second()?, peak.good_per_second()?);
+            writeln!(
+                page,
+                "\nAt five times of what can be served, {good:.0} journeys a second come to a good end, {:.2} of the most.",
+                good / most
+            )?;
+        }
+        if let Some(half) = find(HALF) {
+            let [p50, p99] = [0.5, 0.99].map(|share| half.event_ages.quantile(share) * 1e3);
+            writeln!(
+                page,
+                "At half of what can be served, an event is in the history after {p50:.0} ms (p50), {p99:.0} ms (p99)."
+            )?;
+        }
+        if let Some(Backlog { events, published, stored }) = self.backlog {
+            writeln!(
+                page,
+                "Of a backlog of {events} events, {published:.0} are published in a second, and {stored:.0} stored."
+            )?;
+        }
+        Ok(())
     }
 
     fn costs(&self, page: &mut String) -> anyhow::Result<()> {
@@ -168,6 +197,8 @@ mod tests {
             postgres: String::new(),
             loads: Vec::new(),
             ceilings: Vec::new(),
+            backlog: None,
+            statements: String::new(),
             footprints: Vec::new(),
             idle_round_trips: BTreeMap::new(),
         };

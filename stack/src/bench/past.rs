@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
+};
 
 use super::{
     Bench, Course,
@@ -45,6 +47,10 @@ impl Bench {
             .await
             .context("the past of notifications")?;
         fill(&addresses.checkout.database, &of_checkout(orders / 10)).await.context("the past of checkout")?;
+        // What was written just now is still on its way to the disk.
+        let mut connection = PgConnection::connect(&self.fleet.superusers_database()).await?;
+        connection.execute("CHECKPOINT").await?;
+        connection.close().await?;
         self.shop(LOAD, self.course.warm_up).await?;
         let after = self.measure(LOAD, say).await?.report;
         Ok(table(&before, &after, orders)?)

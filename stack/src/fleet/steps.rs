@@ -43,7 +43,8 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
 
     say("starting Postgres");
     let log = state.log(Part::Postgres);
-    let postgres = Postgres::durable(state.directory(), settings.ports.postgres, &log, say).await?;
+    let postgres =
+        Postgres::durable(state.directory(), settings.ports.postgres, settings.counts_statements, &log, say).await?;
     let mut databases = HashMap::new();
     for service in Service::ALL {
         databases.insert(service, postgres.database(service.name()).await?);
