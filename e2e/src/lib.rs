@@ -56,7 +56,7 @@ impl World {
             ..Settings::new(directory.path().join("state"), directory.path().join("certs"))
         };
         let settings = change(settings);
-        let fleet = Fleet::start(&settings, &mut |line| println!("{line}")).await?;
+        let fleet = Fleet::start(&settings, &mut |line| stack::terminal::print(line)).await?;
         let addresses = fleet.addresses().clone();
         Ok(Self { fleet, directory, addresses })
     }

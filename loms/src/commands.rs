@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use platform::{config::service::PostgresConfig, postgres::Database};
+use platform::{config::service::PostgresConfig, postgres::Database, terminal};
 use sqlx::migrate::Migrator;
 
 use crate::{
@@ -44,7 +44,7 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
     let stocks = Stocks::new(database.background());
     match command {
         StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
-            println!("there is stock already: nothing is imported");
+            terminal::print("there is stock already: nothing is imported");
         }
         StockCommand::Import { file, first } => {
             let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -52,7 +52,7 @@ pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrat
             // Nobody buys yet; and who sees any stock must see all of it, or the first import would never be finished.
             let imported = if first { stocks.import_at_once(text).await } else { stocks.import(text).await };
             let lines = imported.with_context(|| file.display().to_string())?;
-            println!("{}: {lines} lines imported", file.display());
+            terminal::print(format_args!("{}: {lines} lines imported", file.display()));
         }
         StockCommand::List => print(&stocks.all().await?).context("cannot write the list")?,
     }

@@ -22,7 +22,7 @@ use crate::{
     postgres,
     service::{App, Service},
     telemetry::Telemetry,
-    tls,
+    terminal, tls,
 };
 
 /// The exit code for a faulty configuration file or command line, from `sysexits.h`.
@@ -83,11 +83,11 @@ pub fn main<S: Service>() -> ExitCode {
     match run::<S>(cli) {
         Ok(code) => code,
         Err(error) if error.is::<Faults>() => {
-            eprintln!("{error}");
+            terminal::print_error(error);
             ExitCode::from(EX_USAGE)
         }
         Err(error) => {
-            eprintln!("{}: {}", S::NAME, chain(error.as_ref()));
+            terminal::print_error(format_args!("{}: {}", S::NAME, chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -125,12 +125,12 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
             }
             Command::CheckConfig => {
                 load()?;
-                println!("{}: ok", file.display());
+                terminal::print(format_args!("{}: ok", file.display()));
                 Ok(ExitCode::SUCCESS)
             }
             Command::Health => {
                 health::check(&load()?.as_ref().admin).await?;
-                println!("ready");
+                terminal::print("ready");
                 Ok(ExitCode::SUCCESS)
             }
             Command::Own(command) => S::run(command, load()?).await.map(|()| ExitCode::SUCCESS),
@@ -145,12 +145,12 @@ fn url_from_variable(variable: &str) -> anyhow::Result<PostgresUrl> {
 
 fn print_changes(service: &str, before: &BTreeSet<i64>, after: &BTreeSet<i64>) {
     if before == after {
-        println!("{service}: the database is up to date");
+        terminal::print(format_args!("{service}: the database is up to date"));
     }
     for version in after.difference(before) {
-        println!("{service}: applied {version}");
+        terminal::print(format_args!("{service}: applied {version}"));
     }
     for version in before.difference(after) {
-        println!("{service}: took back {version}");
+        terminal::print(format_args!("{service}: took back {version}"));
     }
 }

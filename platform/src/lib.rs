@@ -16,5 +16,6 @@ pub mod retention;
 pub mod service;
 pub mod skipped;
 pub mod telemetry;
+pub mod terminal;
 pub mod tls;
 pub mod worker;

@@ -9,7 +9,7 @@ use stack::{
     product_service::ProductService,
     signals::StopSignals,
     telegram::Telegram,
-    with,
+    terminal, with,
 };
 
 use crate::{
@@ -119,7 +119,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Demo { state_dir } => return tell::run(state_dir).await,
         Command::Load(drive) => return drive::run(drive).await,
         Command::Bench(measure) => measure::run(measure).await?,
-        Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| println!("{line}")).await?,
+        Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| terminal::print(line)).await?,
         Command::Certs { dir, force } => {
             let certificates = if force {
                 certs::generate(&dir)?;
@@ -128,21 +128,25 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
                 certs::ensure(&dir)?
             };
             match certificates {
-                CertificateSet::Kept => println!("the certificates in {} are valid", dir.display()),
-                CertificateSet::Made(reason) => println!("made new certificates in {} ({reason})", dir.display()),
+                CertificateSet::Kept => {
+                    terminal::print(format_args!("the certificates in {} are valid", dir.display()))
+                }
+                CertificateSet::Made(reason) => {
+                    terminal::print(format_args!("made new certificates in {} ({reason})", dir.display()))
+                }
             }
         }
         Command::Broker { listen } => serve::broker(listen).await?,
         Command::ProductService { listen, certs } => {
             let mut signals = StopSignals::new()?;
             let service = ProductService::start_with(listen, &certs)?;
-            println!("the product service listens on {}", service.address());
+            terminal::print(format_args!("the product service listens on {}", service.address()));
             signals.next().await;
         }
         Command::Telegram { listen, key } => {
             let mut signals = StopSignals::new()?;
             let telegram = Telegram::start(listen, key)?;
-            println!("the Telegram stand-in listens on {}", telegram.address());
+            terminal::print(format_args!("the Telegram stand-in listens on {}", telegram.address()));
             signals.next().await;
         }
         Command::Health(Health::ProductService { address, certs }) => health::product_service(address, &certs).await?,

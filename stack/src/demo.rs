@@ -22,6 +22,7 @@ use narrator::{chapter, say};
 use crate::{
     fleet::{Addresses, Replica, Service},
     telegram::Message,
+    terminal,
 };
 
 /// What Anna buys: SKU and count.
@@ -41,8 +42,8 @@ pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
     story.cancel_by_hand().await?;
     story.leave_unpaid().await?;
     story.run_out_of_stock().await?;
-    println!("\nThat is all: everything happened as it should.");
-    println!("\n{}", lookup::instructions(&story.purchase_trace, fleet));
+    terminal::print("\nThat is all: everything happened as it should.");
+    terminal::print(format_args!("\n{}", lookup::instructions(&story.purchase_trace, fleet)));
     Ok(())
 }
 
@@ -61,7 +62,10 @@ impl<'a> Story<'a> {
         let calls = Calls::new(fleet)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let anna = i64::try_from(now.as_millis())?;
-        println!("Anna is user {anna}, Boris is user {}. Every call below can be repeated with grpcurl.", anna + 1);
+        terminal::print(format_args!(
+            "Anna is user {anna}, Boris is user {}. Every call below can be repeated with grpcurl.",
+            anna + 1
+        ));
         Ok(Self { fleet, calls, anna, boris: anna + 1, purchase_trace: String::new() })
     }
 

@@ -10,6 +10,7 @@ use stack::{
     load::{self, Choice, Pace, Plan, Scenario, Target},
     product_service::TOKEN,
     signals::StopSignals,
+    terminal,
 };
 use tokio::sync::oneshot;
 
@@ -108,7 +109,7 @@ pub async fn run(drive: Drive) -> anyhow::Result<u8> {
         report = load::run(&plan, stopped.map(drop)) => report?,
         () = twice => return Ok(1),
     };
-    print!("{report}");
+    terminal::print(report.to_string().trim_end());
     if let Some(path) = &drive.json {
         let text = serde_json::to_string_pretty(&report.json())?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;

@@ -22,6 +22,7 @@ pub mod prometheus;
 pub mod signals;
 mod standin;
 pub mod telegram;
+pub mod terminal;
 pub mod testing;
 pub mod with;
 

@@ -37,6 +37,8 @@ use journey::Shopper;
 use record::Recorder;
 use shelf::Shelf;
 
+use crate::terminal;
+
 /// Journeys of an open loop that may run at once. A fleet that stands still must not take all of the memory here.
 const MOST_AT_ONCE: usize = 20_000;
 
@@ -71,7 +73,11 @@ pub struct Plan {
 /// books, if there are any.
 pub async fn run(plan: &Plan, stopped: impl Future<Output = ()>) -> anyhow::Result<Report> {
     let prepared = Prepared::new(plan).await?;
-    println!("{} SKUs have {} free units", prepared.shopper.shelf.len(), prepared.shopper.shelf.units());
+    terminal::print(format_args!(
+        "{} SKUs have {} free units",
+        prepared.shopper.shelf.len(),
+        prepared.shopper.shelf.units()
+    ));
     let live = live::show(prepared.shopper.recorder.clone(), plan.duration);
     let ran = prepared.shop_unless(stopped, plan).await;
     live.end();

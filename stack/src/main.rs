@@ -12,6 +12,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
+use stack::terminal;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -19,7 +21,7 @@ async fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("stack: {error:#}");
+            terminal::print_error(format_args!("stack: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use clap::{Args, value_parser};
 use stack::{
     bench::{self, Course},
     signals::StopSignals,
+    terminal,
 };
 
 #[derive(Debug, Args)]
@@ -40,18 +41,18 @@ pub async fn run(measure: Measure) -> anyhow::Result<()> {
 impl Measure {
     async fn run(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
-        let mut say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
+        let mut say = |line: &str| terminal::print(format_args!("{:6.1} s  {line}", begin.elapsed().as_secs_f64()));
         let course = if self.quick { Course::QUICK } else { Course::WHOLE };
         if let Some(commit) = &self.compare {
-            println!("\n{}", bench::compare(commit, self.rounds, course, &mut say).await?);
+            terminal::print(format_args!("\n{}", bench::compare(commit, self.rounds, course, &mut say).await?));
             return Ok(());
         }
         if let Some(orders) = self.past {
-            println!("\n{}", bench::past(orders, course, &mut say).await?);
+            terminal::print(format_args!("\n{}", bench::past(orders, course, &mut say).await?));
             return Ok(());
         }
         let findings = bench::run(course, &mut say).await?;
-        println!("\n{}", findings.tables()?);
+        terminal::print(format_args!("\n{}", findings.tables()?));
         if let Some(path) = &self.page {
             let page = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             findings.draw(&path.with_extension("svg"))?;

@@ -10,14 +10,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::Say;
+use crate::{Say, terminal};
 
 /// Packages install programs here, and not every search path has all of these directories.
 const USUAL_PLACES: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/opt/homebrew/bin", "/snap/bin"];
 
 /// Finds a program, or installs its Debian package first. `how` tells people how to get the program by hand.
 pub fn program(name: &str, package: &str, how: &str) -> anyhow::Result<PathBuf> {
-    install_if_missing(package, || find(name).is_some(), how, &mut |line| eprintln!("{line}"))?;
+    install_if_missing(package, || find(name).is_some(), how, &mut |line| terminal::print_error(line))?;
     find(name).with_context(|| format!("{name} is missing: {how}"))
 }
 

@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use crate::{Say, ports, process::Process};
+use crate::{Say, ports, process::Process, terminal};
 use account::Account;
 use cluster::Cluster;
 pub use pooler::PgBouncer;
@@ -59,7 +59,7 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server on a free port, in a temporary directory that is removed with it.
     pub async fn throw_away() -> anyhow::Result<Self> {
-        server::install_if_missing(&mut |line| eprintln!("{line}"))?;
+        server::install_if_missing(&mut |line| terminal::print_error(line))?;
         let account = Account::for_postgres()?;
         let scratch = Scratch::new(account.as_ref()).await?;
         let server = Server::find(None, account.as_ref())?;

@@ -13,7 +13,7 @@ use reqwest::Client;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{packages, ports, process::Process};
+use crate::{packages, ports, process::Process, terminal};
 
 /// The end of the message that Prometheus is missing.
 pub const INSTALL: &str = "install it (Debian, Ubuntu: sudo apt-get install prometheus, then sudo systemctl disable \
@@ -38,7 +38,7 @@ pub struct Tools {
 
 /// The installed programs. Debian's package is installed first, if that is possible without asking the user.
 pub fn tools() -> anyhow::Result<Tools> {
-    packages::install_if_missing("prometheus", || find().is_some(), INSTALL, &mut |line| eprintln!("{line}"))?;
+    packages::install_if_missing("prometheus", || find().is_some(), INSTALL, &mut |line| terminal::print_error(line))?;
     find().with_context(|| format!("Prometheus is missing: {INSTALL}"))
 }
 

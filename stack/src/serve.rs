@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use anyhow::Context as _;
 use reqwest::Url;
-use stack::signals::StopSignals;
+use stack::{signals::StopSignals, terminal};
 use tansu_broker::{NODE_ID, broker::Broker, coordinator::group::administrator::Controller};
 use tansu_storage::StorageContainer;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ pub async fn broker(listen: SocketAddr) -> anyhow::Result<()> {
         .silent(true)
         .build()
         .await?;
-    println!("the broker listens on {listen}");
+    terminal::print(format_args!("the broker listens on {listen}"));
     // Not `Broker::main`: after a signal, it waits for the clients to leave.
     tokio::select! {
         ended = broker.serve(Instant::now().into()) => ended.with_context(|| format!("cannot serve on {listen}")),

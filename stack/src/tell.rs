@@ -7,6 +7,7 @@ use stack::{
     demo,
     fleet::{self, Fleet, Settings},
     signals::StopSignals,
+    terminal,
 };
 
 /// Returns the exit code.
@@ -19,9 +20,9 @@ pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
             _ = signals.next() => Ok(1),
         };
     }
-    println!("No fleet is ready on {}; one is started for the story.", state.display());
+    terminal::print(format_args!("No fleet is ready on {}; one is started for the story.", state.display()));
     let settings = Settings::new(state, "certs");
-    let mut say = |line: &str| println!("  {line}");
+    let mut say = |line: &str| terminal::print(format_args!("  {line}"));
     let mut fleet = tokio::select! {
         fleet = Fleet::start(&settings, &mut say) => fleet?,
         _ = signals.next() => return Ok(1),

@@ -10,6 +10,7 @@ use proto::{cart::cart_server::SERVICE_NAME as CART, loms::loms_server::SERVICE_
 use stack::{
     fleet::{Addresses, Fleet, Installed, Part, Ports, Settings, overview, shown},
     signals::StopSignals,
+    terminal,
 };
 
 /// After a signal, another one within this time counts as the same signal.
@@ -55,7 +56,7 @@ enum Choice {
 /// Returns the exit code.
 pub async fn run(up: Up) -> anyhow::Result<u8> {
     let begin = Instant::now();
-    let say = |line: &str| println!("{:6.1} s  {line}", begin.elapsed().as_secs_f64());
+    let say = |line: &str| terminal::print(format_args!("{:6.1} s  {line}", begin.elapsed().as_secs_f64()));
     let ports = match up.ports {
         Choice::Default => Ports::DEFAULT,
         Choice::Free => Ports::free()?,
@@ -76,20 +77,20 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
     };
     say("everything is healthy");
     let missing = if observability { Installed::find().missing() } else { Vec::new() };
-    println!("\n{}\n{}\nready", table(&mut fleet, &missing), hints(fleet.addresses()));
+    terminal::print(format_args!("\n{}\n{}\nready", table(&mut fleet, &missing), hints(fleet.addresses())));
 
     let code = loop {
         let death = tokio::select! {
             death = fleet.died() => death,
             _ = signals.next() => break 0,
         };
-        eprintln!("\n{death}");
+        terminal::print_error(format_args!("\n{death}"));
         if !matches!(death.part, Part::Observer(_)) {
             break 1;
         }
-        eprintln!("The fleet goes on without it.");
+        terminal::print_error("The fleet goes on without it.");
     };
-    println!();
+    terminal::print("");
     say("stopping");
     // A second signal kills the fleet, as the fleet is then dropped. But some wrappers pass one signal on twice.
     let second_signal = async {

@@ -135,6 +135,7 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[allow(clippy::print_stdout, reason = "the test shows it when it fails")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             let ended = self.process.exited().map_or_else(|| "still runs".to_owned(), stack::process::describe);

@@ -35,6 +35,8 @@ where
     let coloured = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let format = format().compact().with_target(false).with_timer(ChronoUtc::new("%H:%M:%S%.3fZ".into()));
     let layer = layer().with_ansi(coloured).event_format(format).fmt_fields(debug_fn(write_field));
+    // When the terminal is gone, there is no other place to report that. The layer would panic for want of one.
+    let layer = layer.log_internal_errors(false);
     io::stdout().is_terminal().then_some(layer)
 }
 

@@ -2,18 +2,20 @@
 
 use std::fmt::Display;
 
+use crate::terminal;
+
 pub fn chapter(title: &str) {
-    println!("\n{title}\n{}", "─".repeat(title.chars().count()));
+    terminal::print(format_args!("\n{title}\n{}", "─".repeat(title.chars().count())));
 }
 
 pub fn say(text: impl Display) {
-    println!("  {text}");
+    terminal::print(format_args!("  {text}"));
 }
 
 pub fn call(service: &str, method: &str, request: impl Display) {
-    println!("    ▸ {service}/{method} {request}");
+    terminal::print(format_args!("    ▸ {service}/{method} {request}"));
 }
 
 pub fn answer(text: impl Display) {
-    println!("    ◂ {text}");
+    terminal::print(format_args!("    ◂ {text}"));
 }

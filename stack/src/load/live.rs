@@ -10,6 +10,8 @@ use super::{
     report::millis,
 };
 
+use crate::terminal;
+
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) struct Live {
@@ -41,7 +43,7 @@ pub(super) fn show(recorder: Arc<Recorder>, duration: Duration) -> Live {
                     bar.set_position(second);
                     bar.set_message(line);
                 } else {
-                    eprintln!("{second} s: {line}");
+                    terminal::print_error(format_args!("{second} s: {line}"));
                 }
                 before = now;
             }

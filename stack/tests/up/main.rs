@@ -7,12 +7,13 @@ mod world;
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use stack::{fleet::running, process::command_line, prometheus};
 use world::{Up, World, kill};
 
@@ -44,6 +45,28 @@ fn the_fleet_starts_stops_within_ten_seconds_and_keeps_its_data() {
     assert!(!imported(&again), "the stock of the first run was not kept");
     again.signal(Signal::INT);
     assert_eq!(again.end().0, Some(0));
+}
+
+#[test]
+fn a_fleet_whose_words_nobody_reads_any_more_ends_as_orderly_as_any() {
+    let world = World::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = world.command();
+    command.stdout(writer.try_clone().unwrap()).stderr(writer);
+    let mut launcher = command.spawn().unwrap();
+    // The ends that the command has are for the launcher alone.
+    drop(command);
+    let mut lines = BufReader::new(reader).lines();
+    assert!(lines.any(|line| line.unwrap() == "ready"));
+    drop(lines);
+    kill_process(Pid::from_child(&launcher), Signal::INT).unwrap();
+    assert_eq!(launcher.wait().unwrap().code(), Some(0));
+    let log = |name: &str| fs::read_to_string(world.state().join("log").join(name)).unwrap();
+    let postgres = log("postgres.log");
+    assert!(postgres.contains("received fast shutdown request"), "{postgres}");
+    for service in ["checkout.log", "loms.log", "notifications.log"] {
+        assert!(log(service).contains("stopping"), "{}", log(service));
+    }
 }
 
 #[test]

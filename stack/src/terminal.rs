@@ -1,0 +1,17 @@
+//! Words for people, on standard output and standard error. Whoever reads them may be gone: a terminal that was closed, a
+//! pipe whose reader ended first. That changes nothing of what the program does, unlike with `println!`, which panics.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
+
+/// Prints a line.
+pub fn print(text: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints a line to standard error.
+pub fn print_error(text: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
