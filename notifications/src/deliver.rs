@@ -63,18 +63,21 @@ impl Deliver {
         let limit = if self.is_probing { 1 } else { BATCH };
         let except: Vec<i64> = self.refused.iter().map(Attempt::message).collect();
         let attempts = self.deliveries.attempt_next(limit, &except).await?;
-        let (mut asked, mut has_answered, mut has_failed) = (None, false, false);
+        let (mut asked, mut has_answered, mut has_failed, mut is_limited) = (None, false, false, false);
         for attempt in &attempts {
             match &attempt.verdict {
                 Verdict::Sent | Verdict::Dead(_) => has_answered = true,
-                Verdict::Postponed { pause, rate_limited: true, .. } => asked = asked.max(Some(*pause)),
-                Verdict::Postponed { rate_limited: false, .. } => has_failed = true,
+                Verdict::Postponed { rest, rate_limited, .. } => {
+                    asked = asked.max(*rest);
+                    has_failed |= rest.is_none();
+                    is_limited |= rate_limited;
+                }
             }
         }
         if has_answered {
             self.failures = 0;
         }
-        self.is_probing = asked.is_some() || self.is_probing && !has_answered;
+        self.is_probing = is_limited || self.is_probing && !has_answered;
         if has_failed {
             self.failures = self.failures.saturating_add(1);
             asked = asked.max(Some(self.rest.pause(self.failures)));

@@ -51,8 +51,14 @@ pub struct Message {
 pub struct Fault {
     /// The HTTP status to refuse with.
     pub status: Option<u16>,
+    /// Why, in the words of the API; otherwise the status says it.
+    pub description: Option<String>,
     /// In seconds, with the status 429.
     pub retry_after: Option<u64>,
+    /// The number that a group has from now on, with the status 400.
+    pub migrate_to_chat_id: Option<i64>,
+    /// The answer is a page in HTML, as that of a proxy or of a captive portal.
+    pub html: bool,
     /// The call is never answered.
     pub hang: bool,
     pub delay_ms: u64,
@@ -92,6 +98,11 @@ impl Telegram {
     /// All accepted messages so far, in order of arrival.
     pub fn messages(&self) -> Vec<Message> {
         self.bot.messages()
+    }
+
+    /// Forgets the faults that are queued.
+    pub fn forgive(&self) {
+        self.bot.faults.clear();
     }
 
     /// Queues a fault, behind earlier faults.
@@ -155,7 +166,7 @@ async fn send_message(
             future::pending::<()>().await;
         }
         if let Some(status) = fault.status {
-            return Err(Refusal::asked_for(status, fault.retry_after));
+            return Err(Refusal::asked_for(status, fault));
         }
     }
     if bot.key.as_ref().is_some_and(|expected| *expected != key) {

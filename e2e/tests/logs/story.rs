@@ -148,7 +148,7 @@ async fn buy_and_fail(world: &World, checkout: &Service, mistrusted: &Service, l
 async fn tell_shoppers(world: &World, checkout: &Service, notifications: &Service, telegram: Telegram) {
     let producer: FutureProducer =
         ClientConfig::new().set("bootstrap.servers", &world.addresses.kafka).create().unwrap();
-    for status in [500, 403, 301] {
+    for status in [500, 400, 301] {
         telegram.misbehave(Fault { status: Some(status), ..Fault::default() });
     }
     telegram.misbehave(Fault { status: Some(429), retry_after: Some(1), ..Fault::default() });

@@ -41,19 +41,35 @@ struct SendMessage<'a> {
     text: &'a str,
 }
 
-/// What the API says when it refuses; anything but that is read as nothing said.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct BotError {
-    description: Option<String>,
-    parameters: Option<Parameters>,
+/// What the API says. Whatever lacks `ok` is the word of somebody else: a proxy, a captive portal, a provider.
+#[derive(Deserialize)]
+struct Said {
+    ok: bool,
+    error_code: Option<u16>,
+    #[serde(default)]
+    description: String,
+    #[serde(default)]
+    parameters: Parameters,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Parameters {
     retry_after: Option<u64>,
+    migrate_to_chat_id: Option<i64>,
 }
+
+/// How the API's reasons begin that are about the chat and not about the message, after `Bad Request: `.
+const ABOUT_THE_CHAT: [&str; 8] = [
+    "chat not found",
+    "group chat was ",
+    "chat_id is empty",
+    "user not found",
+    "not enough rights",
+    "need administrator rights",
+    "have no rights",
+    "peer_id_invalid",
+];
 
 impl Telegram {
     /// A client that gives up on a request after `timeout`.
@@ -108,24 +124,14 @@ impl Telegram {
         };
         let status = response.status();
         span.record("http.response.status_code", i64::from(status.as_u16()));
-        if status.is_success() {
-            return Answer::Taken;
+        let answer = understand(status, read(response).await);
+        if answer != Answer::Taken {
+            trace::fail(&span, status.as_str());
         }
-        trace::fail(&span, status.as_str());
-        let BotError { description, parameters } = read(response).await;
-        let reason = self.reason(match description {
-            Some(description) => format!("{status}: {description}"),
-            None => status.to_string(),
-        });
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            Answer::SlowDown(parameters.and_then(|parameters| parameters.retry_after).map(Duration::from_secs))
-        } else if [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND].contains(&status) {
-            // It is the token that is wrong, and no message must be lost to that.
-            Answer::Trouble(reason)
-        } else if status.is_client_error() {
-            Answer::Refused(reason)
-        } else {
-            Answer::Trouble(reason)
+        match answer {
+            Answer::Trouble(reason) => Answer::Trouble(self.reason(reason)),
+            Answer::Refused(reason) => Answer::Refused(self.reason(reason)),
+            Answer::Taken | Answer::SlowDown(_) => answer,
         }
     }
 
@@ -147,7 +153,33 @@ fn kind(error: &reqwest::Error) -> &'static str {
     }
 }
 
-async fn read(mut response: Response) -> BotError {
+/// Only the API itself can take a message, and only of the message itself it can say that it never will.
+fn understand(status: StatusCode, said: Option<Said>) -> Answer {
+    let Some(Said { ok, error_code, description, parameters }) = said else {
+        return match status {
+            StatusCode::TOO_MANY_REQUESTS => Answer::SlowDown(None),
+            _ => Answer::Trouble(format!("{status}, and not in Telegram's words")),
+        };
+    };
+    if ok && status.is_success() {
+        return Answer::Taken;
+    }
+    let code = error_code.unwrap_or(status.as_u16());
+    let reason = format!("{code}: {description}");
+    if let Some(chat) = parameters.migrate_to_chat_id {
+        return Answer::Trouble(format!("{reason}; telegram.chat_id is to be {chat} from now on"));
+    }
+    let about = description.strip_prefix("Bad Request: ").unwrap_or(&description).to_lowercase();
+    match code {
+        429 => Answer::SlowDown(parameters.retry_after.map(Duration::from_secs)),
+        400 if !ABOUT_THE_CHAT.iter().any(|beginning| about.starts_with(beginning)) => Answer::Refused(reason),
+        // The token, the chat or the moment is wrong, and no message must be lost to that.
+        _ => Answer::Trouble(reason),
+    }
+}
+
+/// `None` for what is not the API's.
+async fn read(mut response: Response) -> Option<Said> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         body.extend_from_slice(&chunk);
@@ -155,5 +187,5 @@ async fn read(mut response: Response) -> BotError {
             break;
         }
     }
-    serde_json::from_slice(&body).unwrap_or_default()
+    serde_json::from_slice(&body).ok()
 }

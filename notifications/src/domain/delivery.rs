@@ -7,6 +7,9 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 /// The longest text that Telegram takes, in UTF-16 code units, which is how it counts.
 const MAX_UNITS: usize = 4096;
 
+/// The shortest pause after too many requests, whatever Telegram asks for.
+const SHORTEST_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How a request to send a message ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -14,7 +17,8 @@ pub enum Answer {
     Taken,
     /// The bot sends too much; nothing of it is taken for that long, if it says how long.
     SlowDown(Option<Duration>),
-    /// Telegram fails, or cannot be reached, for this reason.
+    /// For this reason, nothing is taken at the moment: Telegram fails, or cannot be reached, or the bot is not let in, or
+    /// not into the chat. It says nothing of the message.
     Trouble(String),
     /// Telegram will never take this message, for this reason.
     Refused(String),
@@ -29,7 +33,9 @@ pub enum Verdict {
     Postponed {
         /// How long the pause is.
         pause: Duration,
-        /// Whether the pause is one for the whole bot.
+        /// How long the whole bot pauses, as Telegram asks; `None` for longer each time that it happens in a row.
+        rest: Option<Duration>,
+        /// Whether the bot sent too much.
         rate_limited: bool,
         /// Why.
         reason: String,
@@ -55,14 +61,14 @@ impl Answer {
         match self {
             Self::Taken => Verdict::Sent,
             Self::SlowDown(retry_after) => {
-                let pause = retry_after.map(|asked| asked.min(pace.longest_retry_after));
-                Verdict::Postponed {
-                    pause: pause.unwrap_or_else(|| pace.pause(attempt)),
-                    rate_limited: true,
-                    reason: "too many requests".into(),
-                }
+                let rest = retry_after.map(|asked| asked.clamp(SHORTEST_RETRY_AFTER, pace.longest_retry_after));
+                // It is not for the message, which need not wait for longer than the bot.
+                let pause = rest.unwrap_or(SHORTEST_RETRY_AFTER);
+                Verdict::Postponed { pause, rest, rate_limited: true, reason: "too many requests".into() }
             }
-            Self::Trouble(reason) => Verdict::Postponed { pause: pace.pause(attempt), rate_limited: false, reason },
+            Self::Trouble(reason) => {
+                Verdict::Postponed { pause: pace.pause(attempt), rest: None, rate_limited: false, reason }
+            }
             Self::Refused(reason) => Verdict::Dead(reason),
         }
     }
@@ -115,15 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn telegram_is_obeyed_when_it_asks_to_slow_down_but_not_for_days() {
-        let pause = |seconds| match Answer::SlowDown(Some(Duration::from_secs(seconds))).judge(1, &PACE) {
-            Verdict::Postponed { pause, rate_limited: true, .. } => Some(pause.as_secs()),
+    fn telegram_is_obeyed_when_it_asks_to_slow_down_but_not_for_days_nor_for_no_time_at_all() {
+        let paused = |seconds: Option<u64>| match Answer::SlowDown(seconds.map(Duration::from_secs)).judge(20, &PACE) {
+            Verdict::Postponed { pause, rest, rate_limited: true, .. } => Some((pause.as_secs(), rest)),
             Verdict::Postponed { .. } | Verdict::Sent | Verdict::Dead(_) => None,
         };
-        assert_eq!(pause(7), Some(7));
-        assert_eq!(pause(u64::MAX), Some(3600));
-        let unsaid = Answer::SlowDown(None).judge(1, &PACE);
-        assert!(matches!(unsaid, Verdict::Postponed { rate_limited: true, .. }));
+        for (asked, seconds) in [(7, 7), (u64::MAX, 3600), (0, 1)] {
+            assert_eq!(paused(Some(asked)), Some((seconds, Some(Duration::from_secs(seconds)))), "{asked}");
+        }
+        assert_eq!(paused(None), Some((1, None)), "whatever happened to the message before");
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn report(claim: &Claim, verdict: &Verdict) {
             info!("message delivered");
             None
         }
-        Verdict::Postponed { pause, rate_limited, reason } => {
+        Verdict::Postponed { pause, rate_limited, reason, .. } => {
             warn!(pause_s = pause.as_secs_f64(), error = reason, "message not delivered; it is tried again");
             Some(if *rate_limited { "rate_limited" } else { "failed" })
         }

@@ -69,13 +69,62 @@ async fn a_failing_telegram_is_tried_again_and_the_order_of_each_order_is_kept()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_refused_for_good_is_dead_with_its_reason_and_the_next_of_its_order_go() {
     let world = World::new().await;
-    world.telegram.misbehave(status(403, 1));
+    let description = Some("Bad Request: message text is empty".to_owned());
+    world.telegram.misbehave(Fault { description, ..status(400, 1) });
     let replica = world.start().await;
     publish(&world, 3, &["refused", "next", "last"]).await;
     assert_eq!(world.until_told(2).await, ["next", "last"]);
     let dead = world.until_deliveries("dead", 1).await;
-    assert_eq!(dead, [("refused".to_owned(), Some("403 Forbidden: Forbidden".to_owned()))]);
+    assert_eq!(dead, [("refused".to_owned(), Some("400: Bad Request: message text is empty".to_owned()))]);
     assert_eq!(replica.client.history(1).await.len(), 3);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_than_telegram_says_neither_delivers_a_message_nor_kills_it() {
+    let world = World::new().await;
+    for code in [200, 302, 403, 407, 408, 413, 421, 502] {
+        world.telegram.misbehave(Fault { html: true, ..status(code, 1) });
+    }
+    // And so does Telegram itself when it takes nothing.
+    world.telegram.misbehave(status(200, 1));
+    let replica = world.start().await;
+    let texts = ["of order 3", "of order 4", "of order 5"];
+    for (order, text) in std::iter::zip(3.., texts) {
+        publish(&world, order, &[text]).await;
+    }
+    let mut told = world.until_told(3).await;
+    told.sort();
+    assert_eq!(told, texts);
+    world.until_deliveries("sent", 3).await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_the_bot_may_not_write_to_loses_no_message_and_the_reason_names_its_new_number() {
+    let world = World::new().await;
+    for (code, description) in [
+        (400, "Bad Request: chat not found"),
+        (403, "Forbidden: bot was kicked from the group chat"),
+        (400, "Bad Request: not enough rights to send text messages to the chat"),
+    ] {
+        world.telegram.misbehave(Fault { description: Some(description.to_owned()), ..status(code, 1) });
+    }
+    let description = Some("Bad Request: group chat was upgraded to a supergroup chat".to_owned());
+    let migrated = Fault { description, migrate_to_chat_id: Some(-1009999999999), ..status(400, 1000) };
+    world.telegram.misbehave(migrated);
+    let replica = world.start().await;
+    publish(&world, 3, &["kept back"]).await;
+    eventually("the new number is told", async || {
+        let reasons = world.deliveries("due").await.into_iter().filter_map(|(_, reason)| reason);
+        reasons.into_iter().find(|reason| reason.ends_with("telegram.chat_id is to be -1009999999999 from now on"))
+    })
+    .await;
+    replica.stop().await;
+
+    world.telegram.forgive();
+    let replica = world.start().await;
+    assert_eq!(world.until_told(1).await, ["kept back"]);
     replica.stop().await;
 }
 
@@ -88,7 +137,7 @@ async fn a_wrong_token_loses_no_message_and_never_shows_in_the_reason() {
     publish(&world, 3, &["kept back"]).await;
     let reason =
         eventually("an attempt failed", async || world.deliveries("due").await.into_iter().find_map(|due| due.1));
-    assert_eq!(reason.await, "401 Unauthorized: Unauthorized");
+    assert_eq!(reason.await, "401: Unauthorized");
     replica.stop().await;
 
     let replica = world.start().await;

@@ -115,7 +115,7 @@ async fn the_ages_of_events_and_messages_are_those_since_they_occurred_and_repet
 async fn no_log_shows_the_token_and_every_delivery_has_the_trace_of_its_event() {
     let fleet = Fleet::new().await;
     fleet.topics.create().await;
-    for status in [500, 403, 301] {
+    for status in [500, 400, 301] {
         fleet.telegram.misbehave(Fault { status: Some(status), ..Fault::default() });
     }
     fleet.telegram.misbehave(Fault { status: Some(429), retry_after: Some(1), ..Fault::default() });

@@ -4,11 +4,13 @@ use axum::{
     Form, Json,
     extract::{FromRequest as _, Request},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+use super::Fault;
 
 /// In UTF-16 code units, as Telegram counts.
 const MAX_TEXT: usize = 4096;
@@ -75,44 +77,54 @@ impl Answer {
 }
 
 /// An error of the API.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Refusal {
     status: StatusCode,
     description: String,
     retry_after: Option<u64>,
+    migrate_to_chat_id: Option<i64>,
+    /// Not the API answers, but somebody between.
+    is_html: bool,
 }
 
 impl Refusal {
     pub fn bad_request(description: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, description: description.into(), retry_after: None }
+        Self { status: StatusCode::BAD_REQUEST, description: description.into(), ..Self::default() }
     }
 
     pub fn unauthorized() -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, description: "Unauthorized".into(), retry_after: None }
+        Self { status: StatusCode::UNAUTHORIZED, description: "Unauthorized".into(), ..Self::default() }
     }
 
     pub fn not_found() -> Self {
-        Self { status: StatusCode::NOT_FOUND, description: "Not Found".into(), retry_after: None }
+        Self { status: StatusCode::NOT_FOUND, description: "Not Found".into(), ..Self::default() }
     }
 
     /// The refusal that a fault asks for.
-    pub fn asked_for(status: u16, retry_after: Option<u64>) -> Self {
+    pub fn asked_for(status: u16, Fault { description, retry_after, migrate_to_chat_id, html, .. }: Fault) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let reason = status.canonical_reason().unwrap_or("Error");
-        let description = match retry_after {
+        let description = description.unwrap_or_else(|| match retry_after {
             Some(seconds) => format!("{reason}: retry after {seconds}"),
             None => reason.into(),
-        };
-        Self { status, description, retry_after }
+        });
+        Self { status, description, retry_after, migrate_to_chat_id, is_html: html }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut body = json!({ "ok": false, "error_code": self.status.as_u16(), "description": self.description });
-        if let Some(seconds) = self.retry_after {
-            body["parameters"] = json!({ "retry_after": seconds });
+        let Self { status, description, retry_after, migrate_to_chat_id, is_html } = self;
+        if is_html {
+            return (status, Html(format!("<h1>{description}</h1>"))).into_response();
         }
-        (self.status, Json(body)).into_response()
+        let mut body = json!({ "ok": false, "error_code": status.as_u16(), "description": description });
+        if let Some(seconds) = retry_after {
+            body["parameters"]["retry_after"] = seconds.into();
+        }
+        if let Some(chat) = migrate_to_chat_id {
+            body["parameters"]["migrate_to_chat_id"] = chat.into();
+        }
+        (status, Json(body)).into_response()
     }
 }
