@@ -1,5 +1,6 @@
 //! What operators see of LOMS: probes, metrics, health, reflection, trace ids, and how it stops.
 
+use chrono::{DateTime, Utc};
 use platform::config::{FromText as _, PostgresUrl};
 use proto::loms::StocksRequest;
 use stack::testing::{PostgresProxy, eventually};
@@ -40,6 +41,23 @@ async fn a_loms_whose_postgres_only_reads_is_not_ready_and_serves_as_soon_as_it_
     let client = loms.client();
     let bought = || async { create(&client, order(user(), &[(7, 1)])).await.ok() };
     eventually("the connections that only read are left", bought).await;
+}
+
+#[tokio::test]
+async fn postgres_is_asked_once_by_all_who_ask_within_a_second_whether_loms_is_ready() {
+    let world = World::with_stock(&[]).await;
+    let loms = world.loms().await;
+    let asked_at = async || -> Option<DateTime<Utc>> {
+        assert_eq!(probe(&loms, "readyz").await.0, 200);
+        let query = "SELECT query_start FROM pg_stat_activity WHERE datname = current_database() \
+                     AND query LIKE '%/* probe */' AND pid <> pg_backend_pid()";
+        sqlx::query_scalar(query).fetch_optional(&world.database.pool).await.unwrap()
+    };
+    eventually("two answers to one question", async || {
+        let first = asked_at().await?;
+        (asked_at().await == Some(first)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

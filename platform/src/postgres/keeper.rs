@@ -1,7 +1,7 @@
 //! A connection of its own for what must work while all others are busy: whether Postgres answers, and the end of
 //! statements that nobody waits for any more.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, SqlSafeStr as _, raw_sql};
 use tokio::sync::{mpsc, oneshot};
@@ -10,6 +10,8 @@ use tracing::debug;
 use super::{errors, server::Server};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an answer holds, so that many who ask do not make Postgres answer as often.
+const GOOD_FOR: Duration = Duration::from_secs(1);
 /// Statements whose end is asked for at once. More than there are connections.
 const QUEUE: usize = 1024;
 
@@ -63,10 +65,16 @@ impl Keeper {
 }
 
 async fn keep(server: Server, mut requests: mpsc::Receiver<Request>) {
-    let mut connection = None;
+    let (mut connection, mut last) = (None, None::<(Instant, State)>);
     while let Some(request) = requests.recv().await {
         match request {
             Request::Probe(answer) => {
+                if let Some((asked_at, state)) = last
+                    && asked_at.elapsed() < GOOD_FOR
+                {
+                    let _ = answer.send(state);
+                    continue;
+                }
                 let probe = "SELECT current_setting('transaction_read_only') = 'off' /* probe */".to_owned();
                 let state = match ask(&mut connection, &server, probe).await {
                     Ok(true) => State::Writes,
@@ -78,6 +86,7 @@ async fn keep(server: Server, mut requests: mpsc::Receiver<Request>) {
                     Err(error) if errors::is_full_server(&error) => State::Full,
                     Err(_) => State::Silent,
                 };
+                last = Some((Instant::now(), state));
                 // Whoever asked may have left.
                 let _ = answer.send(state);
             }
