@@ -20,7 +20,7 @@ use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::Co
 use tracing::debug;
 
 pub use batch::Arrival;
-pub use consume::{Consume, Reader, Subscription};
+pub use consume::{Consume, Reader, Refused, Subscription};
 pub use lag::Lag;
 /// Shows the metrics of a consumer at zero. A service that has one calls this before it starts.
 pub use metrics::declare as declare_metrics;

@@ -57,6 +57,35 @@ pub async fn keep(
     Ok(new.into_iter().collect())
 }
 
+/// The id of an event that is kept already, and is about another user, order or status; `None` if there is none.
+pub async fn find_reused(
+    transaction: &mut Transaction,
+    arrivals: &[Arrival<Event>],
+) -> Result<Option<String>, Failure> {
+    let events = || arrivals.iter().map(|arrival| &arrival.event);
+    let event_ids: Vec<_> = events().map(|event| event.id.clone()).collect();
+    let users: Vec<_> = events().map(|event| event.user.get()).collect();
+    let orders: Vec<_> = events().map(|event| event.order.get()).collect();
+    let statuses: Vec<_> = events().map(|event| event.status.clone()).collect();
+    let reused = sqlx::query_scalar!(
+        r#"
+        /* find_reused_event */
+        SELECT arrival.event_id AS "event_id!"
+        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) AS arrival (event_id, user_id, order_id, status)
+        CROSS JOIN LATERAL (SELECT * FROM message WHERE event_id = arrival.event_id LIMIT 1) AS kept
+        WHERE (kept.user_id, kept.order_id, kept.status) <> (arrival.user_id, arrival.order_id, arrival.status)
+        LIMIT 1
+        "#,
+        &event_ids,
+        &users,
+        &orders,
+        &statuses,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    Ok(reused)
+}
+
 /// The messages of a period after a position, oldest first, as many as the limit allows but at least one; and whether
 /// there are more.
 pub async fn page(

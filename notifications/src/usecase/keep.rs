@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use platform::{failure::Failure, kafka::Arrival, postgres::Transaction};
+use platform::{
+    failure::Failure,
+    kafka::{Arrival, Refused},
+    postgres::Transaction,
+};
 use proto::event::Event;
 use tracing::info;
 
@@ -52,6 +56,13 @@ async fn keep(
     deliver: bool,
 ) -> Result<HashSet<String>, Failure> {
     let new = message::keep(&mut transaction, arrivals, deliver).await?;
+    if new.len() < arrivals.len()
+        && let Some(id) = message::find_reused(&mut transaction, arrivals).await?
+    {
+        return Err(Failure::unforeseen(Refused(format!(
+            "EventID {id} is that of an event which says something else"
+        ))));
+    }
     transaction.commit().await?;
     Ok(new)
 }

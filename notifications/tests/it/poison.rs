@@ -91,6 +91,26 @@ async fn an_event_that_the_database_refuses_is_buried_and_holds_back_no_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_with_the_id_of_another_is_buried_and_told_and_the_same_again_is_a_duplicate() {
+    let world = World::new().await;
+    let first = event(1, 3, "first");
+    let mut other = event(1, 4, "another order");
+    other["EventID"] = first["EventID"].clone();
+    let put = async |event: &serde_json::Value| world.topics.put(0, Some(event.to_string().as_bytes())).await;
+    put(&first).await;
+    let offset = put(&other).await;
+    put(&first).await;
+    put(&event(1, 5, "behind")).await;
+    let replica = world.start().await;
+    assert_eq!(world.until_kept(2).await, ["first", "behind"]);
+    let letters = world.topics.dead_letters(1).await;
+    let error = letters[&(0, offset)].header("error");
+    assert!(error.ends_with("is that of an event which says something else"), "{error}");
+    world.topics.until_all_committed().await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_enormous_event_is_buried_whole() {
     let world = World::new().await;
     let replica = world.start().await;

@@ -47,8 +47,18 @@ pub trait Reader: Send + Sync + 'static {
     fn read(&self, record: &OwnedMessage, span: &Span) -> Result<Self::Event, String>;
 
     /// Stores all events, or none if it fails. Returns the number of new events. An event that the database refuses for
-    /// its data becomes a dead letter. An event that arrives again must change nothing.
+    /// its data, or this for its own reasons as [`Refused`], becomes a dead letter. An event that arrives again must change
+    /// nothing.
     fn keep(&self, arrivals: &[Arrival<Self::Event>]) -> impl Future<Output = Result<usize, Failure>> + Send;
+}
+
+/// The cause of an unforeseen failure to store an event that can be read and never can be stored.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+fn is_of_the_event(failure: &Failure) -> bool {
+    is_of_the_data(failure) || matches!(failure, Failure::Unforeseen(cause) if cause.is::<Refused>())
 }
 
 #[derive(Debug, Clone)]
@@ -126,7 +136,7 @@ impl<R: Reader> Consume<R> {
     }
 }
 
-/// An event that can be read, and that the database refuses: a later try would end the same.
+/// An event that can be read, and that is refused: a later try would end the same.
 fn letter_of_refused<E>((arrival, failure): (&Arrival<E>, Failure)) -> DeadLetter {
     let Arrival { span, record, .. } = arrival;
     let reason = chain(&failure);
@@ -153,7 +163,7 @@ impl<R: Reader> Step for Consume<R> {
         }
         let mut letters_of_refused = Vec::new();
         if !batch.arrivals.is_empty() {
-            match halve(&batch.arrivals, is_of_the_data, |arrivals| self.reader.keep(arrivals)).await {
+            match halve(&batch.arrivals, is_of_the_event, |arrivals| self.reader.keep(arrivals)).await {
                 Ok((new, refused)) => {
                     metrics::EVENTS.with(["stored"]).inc_by(new as u64);
                     metrics::EVENTS.with(["duplicate"]).inc_by((batch.arrivals.len() - refused.len() - new) as u64);
