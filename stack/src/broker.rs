@@ -1,4 +1,4 @@
-//! Runs `stack broker`, a broker with Kafka's protocol, as a child process. All its data is in memory.
+//! Runs `stack broker`, a broker with Kafka's protocol, as a child process.
 
 use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -20,11 +20,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker and waits until it accepts connections. Its output goes to the file `log`.
-    pub async fn start(port: u16, log: &Path) -> anyhow::Result<Self> {
+    /// Starts a broker and waits until it accepts connections. Its topics are in the directory `data`, which need not exist
+    /// yet; its output goes to the file `log`.
+    pub async fn start(port: u16, data: &Path, log: &Path) -> anyhow::Result<Self> {
         let address = ports::loopback(port);
         let mut command = Command::new(binaries::find("stack")?);
-        command.args(["broker", "--listen", &address.to_string()]);
+        command.args(["broker", "--listen", &address.to_string(), "--data"]).arg(data);
         let mut process = Process::spawn("broker", command, log)?;
         let check = async || match TcpStream::connect(address).await {
             Ok(_) => Ok(()),
@@ -42,7 +43,7 @@ impl Broker {
         &mut self.process
     }
 
-    /// Stops the broker. All its messages are lost.
+    /// Stops the broker. Its topics stay.
     pub async fn stop(mut self) {
         self.process.stop(Signal::TERM, GRACE).await;
     }

@@ -55,11 +55,14 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Run a Kafka-protocol broker that keeps everything in memory and creates no topic by itself.
+    /// Run a Kafka-protocol broker for one machine. It creates no topic by itself.
     Broker {
         /// Where it listens.
         #[arg(long, default_value = "127.0.0.1:9092")]
         listen: SocketAddr,
+        /// The directory of its topics.
+        #[arg(long, default_value = ".local/broker")]
+        data: PathBuf,
     },
     /// Run the stand-in for ProductService, with the local catalogue.
     ProductService {
@@ -136,7 +139,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
                 }
             }
         }
-        Command::Broker { listen } => serve::broker(listen).await?,
+        Command::Broker { listen, data } => serve::broker(listen, &data).await?,
         Command::ProductService { listen, certs } => {
             let mut signals = StopSignals::new()?;
             let service = ProductService::start_with(listen, &certs)?;

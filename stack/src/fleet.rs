@@ -3,7 +3,6 @@
 
 mod addresses;
 mod config;
-mod drain;
 mod health;
 mod observability;
 mod part;
@@ -158,16 +157,10 @@ impl Fleet {
     }
 
     async fn stop_all_but_postgres(&mut self) {
-        // Checkout stops first, because the calls that it has accepted need loms. Notifications stops last, after it has
-        // read all events: the local broker loses unread ones.
-        let is_reader = |service: Service| service == Service::Notifications;
-        for service in [Service::Checkout, Service::Loms] {
-            stop_all(processes(&mut self.services, |other| other == service), SERVICE_GRACE).await;
+        // Checkout stops first, because the calls that it has accepted need loms.
+        for is_of_these in [|service| service == Service::Checkout, |service| service != Service::Checkout] {
+            stop_all(processes(&mut self.services, is_of_these), SERVICE_GRACE).await;
         }
-        if self.broker.is_some() && processes(&mut self.services, is_reader).next().is_some() {
-            drain::wait(self.addresses.notifications.admin).await;
-        }
-        stop_all(processes(&mut self.services, is_reader), SERVICE_GRACE).await;
         // Only now, because services send messages and spans until they end.
         let stand_ins = processes(&mut self.stand_ins, |_| true);
         let observers = processes(&mut self.observers, |_| true);

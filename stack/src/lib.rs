@@ -12,6 +12,7 @@ mod files;
 pub mod fleet;
 pub mod graylog;
 pub mod health;
+pub mod kafka;
 pub mod load;
 pub mod packages;
 pub mod ports;

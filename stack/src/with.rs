@@ -60,7 +60,8 @@ impl Servers {
         let (broker, kafka) = match kafka {
             Some(address) => (None, address),
             None => {
-                let broker = Broker::start(ports::free()?, &logs.path().join("broker.log")).await?;
+                let broker =
+                    Broker::start(ports::free()?, &logs.path().join("broker"), &logs.path().join("broker.log")).await?;
                 let address = broker.address().to_string();
                 (Some(broker), address)
             }

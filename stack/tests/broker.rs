@@ -1,23 +1,27 @@
 //! The local broker.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use rdkafka::{
     ClientConfig, Message as _,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{Consumer as _, StreamConsumer},
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
     producer::{FutureProducer, FutureRecord},
 };
 use stack::{broker::Broker, ports, process};
 
 const SOON: Duration = Duration::from_secs(20);
 
+async fn start(port: u16, directory: &Path) -> anyhow::Result<Broker> {
+    Broker::start(port, &directory.join("data"), &directory.join("log")).await
+}
+
 #[tokio::test]
 async fn what_is_sent_to_the_broker_is_read_from_it() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = Broker::start(ports::free().unwrap(), &directory.path().join("log")).await.unwrap();
+    let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.address().to_string());
 
@@ -40,10 +44,97 @@ async fn what_is_sent_to_the_broker_is_read_from_it() {
     broker.stop().await;
 }
 
+/// Reads so many messages as a member of a group, and commits the offset after the last one.
+async fn read(address: &str, topic: &str, count: usize) -> Vec<String> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address).set("group.id", "readers").set("auto.offset.reset", "earliest");
+    let consumer: StreamConsumer = config.set("enable.auto.commit", "false").create().unwrap();
+    consumer.subscribe(&[topic]).unwrap();
+    let mut read = Vec::new();
+    while read.len() < count {
+        let message = tokio::time::timeout(SOON, consumer.recv()).await.unwrap().unwrap();
+        read.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+        consumer.commit_message(&message, CommitMode::Sync).unwrap();
+    }
+    read
+}
+
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
+}
+
+async fn create(admin: &AdminClient<DefaultClientContext>, topic: &str) {
+    let topic = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_was_sent_and_committed_outlives_a_kill_also_in_the_middle_of_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = ports::free().unwrap();
+    let mut broker = start(port, directory.path()).await.unwrap();
+    let address = broker.address().to_string();
+    create(&client(&address).create().unwrap(), "greetings").await;
+    let producer: FutureProducer =
+        client(&address).set("enable.idempotence", "true").set("linger.ms", "1000").create().unwrap();
+    // They wait for one another, and go in one batch.
+    let texts: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+    let sends = texts.iter().map(|text| producer.send(FutureRecord::to("greetings").key("1").payload(text), SOON));
+    for sent in futures::future::join_all(sends).await {
+        sent.unwrap();
+    }
+    assert_eq!(read(&address, "greetings", 5).await, texts[..5]);
+
+    broker.process().kill();
+    drop(broker);
+    let broker = start(port, directory.path()).await.unwrap();
+    assert_eq!(read(&address, "greetings", 5).await, texts[5..]);
+    // The same producer goes on.
+    producer.send(FutureRecord::to("greetings").key("1").payload("more"), SOON).await.unwrap();
+    assert_eq!(read(&address, "greetings", 1).await, ["more"]);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_anew_is_read_from_its_beginning_by_those_who_read_it_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
+    let address = broker.address().to_string();
+    let admin: AdminClient<DefaultClientContext> = client(&address).create().unwrap();
+    let producer: FutureProducer = client(&address).set("enable.idempotence", "true").create().unwrap();
+    let send = async |text: &str| {
+        producer.send(FutureRecord::to("greetings").key("1").payload(text), SOON).await.unwrap();
+    };
+    create(&admin, "greetings").await;
+    for text in ["one", "two", "three"] {
+        send(text).await;
+    }
+    let mut config = client(&address);
+    config.set("group.id", "readers").set("auto.offset.reset", "earliest");
+    let consumer: StreamConsumer = config.set("topic.metadata.refresh.interval.ms", "500").create().unwrap();
+    consumer.subscribe(&["greetings"]).unwrap();
+    let next = async || loop {
+        let message = tokio::time::timeout(SOON, consumer.recv()).await.unwrap();
+        // Meanwhile there is no such topic.
+        if let Ok(message) = message {
+            break String::from_utf8(message.payload().unwrap().to_vec()).unwrap();
+        }
+    };
+    assert_eq!([next().await, next().await, next().await], ["one", "two", "three"]);
+    admin.delete_topics(&["greetings"], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+    create(&admin, "greetings").await;
+    send("four").await;
+    assert_eq!(next().await, "four");
+    drop(consumer);
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn no_topic_appears_by_itself() {
     let directory = tempfile::tempdir().unwrap();
-    let broker = Broker::start(ports::free().unwrap(), &directory.path().join("log")).await.unwrap();
+    let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
     let address = broker.address().to_string();
     let topics = tokio::task::spawn_blocking(move || {
         let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
@@ -57,8 +148,7 @@ async fn no_topic_appears_by_itself() {
 #[tokio::test]
 async fn sigterm_ends_the_broker_at_once_with_clients_connected() {
     let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("log");
-    let mut broker = Broker::start(ports::free().unwrap(), &log).await.unwrap();
+    let mut broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
     let _client = tokio::net::TcpStream::connect(broker.address()).await.unwrap();
 
     broker.process().stop(rustix::process::Signal::TERM, Duration::from_secs(2)).await;

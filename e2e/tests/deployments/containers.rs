@@ -49,7 +49,10 @@ impl Replacements {
             let password = url.split([':', '@']).nth(2).unwrap();
             variables.insert(format!("{}_POSTGRES_PASSWORD", service.to_uppercase()), password.to_owned());
         }
-        let broker = Broker::start(ports::free().unwrap(), &logs.path().join("broker.log")).await.unwrap();
+        let broker =
+            Broker::start(ports::free().unwrap(), &logs.path().join("broker"), &logs.path().join("broker.log"))
+                .await
+                .unwrap();
         let jaeger = Collector::start(ports::loopback(0)).unwrap();
         let graylog = Service::ALL.map(|service| (service, Graylog::start(ports::loopback(0)).unwrap()));
         (Self { postgres, broker, jaeger, graylog, _logs: logs }, Compose::read_with(FILES[0], &variables))

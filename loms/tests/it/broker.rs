@@ -30,14 +30,14 @@ async fn a_broker_that_is_down_delays_events_and_nothing_else() {
     assert_eq!(world.number("SELECT count(*) FROM outbox").await, 3);
 
     let logs = tempfile::tempdir().unwrap();
-    let broker = Broker::start(port, &logs.path().join("broker.log")).await.unwrap();
+    let broker = Broker::start(port, &logs.path().join("first"), &logs.path().join("broker.log")).await.unwrap();
     let records = published(&world, &brokers, &[user], 3).await;
     assert_eq!(statuses(&records, first), ["new", "awaiting payment", "paid"]);
 
     // The one that takes its place knows neither topics nor producers.
     broker.stop().await;
     let second = create(&client, order(user, &[(7, 1)])).await.unwrap();
-    let broker = Broker::start(port, &logs.path().join("replaced.log")).await.unwrap();
+    let broker = Broker::start(port, &logs.path().join("second"), &logs.path().join("replaced.log")).await.unwrap();
     let records = published(&world, &brokers, &[user], 2).await;
     assert_eq!(statuses(&records, second), ["new", "awaiting payment"]);
     loms.stop().await;

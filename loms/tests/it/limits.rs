@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use platform::config::{FromText as _, PostgresUrl};
 use proto::loms::{CancelOrderRequest, CreateOrderRequest, OrderPayedRequest, StocksRequest};
-use stack::postgres::Postgres;
+use stack::{postgres::Postgres, testing::eventually};
 use tonic::{Code, Request};
 
 use crate::{
@@ -127,6 +127,7 @@ async fn a_database_that_is_gone_makes_calls_unavailable() {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert_eq!(status.message(), "Postgres is unavailable");
     assert!(started.elapsed() < Duration::from_secs(3), "after {:?}", started.elapsed());
-    assert_eq!(crate::operations::probe(&loms, "readyz").await.0, 503);
+    eventually("it is not ready", async || (crate::operations::probe(&loms, "readyz").await.0 == 503).then_some(()))
+        .await;
     assert_eq!(crate::operations::probe(&loms, "livez").await.0, 200);
 }

@@ -30,7 +30,13 @@ impl Fleet {
     pub async fn new() -> Self {
         platform::tls::install_crypto_provider();
         let directory = tempfile::tempdir().unwrap();
-        let broker = Broker::start(ports::free().unwrap(), &directory.path().join("broker.log")).await.unwrap();
+        let broker = Broker::start(
+            ports::free().unwrap(),
+            &directory.path().join("broker"),
+            &directory.path().join("broker.log"),
+        )
+        .await
+        .unwrap();
         let topics = Topics::named(&[broker.address().to_string()], "orders", "notifications");
         Self {
             database: TestDatabase::create(Notifications::migrations()).await,

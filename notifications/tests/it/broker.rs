@@ -34,7 +34,9 @@ async fn replace_broker(fleet: &mut Fleet) {
     let broker = fleet.broker.take().unwrap();
     let port = broker.address().port();
     broker.stop().await;
-    fleet.broker = Some(Broker::start(port, &fleet.directory.path().join("broker.log")).await.unwrap());
+    let (data, log) = (fleet.directory.path().join("broker"), fleet.directory.path().join("broker.log"));
+    std::fs::remove_dir_all(&data).unwrap();
+    fleet.broker = Some(Broker::start(port, &data, &log).await.unwrap());
     fleet.topics = Topics::named(&fleet.topics.brokers, "orders", "notifications");
     fleet.topics.create().await;
 }

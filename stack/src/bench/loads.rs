@@ -42,7 +42,6 @@ pub(super) const FIVEFOLD: &str = "journeys, five times of what can be served";
 /// The most users.
 pub(super) const CROWD: u32 = 64;
 
-/// In this order: the local broker grows slow with the events that it has.
 pub(super) const LOADS: &[Load] = &[
     Load::users(EMPTY, Scenario::Health, 1),
     Load::users(EMPTY, Scenario::Health, CROWD),

@@ -59,7 +59,9 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
         }
         None => {
             say("starting the broker");
-            let mut broker = Broker::start(settings.ports.broker, &state.log(Part::Broker)).await?;
+            let mut broker =
+                Broker::start(settings.ports.broker, &state.directory().join("broker"), &state.log(Part::Broker))
+                    .await?;
             state.remember(broker.process())?;
             Some(broker)
         }
