@@ -30,7 +30,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use groups::Groups;
@@ -126,8 +126,10 @@ impl Kafka {
                     let (stream, peer) = accepted?;
                     let kafka = self.clone();
                     connections.spawn(async move {
-                        if let Err(error) = kafka.talk(stream).await {
-                            debug!(%peer, error = format!("{error:#}"), "a connection ended");
+                        match kafka.talk(stream).await {
+                            Err(error) if error.is::<io::Error>() => debug!(%peer, %error, "a connection broke"),
+                            Err(error) => warn!(%peer, error = format!("{error:#}"), "a client cannot be answered"),
+                            Ok(()) => {}
                         }
                     });
                 }
@@ -209,3 +211,6 @@ async fn hung_up(stream: &TcpStream, byte: &mut [u8; 1]) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

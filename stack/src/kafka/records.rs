@@ -112,7 +112,7 @@ impl Kafka {
                 let found = self.find(&topic.name, partition.partition_index, partition.timestamp);
                 let answer = ListOffsetsPartitionResponse::default().with_partition_index(partition.partition_index);
                 match found {
-                    Ok((offset, time)) => answer.with_offset(offset).with_timestamp(time).with_leader_epoch(0),
+                    Ok((offset, time)) => answer.with_offset(offset).with_timestamp(time),
                     Err(error) => answer.with_error_code(code(Err(error))).with_offset(-1).with_timestamp(-1),
                 }
             });
