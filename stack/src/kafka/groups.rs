@@ -1,20 +1,15 @@
 //! Consumer groups, by the classic protocol: members join, the first of them divides the partitions, and all get their
 //! share. Groups live as long as the process. When it starts anew, members join again and go on from what was committed.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::{Duration, Instant},
-};
+mod group;
+
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
-use kafka_protocol::ResponseError::{
-    self, IllegalGeneration, InconsistentGroupProtocol, MemberIdRequired, RebalanceInProgress, UnknownMemberId,
-};
+use kafka_protocol::ResponseError::{self, UnknownMemberId};
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
-/// How long a name is kept for who was told to come again with it.
-const NAMED_FOR: Duration = Duration::from_secs(60);
+use group::Group;
 
 /// Names and metadata of the ways to divide partitions that a member knows, the best first.
 pub(super) type Protocols = Vec<(String, Bytes)>;
@@ -57,47 +52,12 @@ pub(super) struct Described {
 
 /// An answer that may have to wait for other members.
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, ResponseError>>;
-type Waiting<T> = oneshot::Sender<Result<T, ResponseError>>;
 
 /// Who joins, and the refusal with the name to come again with.
 pub(super) type Refused = (ResponseError, String);
 
 #[derive(Debug, Default)]
 pub(super) struct Groups(HashMap<String, Group>);
-
-#[derive(Debug, Default)]
-struct Group {
-    phase: Phase,
-    generation: i32,
-    protocol_type: String,
-    protocol: String,
-    leader: String,
-    members: BTreeMap<String, Member>,
-    /// Who was given a name, and may come with it, and when.
-    named: HashMap<String, Instant>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Everybody has a share, or nobody is there.
-    #[default]
-    Stable,
-    /// Members join until then.
-    Joining { until: Instant },
-    /// The leader divides the partitions.
-    Dividing,
-}
-
-#[derive(Debug)]
-struct Member {
-    protocols: Protocols,
-    session_timeout: Duration,
-    rebalance_timeout: Duration,
-    heard_at: Instant,
-    share: Bytes,
-    joining: Option<Waiting<Joined>>,
-    syncing: Option<Waiting<Bytes>>,
-}
 
 impl Groups {
     /// The group's answer comes when all of its members have joined.
@@ -117,21 +77,15 @@ impl Groups {
     }
 
     pub fn heartbeat(&mut self, group: &str, member: &str, generation: i32) -> Result<(), ResponseError> {
-        let group = self.0.get_mut(group).ok_or(UnknownMemberId)?;
-        group.hear(member, generation)?;
-        if matches!(group.phase, Phase::Joining { .. }) { Err(RebalanceInProgress) } else { Ok(()) }
+        self.0.get_mut(group).ok_or(UnknownMemberId)?.heartbeat(member, generation)
     }
 
     /// Whether a member may commit offsets. Whoever is no member may, if there are none.
     pub fn check_commit(&mut self, group: &str, member: &str, generation: i32) -> Result<(), ResponseError> {
-        let group = self.0.get_mut(group).filter(|group| !group.members.is_empty());
-        match group {
+        match self.0.get_mut(group).filter(|group| !group.is_empty()) {
+            Some(group) => group.check_commit(member, generation),
             None if generation < 0 => Ok(()),
             None => Err(UnknownMemberId),
-            Some(group) => {
-                group.hear(member, generation)?;
-                if group.phase == Phase::Dividing { Err(RebalanceInProgress) } else { Ok(()) }
-            }
         }
     }
 
@@ -141,219 +95,19 @@ impl Groups {
 
     /// All groups, with what they are for.
     pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, group)| (name.as_str(), group.protocol_type.as_str()))
+        self.0.iter().map(|(name, group)| (name.as_str(), group.protocol_type()))
     }
 
     pub fn describe(&self, group: &str) -> Described {
-        let Some(group) = self.0.get(group) else { return Described { state: "Dead", ..Described::default() } };
-        let state = match group.phase {
-            Phase::Stable if group.members.is_empty() => "Empty",
-            Phase::Stable => "Stable",
-            Phase::Joining { .. } => "PreparingRebalance",
-            Phase::Dividing => "CompletingRebalance",
-        };
-        let members =
-            group.members.iter().map(|(name, member)| (name.clone(), group.metadata(member), member.share.clone()));
-        Described {
-            state,
-            protocol_type: group.protocol_type.clone(),
-            protocol: group.protocol.clone(),
-            members: members.collect(),
-        }
+        self.0.get(group).map_or(Described { state: "Dead", ..Described::default() }, Group::describe)
     }
 
     /// Removes the members that are silent, or do not join. To be called now and then.
     pub fn sweep(&mut self) {
         self.0.values_mut().for_each(Group::sweep);
-        self.0.retain(|_, group| !(group.members.is_empty() && group.named.is_empty()));
+        self.0.retain(|_, group| !group.is_over());
     }
 }
 
-impl Group {
-    fn join(&mut self, mut join: Join) -> Result<Answer<Joined>, Refused> {
-        if join.member.is_empty() {
-            join.member = format!("member-{}", Uuid::new_v4());
-            if join.names_first {
-                self.named.insert(join.member.clone(), Instant::now());
-                return Err((MemberIdRequired, join.member));
-            }
-        } else if self.named.remove(&join.member).is_none() && !self.members.contains_key(&join.member) {
-            return Err((UnknownMemberId, join.member));
-        }
-        let is_alone = self.members.keys().all(|member| *member == join.member);
-        let is_shared = join.protocols.iter().any(|(name, _)| is_alone || self.all_know(name));
-        if !is_shared || !(is_alone || self.protocol_type == join.protocol_type) {
-            return Err((InconsistentGroupProtocol, join.member));
-        }
-        let (waiting, answer) = oneshot::channel();
-        let known = self.members.get(&join.member);
-        let is_same = known.is_some_and(|member| member.protocols == join.protocols);
-        let is_follower = join.member != self.leader;
-        self.protocol_type = join.protocol_type;
-        let share = known.map(|member| member.share.clone()).unwrap_or_default();
-        let member = Member {
-            protocols: join.protocols,
-            session_timeout: join.session_timeout,
-            rebalance_timeout: join.rebalance_timeout,
-            heard_at: Instant::now(),
-            share,
-            joining: Some(waiting),
-            syncing: None,
-        };
-        self.members.insert(join.member.clone(), member);
-        match self.phase {
-            // It did not hear of the generation that it belongs to.
-            Phase::Dividing if is_same => self.welcome(&join.member),
-            Phase::Stable if is_same && is_follower && self.generation > 0 => self.welcome(&join.member),
-            Phase::Stable | Phase::Dividing => self.rebalance(),
-            Phase::Joining { .. } => {}
-        }
-        self.begin_if_complete();
-        Ok(answer)
-    }
-
-    fn all_know(&self, protocol: &str) -> bool {
-        self.members.values().all(|member| member.protocols.iter().any(|(name, _)| name == protocol))
-    }
-
-    /// All members are to join again.
-    fn rebalance(&mut self) {
-        let longest = self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default();
-        self.phase = Phase::Joining { until: Instant::now() + longest };
-        for member in self.members.values_mut() {
-            if let Some(syncing) = member.syncing.take() {
-                // Who asks may be gone.
-                let _ = syncing.send(Err(RebalanceInProgress));
-            }
-        }
-    }
-
-    /// Begins the next generation when all have joined.
-    fn begin_if_complete(&mut self) {
-        if matches!(self.phase, Phase::Joining { .. }) && self.members.values().all(|member| member.joining.is_some()) {
-            self.begin();
-        }
-    }
-
-    fn begin(&mut self) {
-        let Some(first) = self.members.keys().next().cloned() else {
-            self.phase = Phase::Stable;
-            return;
-        };
-        self.generation += 1;
-        if !self.members.contains_key(&self.leader) {
-            self.leader = first;
-        }
-        let protocols = self.members.get(&self.leader).map(|leader| leader.protocols.clone()).unwrap_or_default();
-        let shared = protocols.into_iter().map(|(name, _)| name).find(|name| self.all_know(name));
-        self.protocol = shared.unwrap_or_default();
-        self.phase = Phase::Dividing;
-        for name in self.members.keys().cloned().collect::<Vec<_>>() {
-            self.welcome(&name);
-        }
-    }
-
-    /// What a member said about itself for the protocol of the generation.
-    fn metadata(&self, member: &Member) -> Bytes {
-        let known = member.protocols.iter().find(|(protocol, _)| *protocol == self.protocol);
-        known.map(|(_, metadata)| metadata.clone()).unwrap_or_default()
-    }
-
-    /// Tells a member that joins of the generation.
-    fn welcome(&mut self, name: &str) {
-        let members = if name == self.leader {
-            self.members.iter().map(|(name, member)| (name.clone(), self.metadata(member))).collect()
-        } else {
-            Vec::new()
-        };
-        let joined = Joined {
-            member: name.to_owned(),
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone(),
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
-            members,
-        };
-        if let Some(member) = self.members.get_mut(name)
-            && let Some(joining) = member.joining.take()
-        {
-            member.heard_at = Instant::now();
-            let _ = joining.send(Ok(joined));
-        }
-    }
-
-    fn hear(&mut self, member: &str, generation: i32) -> Result<&mut Member, ResponseError> {
-        let member = self.members.get_mut(member).ok_or(UnknownMemberId)?;
-        if generation != self.generation {
-            return Err(IllegalGeneration);
-        }
-        member.heard_at = Instant::now();
-        Ok(member)
-    }
-
-    fn sync(
-        &mut self,
-        name: &str,
-        generation: i32,
-        shares: Vec<(String, Bytes)>,
-    ) -> Result<Answer<Bytes>, ResponseError> {
-        let (phase, is_leader) = (self.phase, name == self.leader);
-        let member = self.hear(name, generation)?;
-        let (waiting, answer) = oneshot::channel();
-        match phase {
-            Phase::Joining { .. } => return Err(RebalanceInProgress),
-            Phase::Stable => {
-                let _ = waiting.send(Ok(member.share.clone()));
-            }
-            Phase::Dividing => {
-                member.syncing = Some(waiting);
-                if is_leader {
-                    self.divide(shares.into_iter().collect());
-                }
-            }
-        }
-        Ok(answer)
-    }
-
-    fn divide(&mut self, mut shares: HashMap<String, Bytes>) {
-        self.phase = Phase::Stable;
-        for (name, member) in &mut self.members {
-            member.share = shares.remove(name).unwrap_or_default();
-            if let Some(syncing) = member.syncing.take() {
-                let _ = syncing.send(Ok(member.share.clone()));
-            }
-        }
-    }
-
-    fn leave(&mut self, member: &str) -> Result<(), ResponseError> {
-        if self.named.remove(member).is_some() {
-            return Ok(());
-        }
-        self.members.remove(member).ok_or(UnknownMemberId)?;
-        self.go_on_without();
-        Ok(())
-    }
-
-    /// After a member has left.
-    fn go_on_without(&mut self) {
-        if !matches!(self.phase, Phase::Joining { .. }) {
-            self.rebalance();
-        }
-        self.begin_if_complete();
-    }
-
-    fn sweep(&mut self) {
-        let now = Instant::now();
-        let is_late = matches!(self.phase, Phase::Joining { until } if until <= now);
-        let before = self.members.len();
-        self.members.retain(|_, member| {
-            // Who waits for others says nothing, unless it hangs up.
-            let waits = member.joining.as_ref().is_some_and(|joining| !joining.is_closed());
-            waits || !is_late && member.joining.is_none() && member.heard_at + member.session_timeout > now
-        });
-        if self.members.len() < before {
-            self.go_on_without();
-        }
-        self.named.retain(|_, named_at| named_at.elapsed() < NAMED_FOR);
-    }
-}
+#[cfg(test)]
+mod tests;
