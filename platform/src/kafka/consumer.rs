@@ -29,7 +29,7 @@ const MAX_BATCH_RECORDS: usize = 500;
 /// A batch ends when its payloads together reach this size.
 const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("auto.offset.reset", "earliest"),
     // Offsets are committed only after their events are stored.
     ("enable.auto.commit", "false"),
@@ -38,12 +38,13 @@ const SETTINGS: [(&str, &str); 8] = [
     ("session.timeout.ms", "6000"),
     // At least three heartbeats per session timeout. A member learns of a rebalance by its heartbeat.
     ("heartbeat.interval.ms", "1500"),
-    // Some brokers wait this long even if a record arrives earlier.
+    // The broker gathers so much, or for so long: a transaction for each event would cost more than all others together.
+    ("fetch.min.bytes", "65536"),
     ("fetch.wait.max.ms", "100"),
     // The time until the consumer finds a topic that was just created.
     ("topic.metadata.refresh.interval.ms", "2000"),
     // A batch is much smaller. More records would only fill the memory.
-    ("queued.max.messages.kbytes", "32768"),
+    ("queued.max.messages.kbytes", "8192"),
 ];
 
 /// A member without partitions rejoins after this time. The time doubles up to the maximum, because a group may have
