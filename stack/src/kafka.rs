@@ -11,6 +11,7 @@ mod records;
 mod topics;
 
 use std::{
+    convert::Infallible,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -118,12 +119,20 @@ impl Kafka {
     }
 
     /// Serves until the future is dropped, which cuts all connections.
-    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+    pub async fn serve(&self, listener: TcpListener) -> Infallible {
         let (mut connections, mut sweeps) = (JoinSet::new(), tokio::time::interval(SWEEP));
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let (stream, peer) = accepted?;
+                    let (stream, peer) = match accepted {
+                        Ok(accepted) => accepted,
+                        Err(error) => {
+                            // Such as too many open files: those that are there go on.
+                            warn!(%error, "a client cannot connect");
+                            tokio::time::sleep(SWEEP).await;
+                            continue;
+                        }
+                    };
                     let kafka = self.clone();
                     connections.spawn(async move {
                         match kafka.talk(stream).await {

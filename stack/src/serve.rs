@@ -14,7 +14,7 @@ pub async fn broker(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let kafka = Kafka::open(data, address).with_context(|| format!("cannot open {}", data.display()))?;
     terminal::print(format_args!("the broker listens on {address}"));
     tokio::select! {
-        ended = kafka.serve(listener) => ended.with_context(|| format!("cannot serve on {address}")),
+        never = kafka.serve(listener) => match never {},
         _ = signals.next() => Ok(()),
     }
 }

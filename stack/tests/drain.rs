@@ -35,7 +35,7 @@ async fn events_that_are_on_their_way_when_the_fleet_stops_are_kept_sooner_or_la
     assert!(created.iter().all(Result::is_ok), "{:?}", created.iter().find(|answer| answer.is_err()));
     fleet.stop().await;
 
-    // LOMS publishes the other events after the new start. Those that it had already published are in no broker now.
+    // LOMS publishes the other events after the new start. Those that it had already published, the broker has kept.
     let fleet = Fleet::start(&settings, &mut |_| {}).await.unwrap();
     let database = PgPool::connect(&fleet.addresses().notifications.database).await.unwrap();
     stack::testing::eventually("each order's two events are kept", async || {
