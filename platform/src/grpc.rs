@@ -3,6 +3,7 @@
 pub mod answer;
 mod call_guard;
 pub mod client;
+mod places;
 pub mod server;
 pub mod status;
 pub(crate) mod stream_end;

@@ -13,10 +13,7 @@ use axum::{
 };
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, codec::CompressionEncoding, service::Routes};
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -28,6 +25,7 @@ use super::{
     answer::until_taken,
     call_guard::{CallGuard, DEADLINE_TOLERANCE},
     code_name, methods,
+    places::Places,
     stream_end::end_on_drain,
 };
 use crate::{
@@ -115,10 +113,7 @@ pub fn router(
 struct ServerState {
     /// The methods of the service itself.
     methods: HashSet<Method>,
-    sheddable: HashSet<Method>,
-    free_slots: Semaphore,
-    /// Those of them that calls of sheddable methods may take.
-    sheddable_slots: Semaphore,
+    places: Places,
     default_deadline: Duration,
     max_deadline: Duration,
     drain: CancellationToken,
@@ -141,16 +136,8 @@ impl ServerState {
         let sheddable: HashSet<_> = sheddable.iter().map(named).collect();
         ensure!(sheddable.is_subset(&methods), "{service} has no such methods: {sheddable:?}");
         let GrpcConfig { default_deadline, max_deadline, max_concurrent_requests: most, .. } = *config;
-        let [free_slots, sheddable_slots] = [most, most.div_ceil(2)].map(|most| most.try_into().map(Semaphore::new));
-        let (free_slots, sheddable_slots) = (free_slots?, sheddable_slots?);
-        Ok(Self { methods, sheddable, free_slots, sheddable_slots, default_deadline, max_deadline, drain })
-    }
-
-    /// The places that a call takes; `None` if there are none for it.
-    fn take_slots(&self, path: &str) -> Option<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>)> {
-        let is_sheddable = Method::from_path(path).is_some_and(|method| self.sheddable.contains(&method));
-        let sheddable = if is_sheddable { Some(self.sheddable_slots.try_acquire().ok()?) } else { None };
-        Some((self.free_slots.try_acquire().ok()?, sheddable))
+        let places = Places::new(most, sheddable)?;
+        Ok(Self { methods, places, default_deadline, max_deadline, drain })
     }
 
     fn knows(&self, method: &Method) -> bool {
@@ -323,7 +310,7 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
     let share = request.extensions().get::<UnreadBytes>().cloned();
     let running = request.extensions().get::<Running>().cloned();
-    let Some(_slots) = state.take_slots(request.uri().path()) else {
+    let Some(_place) = state.places.take(request.uri().path()) else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
     };
