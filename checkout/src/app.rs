@@ -25,13 +25,19 @@ use tonic::service::Routes;
 
 use crate::{
     clients::{loms::Loms, products::Products},
-    config::Config,
+    config::{Config, ProductsConfig},
     grpc::{self, status::REASONS},
     measure::Measure,
     metrics,
+    refresh::{ReadCatalogue, RefreshProducts},
     resume::Resume,
     store::past::OldPurchases,
-    usecase::{Carts, batch::CartBatch, tell::Telling},
+    usecase::{
+        Carts,
+        batch::CartBatch,
+        catalogue::{Catalogue, Limits},
+        tell::Telling,
+    },
 };
 
 /// Carts and purchases.
@@ -47,13 +53,21 @@ impl Service for Checkout {
     const SHEDDABLE: &'static [&'static str] = &["AddToCart", "DeleteFromCart", "ListCart"];
     const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
+        "add_products",
         "cart",
         "change_carts",
+        "forget_product",
         "forget_purchases",
+        "give_back_product_turn",
+        "keep_product",
+        "make_product_turns",
         "mark_answered",
         "next_due_purchase",
+        "note_asked_products",
         "purchase_backlog",
+        "take_due_products",
         "take_due_purchases",
+        "take_product_turn",
     ];
     const REASONS: &'static [&'static str] = REASONS;
     const DECLARE_METRICS: fn() = metrics::declare;
@@ -69,17 +83,20 @@ impl Service for Checkout {
         let tls = ClientTls::load(&config.client_tls).context("client_tls")?;
         let loms = Loms::new(Channel::new(&config.services.loms, &tls, LOMS, DESCRIPTORS, Resilience::REPEAT)?);
         let products = Channel::new(&config.services.products, &tls, PRODUCT_SERVICE, DESCRIPTORS, Resilience::FAIL)?;
-        let products = Products::new(products, config.token.clone(), &config.products);
+        let products = Products::new(products, config.token.clone(), config.products.attempt_timeout);
         Ok(Self { config, loms, products })
     }
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config, loms, products } = self;
+        let ProductsConfig { rate_per_second, max_concurrent, max_age, max_stale, .. } = config.products;
+        let limits = Limits { in_a_second: rate_per_second, at_once: max_concurrent, max_age, max_stale };
+        let catalogue = Catalogue::new(database.clone(), products, limits);
         let carts = Carts {
             database: database.clone(),
             batches: Batches::new(CartBatch { database: database.clone() }),
             loms,
-            products,
+            catalogue: catalogue.clone(),
             telling: Telling::default(),
             resume_after: config.purchase.resume_after,
         };
@@ -89,6 +106,9 @@ impl Service for Checkout {
         if let Some(retention) = config.service.postgres.retention {
             process.work(Forget::new(OldPurchases { database: database.background() }, retention), Wake::default());
         }
+        let due = Wake::default();
+        process.work(ReadCatalogue::new(catalogue.background(), due.clone()), Wake::default());
+        process.work(RefreshProducts::new(catalogue.background()), due);
         process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }

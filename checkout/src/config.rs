@@ -42,14 +42,25 @@ section! {
 section! {
     /// `products`: how ProductService is used.
     pub struct ProductsConfig {
-        /// In no second does it get more calls from this process.
+        /// In no second does it get more calls, from all replicas together.
         pub rate_per_second: u16 = positive(10),
-        /// At no time does it have more calls of this process to answer.
+        /// At no time does it have more calls to answer, from all replicas together.
         pub max_concurrent: u16 = positive(5),
         /// A call that takes longer is given up and tried again.
         pub attempt_timeout: Duration = positive(Duration::from_secs(1)),
-        /// How long names and prices are remembered; zero for not at all.
-        pub cache_ttl: Duration = default(Duration::from_secs(60)),
+        /// A name and a price that are older are asked again before they are shown, if ProductService answers quickly.
+        pub max_age: Duration = positive(Duration::from_secs(60)),
+        /// Older ones are not shown, whatever becomes of ProductService.
+        pub max_stale: Duration = positive(Duration::from_secs(24 * 60 * 60)),
+    }
+    rule Self::check;
+}
+
+impl ProductsConfig {
+    fn check(&self, section: &mut Section<'_>) {
+        if self.max_age > self.max_stale {
+            section.reject("max_stale", "must not be shorter than max_age");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod domain;
 mod grpc;
 mod measure;
 mod metrics;
+mod refresh;
 mod resume;
 pub mod store;
 pub mod usecase;

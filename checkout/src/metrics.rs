@@ -3,6 +3,9 @@
 use platform::metrics::{Counters, LATENCY_BUCKETS};
 use prometheus::{Histogram, IntGauge};
 
+const PRODUCT_AGE_BUCKETS: &[f64] =
+    &[1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 14_400.0, 43_200.0, 86_400.0];
+
 platform::metrics! {
     /// Changes of carts, each of one SKU: add or delete.
     pub CART_CHANGES: Counters<1> = counters("checkout_cart_changes_total", ["change"], [["add"], ["delete"]]);
@@ -17,10 +20,18 @@ platform::metrics! {
     pub PURCHASES_PENDING: IntGauge = gauge("checkout_purchases_pending");
     /// Time since the oldest purchase under way began, in seconds, over all replicas; 0 if there is none.
     pub OLDEST_PENDING_SECONDS: IntGauge = gauge("checkout_purchases_oldest_pending_seconds");
-    /// Lookups of a product by where the answer came from: the cache (hit), a call to ProductService (miss), or such a
-    /// call that was under way for somebody else already (joined).
+    /// Lines of carts by where name and price came from: the database (hit), the database because ProductService does not
+    /// tell in time what is newer (old), a call to ProductService (miss), or such a call that was under way for somebody
+    /// else already (joined).
     pub PRODUCT_LOOKUPS: Counters<1> =
-        counters("checkout_product_lookups_total", ["source"], [["hit"], ["miss"], ["joined"]]);
-    /// Time that a call to ProductService waited for its turn under the limits, whether it got it or gave up, in seconds.
+        counters("checkout_product_lookups_total", ["source"], [["hit"], ["old"], ["miss"], ["joined"]]);
+    /// How long ago ProductService told the oldest name and price that a cart was shown with, in seconds.
+    pub PRODUCT_AGE_SECONDS: Histogram = histogram("checkout_product_age_seconds", PRODUCT_AGE_BUCKETS);
+    /// Products for which ProductService was asked in the background, by what it said: a price (told), that it does not
+    /// know them (unknown), or nothing in time (failed).
+    pub PRODUCTS_REFRESHED: Counters<1> =
+        counters("checkout_products_refreshed_total", ["outcome"], [["told"], ["unknown"], ["failed"]]);
+    /// Time that a call to ProductService for a shopper waited for its turn under the limits, whether it got it or gave
+    /// up, in seconds.
     pub PRODUCT_LIMIT_WAIT_SECONDS: Histogram = histogram("checkout_product_limit_wait_seconds", LATENCY_BUCKETS);
 }

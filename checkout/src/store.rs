@@ -2,8 +2,9 @@
 //! takes any executor: a transaction, or the database.
 
 pub mod account;
-pub mod cart_item;
 pub mod past;
+pub mod product;
+pub mod product_turn;
 pub mod purchase;
 
 use platform::{failure::Failure, postgres::read};

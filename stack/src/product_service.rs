@@ -5,7 +5,10 @@ use std::{
     future,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -64,8 +67,7 @@ impl ProductService {
     /// Port 0 means any free port.
     pub fn start(listen: SocketAddr, certificate: &Issued) -> anyhow::Result<Self> {
         let products = catalogue::products().context("the embedded catalogue is damaged")?;
-        let shop =
-            Arc::new(Shop { products: Mutex::new(products), calls: Mutex::default(), faults: Faults::default() });
+        let shop = Arc::new(Shop { products: Mutex::new(products), ..Shop::default() });
         let routes = routes(Arc::clone(&shop))?;
         // The dependencies bring two providers, and tonic panics if nobody chooses one. An error means that a provider
         // is already installed.
@@ -104,6 +106,16 @@ impl ProductService {
         self.shop.faults.add(fault, times);
     }
 
+    /// From now on, calls get no fault.
+    pub fn behave(&self) {
+        self.shop.faults.clear();
+    }
+
+    /// Whether it lists its products, as it does at first; if not, it still answers for each of them.
+    pub fn set_listed(&self, is_listed: bool) {
+        self.shop.is_hidden.store(!is_listed, Ordering::Relaxed);
+    }
+
     /// Removes a product from the catalogue.
     pub fn remove(&self, sku: u32) {
         self.shop.products().remove(&sku);
@@ -134,11 +146,12 @@ fn routes(shop: Arc<Shop>) -> anyhow::Result<Routes> {
     Ok(Routes::new(service).add_service(health_server).add_service(reflection))
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shop {
     products: Mutex<BTreeMap<u32, Product>>,
     calls: Mutex<Vec<Call>>,
     faults: Faults<Fault>,
+    is_hidden: AtomicBool,
 }
 
 impl Shop {
@@ -172,6 +185,9 @@ impl Rpc for Shop {
 
     async fn list_skus(&self, request: Request<ListSkusRequest>) -> Result<Response<ListSkusResponse>, Status> {
         let ListSkusRequest { token, start_after_sku, count } = request.into_inner();
+        if self.is_hidden.load(Ordering::Relaxed) {
+            return Ok(Response::new(ListSkusResponse::default()));
+        }
         self.admit("ListSkus", None, &token).await?;
         let count = count.min(MAX_SKUS) as usize;
         let after = (std::ops::Bound::Excluded(start_after_sku), std::ops::Bound::Unbounded);

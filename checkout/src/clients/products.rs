@@ -1,194 +1,106 @@
-//! ProductService: names and prices. It sets limits to its callers, so it is asked sparingly: answers are remembered for
-//! a while, callers who want the same product at the same time share one call, and calls take turns.
+//! ProductService: names and prices. Whoever calls it has taken a turn (`usecase/catalogue/turns.rs`).
 
-mod limits;
-mod shared;
+use std::{convert::Infallible, time::Duration};
 
-use std::{sync::Arc, time::Duration};
-
-use backon::{ExponentialBuilder, Retryable as _};
-use moka::future::Cache;
 use platform::{
     failure::{Error, Failure},
     grpc::client::Channel,
-    telemetry::trace,
 };
 use proto::{
     ids::Sku,
-    product::{GetProductRequest, product_service_client::ProductServiceClient},
+    product::{GetProductRequest, ListSkusRequest, product_service_client::ProductServiceClient},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use tonic::{Code, Status};
-use tracing::{Instrument as _, Span, field::Empty, info_span};
+use tonic::{Code, Response, Status};
 
-use self::{limits::Limits, shared::Shared};
-use super::{TooSlow, failure, patience, within};
-use crate::{
-    config::ProductsConfig,
-    domain::product::{Product, UnknownProduct},
-    metrics,
-};
+use super::{failure, within};
+use crate::domain::product::{Product, UnknownProduct};
 
 /// The name in failures.
-const PRODUCT_SERVICE: &str = "ProductService";
-/// How often a call that failed in passing is made again, and how long it waits before that.
-const RETRY: ExponentialBuilder = ExponentialBuilder::new()
-    .with_min_delay(Duration::from_millis(50))
-    .with_max_delay(Duration::from_secs(1))
-    .with_max_times(3)
-    .with_jitter();
-/// The most products that are remembered.
-const CACHE_CAPACITY: u64 = 100_000;
+pub const PRODUCT_SERVICE: &str = "ProductService";
+/// How many SKUs are asked for in one call.
+const PAGE: u32 = 1000;
 
-/// How a lookup ends.
-type Looked = Result<Product, Error<UnknownProduct>>;
-
-/// Looks products up.
 #[derive(Clone)]
 pub struct Products {
-    calls: Arc<Calls>,
-    shared: Arc<Shared<Sku, Looked>>,
-    /// `None` where it is turned off.
-    cache: Option<Cache<Sku, Product>>,
-}
-
-impl Products {
-    pub fn new(channel: Channel, token: SecretString, config: &ProductsConfig) -> Self {
-        let cache = Cache::builder().max_capacity(CACHE_CAPACITY).time_to_live(config.cache_ttl);
-        let calls = Calls {
-            client: ProductServiceClient::new(channel),
-            token,
-            limits: Limits::new(config.rate_per_second, config.max_concurrent),
-            attempt_timeout: config.attempt_timeout,
-        };
-        Self {
-            calls: Arc::new(calls),
-            shared: Arc::default(),
-            cache: (!config.cache_ttl.is_zero()).then(|| cache.build()),
-        }
-    }
-
-    /// Looks a product up, waiting for its turn no longer than the running request can.
-    pub async fn product(&self, sku: Sku) -> Looked {
-        if let Some(product) = self.cached(sku).await {
-            count("hit");
-            return Ok(product);
-        }
-        let (lookup, joined) = self.shared.join(sku, || {
-            let this = self.clone();
-            // Part of the call that begins it, which it may outlive.
-            let span =
-                info_span!("look up product", otel.status_code = Empty, "error.type" = Empty, sku = i64::from(sku));
-            async move { this.look_up(sku).await }.instrument(span)
-        });
-        // The lookup belongs to all who wait for it, so it is not the deadline of one that ends it: it ends when it
-        // is done, or when nobody waits any more.
-        let lookup = async {
-            let found = tokio::time::timeout(patience(), lookup).await;
-            found.map_err(|_| Failure::unavailable(PRODUCT_SERVICE, TooSlow))?
-        };
-        match joined {
-            None => {
-                count("miss");
-                lookup.await
-            }
-            Some(other) => {
-                count("joined");
-                let span = info_span!(
-                    "wait for product",
-                    otel.status_code = Empty,
-                    "error.type" = Empty,
-                    sku = i64::from(sku)
-                );
-                trace::link(&span, trace::traceparent(&other).as_deref());
-                async { lookup.await.inspect_err(mark) }.instrument(span).await
-            }
-        }
-    }
-
-    async fn cached(&self, sku: Sku) -> Option<Product> {
-        match &self.cache {
-            Some(cache) => cache.get(&sku).await,
-            None => None,
-        }
-    }
-
-    async fn look_up(&self, sku: Sku) -> Looked {
-        // The lookup before this one may have ended after the caller looked into the cache.
-        if let Some(product) = self.cached(sku).await {
-            return Ok(product);
-        }
-        let call = || self.calls.get_product(sku);
-        let product = call.retry(RETRY).when(may_pass).await.inspect_err(mark)?;
-        if let Some(cache) = &self.cache {
-            cache.insert(sku, product.clone()).await;
-        }
-        Ok(product)
-    }
-}
-
-/// Marks the span of the lookup, or of the wait for it, as failed.
-fn mark(error: &Error<UnknownProduct>) {
-    match error {
-        Error::Refused(_) => {}
-        Error::Failure(failure) => trace::fail(&Span::current(), failure.kind()),
-    }
-}
-
-fn may_pass(error: &Error<UnknownProduct>) -> bool {
-    matches!(error, Error::Failure(Failure::Unavailable { .. }))
-}
-
-struct Calls {
     client: ProductServiceClient<Channel>,
     token: SecretString,
-    limits: Limits,
     attempt_timeout: Duration,
 }
 
-impl Calls {
-    async fn get_product(&self, sku: Sku) -> Looked {
-        let request = GetProductRequest { token: self.token.expose_secret().to_owned(), sku: sku.get() };
-        let mut client = self.client.clone();
-        let turn = self.limits.turn().await;
-        let answer = within(self.attempt_timeout, client.get_product(request)).await;
-        if matches!(&answer, Ok(answer) if arrived(answer)) {
-            turn.answered();
-        }
-        match answer {
-            Ok(Ok(answer)) => {
-                let answer = answer.into_inner();
-                Ok(Product { name: answer.name.into(), price: answer.price })
-            }
-            Ok(Err(status)) => Err(refused(sku, status)),
-            Err(slow) => Err(Failure::unavailable(PRODUCT_SERVICE, slow).into()),
-        }
+/// What became of a call.
+pub struct Attempt<T, R> {
+    /// Whether it came to its end at ProductService for sure; else it may still be on its way.
+    pub is_over: bool,
+    pub answer: Result<T, Error<R>>,
+}
+
+impl Products {
+    pub fn new(channel: Channel, token: SecretString, attempt_timeout: Duration) -> Self {
+        Self { client: ProductServiceClient::new(channel), token, attempt_timeout }
+    }
+
+    /// The longest that a call takes.
+    pub fn attempt_timeout(&self) -> Duration {
+        self.attempt_timeout
+    }
+
+    /// Asks for a product once.
+    pub async fn get(&self, sku: Sku) -> Attempt<Product, UnknownProduct> {
+        let request = GetProductRequest { token: self.token(), sku: sku.get() };
+        let answer = within(self.attempt_timeout, self.client.clone().get_product(request)).await;
+        Attempt::of(answer, |status| refused(sku, status))
+            .map(|answer| Product { name: answer.name.into(), price: answer.price })
+    }
+
+    /// Asks once for the first SKUs of the catalogue behind this one; none are left where there are none.
+    pub async fn list(&self, behind: u32) -> Attempt<Vec<Sku>, Infallible> {
+        let request = ListSkusRequest { token: self.token(), start_after_sku: behind, count: PAGE };
+        let answer = within(self.attempt_timeout, self.client.clone().list_skus(request)).await;
+        let skus = |answer: proto::product::ListSkusResponse| answer.skus.into_iter().map(Sku::try_from).collect();
+        let attempt = Attempt::of(answer, |status| Error::Failure(failed(status)));
+        let Attempt { is_over, answer } = attempt.map(skus);
+        let answer = answer.and_then(|skus: Result<Vec<_>, _>| Ok(skus.map_err(Failure::unforeseen)?));
+        Attempt { is_over, answer }
+    }
+
+    fn token(&self) -> String {
+        self.token.expose_secret().to_owned()
     }
 }
 
-/// Whether a call has arrived at ProductService for sure; these codes may be our own, of a call that is still on its way.
-fn arrived<T>(answer: &Result<T, Status>) -> bool {
-    const ON_ITS_WAY: [Code; 3] = [Code::DeadlineExceeded, Code::Unavailable, Code::Cancelled];
-    answer.as_ref().err().is_none_or(|status| !ON_ITS_WAY.contains(&status.code()))
+impl<T, R> Attempt<T, R> {
+    fn of(
+        answer: Result<Result<Response<T>, Status>, super::TooSlow>,
+        refused: impl FnOnce(Status) -> Error<R>,
+    ) -> Self {
+        /// These codes may be our own, of a call that is still on its way.
+        const ON_ITS_WAY: [Code; 3] = [Code::DeadlineExceeded, Code::Unavailable, Code::Cancelled];
+        match answer {
+            Ok(Ok(answer)) => Self { is_over: true, answer: Ok(answer.into_inner()) },
+            Ok(Err(status)) => Self { is_over: !ON_ITS_WAY.contains(&status.code()), answer: Err(refused(status)) },
+            Err(slow) => Self { is_over: false, answer: Err(Failure::unavailable(PRODUCT_SERVICE, slow).into()) },
+        }
+    }
+
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Attempt<U, R> {
+        Attempt { is_over: self.is_over, answer: self.answer.map(map) }
+    }
 }
 
 fn refused(sku: Sku, status: Status) -> Error<UnknownProduct> {
-    if status.code() == Code::NotFound {
-        return Error::Refused(UnknownProduct(sku));
-    }
-    let failure = if status.code() == Code::Unauthenticated {
+    if status.code() == Code::NotFound { Error::Refused(UnknownProduct(sku)) } else { failed(status).into() }
+}
+
+fn failed(status: Status) -> Failure {
+    if status.code() == Code::Unauthenticated {
         // Its text stays out of the log, for it may quote the token.
         Failure::unforeseen("ProductService refuses the token of the configuration")
     } else if [Code::Internal, Code::Unknown, Code::DataLoss, Code::ResourceExhausted].contains(&status.code()) {
-        // Asking for a product changes nothing: whatever ProductService stumbles over, it may be asked again. Its quota
-        // is checkout's to keep, no matter how much shoppers ask.
+        // Asking changes nothing: whatever ProductService stumbles over, it may be asked again. Its quota is checkout's
+        // to keep, no matter how much shoppers ask.
         Failure::unavailable(PRODUCT_SERVICE, status)
     } else {
         failure(PRODUCT_SERVICE, status)
-    };
-    failure.into()
-}
-
-fn count(source: &str) {
-    metrics::PRODUCT_LOOKUPS.with([source]).inc();
+    }
 }

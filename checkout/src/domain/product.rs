@@ -1,6 +1,6 @@
 //! What a shop says of a SKU.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use proto::ids::Sku;
 
@@ -9,6 +9,13 @@ pub struct Product {
     pub name: Arc<str>,
     /// Of one unit.
     pub price: u32,
+}
+
+/// What ProductService said some time ago.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub product: Product,
+    pub age: Duration,
 }
 
 /// ProductService does not know the SKU.

@@ -1,5 +1,7 @@
 //! Shows a cart with names and prices.
 
+use std::time::Duration;
+
 use futures::future::try_join_all;
 use platform::failure::Error;
 use proto::ids::UserId;
@@ -8,9 +10,10 @@ use super::Carts;
 use crate::{
     domain::{
         Line,
-        product::{Product, UnknownProduct},
+        product::{Kept, Product, UnknownProduct},
     },
-    store::cart_item,
+    metrics,
+    store::product,
 };
 
 /// A line of the cart, and what ProductService says of it.
@@ -23,9 +26,17 @@ pub struct PricedLine {
 impl Carts {
     /// The lines of the cart, by SKU.
     pub async fn list(&self, user: UserId) -> Result<Vec<PricedLine>, Error<UnknownProduct>> {
-        let lines = cart_item::lines(&self.database, user).await?;
-        let price = async |line: Line| Ok(PricedLine { line, product: self.products.product(line.sku).await? });
-        try_join_all(lines.into_iter().map(price)).await
+        let lines = product::cart(&self.database, user).await?;
+        let price = async |(line, kept): (Line, Option<Kept>)| {
+            let Kept { product, age } = self.catalogue.product(user, line.sku, kept).await?;
+            Ok::<_, Error<UnknownProduct>>((PricedLine { line, product }, age))
+        };
+        let priced = try_join_all(lines.into_iter().map(price)).await?;
+        let (lines, ages): (Vec<_>, Vec<Duration>) = priced.into_iter().unzip();
+        if let Some(oldest) = ages.into_iter().max() {
+            metrics::PRODUCT_AGE_SECONDS.observe(oldest.as_secs_f64());
+        }
+        Ok(lines)
     }
 }
 

@@ -1,7 +1,5 @@
 //! The configuration file.
 
-use std::time::Duration;
-
 use checkout::config::Config;
 use platform::config::parse;
 
@@ -35,7 +33,7 @@ fn the_example_is_complete_and_shows_the_defaults() {
 #[test]
 fn every_fault_is_reported_at_once() {
     let text = "grpc: {listen: here}\ntoken: ''\nservices: {loms: nowhere}\nclient_tls: {ca: ca.pem, key: k}\n\
-                products: {rate_per_second: 0, max_concurrent: 70000, attempt_timeout: 0s, cache_ttl: long}\n\
+                products: {rate_per_second: 0, max_concurrent: 70000, attempt_timeout: 0s, max_age: 0s}\n\
                 purchase: {resume_after: 1m, resume_at_most: 1s, retries: 3}\n";
     let faults = parse::<Config>("checkout.yaml", text, &variables).unwrap_err().to_string();
     let keys: Vec<_> =
@@ -53,7 +51,7 @@ fn every_fault_is_reported_at_once() {
             "products.rate_per_second",
             "products.max_concurrent",
             "products.attempt_timeout",
-            "products.cache_ttl",
+            "products.max_age",
             "purchase.resume_at_most",
             "purchase.retries",
         ],
@@ -62,8 +60,8 @@ fn every_fault_is_reported_at_once() {
 }
 
 #[test]
-fn the_cache_can_be_turned_off() {
-    let text = EXAMPLE.replace("cache_ttl: 1m", "cache_ttl: 0s");
-    let config: Config = parse("checkout.yaml", &text, &variables).unwrap();
-    assert_eq!(config.products.cache_ttl, Duration::ZERO);
+fn a_price_that_is_new_cannot_be_too_old_to_show() {
+    let text = EXAMPLE.replace("max_stale: 24h", "max_stale: 59s");
+    let fault = parse::<Config>("checkout.yaml", &text, &variables).unwrap_err().to_string();
+    assert!(fault.ends_with("products.max_stale: must not be shorter than max_age"), "{fault}");
 }

@@ -78,6 +78,16 @@ async fn rows_that_no_rule_allows_are_refused_by_the_constraint_that_says_so() {
         ("INSERT INTO purchase_item SELECT id, 0, 1 FROM purchase", "purchase_item_sku_in_range"),
         ("INSERT INTO purchase_item SELECT id, 1, 0 FROM purchase", "purchase_item_count_in_range"),
         ("INSERT INTO purchase_item SELECT id, 1, 65536 FROM purchase", "purchase_item_count_in_range"),
+        ("INSERT INTO product (sku) VALUES (0)", "product_sku_in_range"),
+        ("INSERT INTO product (sku) VALUES (1), (1)", "product_pkey"),
+        ("INSERT INTO product (sku, name) VALUES (1, 'x')", "product_told_as_a_whole"),
+        ("INSERT INTO product (sku, name, price) VALUES (1, 'x', 1)", "product_told_as_a_whole"),
+        ("INSERT INTO product (sku, told_at) VALUES (1, now())", "product_told_as_a_whole"),
+        ("INSERT INTO product (sku, name, price, told_at) VALUES (1, 'x', -1, now())", "product_price_in_range"),
+        ("INSERT INTO product (sku, asked) VALUES (1, -1)", "product_asked_not_negative"),
+        ("INSERT INTO product_turn VALUES ('in_a_minute', 1)", "product_turn_bound_known"),
+        ("INSERT INTO product_turn VALUES ('at_once', 0)", "product_turn_number_positive"),
+        ("INSERT INTO product_turn VALUES ('at_once', 1), ('at_once', 1)", "product_turn_pkey"),
     ] {
         assert_eq!(violated(&pool, statement).await, constraint, "{statement}");
     }
@@ -93,7 +103,7 @@ async fn migrations_go_up_and_down_and_up_again_and_explain_every_column() {
     let tables = "SELECT count(*) FROM information_schema.tables
                   WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'";
     migrations.run(&database.pool).await.unwrap();
-    assert_eq!(sqlx::query_scalar::<_, i64>(tables).fetch_one(&database.pool).await.unwrap(), 3);
+    assert_eq!(sqlx::query_scalar::<_, i64>(tables).fetch_one(&database.pool).await.unwrap(), 5);
     migrations.undo(&database.pool, 0).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(tables).fetch_one(&database.pool).await.unwrap(), 0);
     migrations.run(&database.pool).await.unwrap();

@@ -50,9 +50,50 @@ async fn a_cart_of_100_lines_waits_for_its_turns_and_many_callers_never_make_mor
     for cart in join_all((0..12).map(|caller| patient.list(1 + caller % 3))).await {
         assert_eq!(cart.unwrap().0.len(), 100);
     }
-    let calls = world.products.calls();
+    let calls = world.products.lookups();
     assert_at_most_ten_in_any_second(&calls);
     assert_eq!(calls.len(), 120, "one for each product");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_limits() {
+    let world = World::new().await;
+    let checkouts = [patient_checkout(&world).await, patient_checkout(&world).await];
+    let carts = std::iter::zip(&checkouts, [(1, 1..=25), (2, 101..=125)]);
+    let list = |(checkout, (user, skus)): (&Checkout, (i64, std::ops::RangeInclusive<u32>))| {
+        let client = checkout.client_with_deadline(Duration::from_secs(60));
+        let world = &world;
+        async move {
+            fill(world, &client, user, skus).await;
+            client.list(user).await.unwrap().0.len()
+        }
+    };
+    world.products.misbehave(Fault::Delay(SECOND / 5), 50);
+    assert_eq!(join_all(carts.map(list)).await, [25, 25]);
+    let calls = world.products.lookups();
+    assert_at_most_ten_in_any_second(&calls);
+    assert_eq!(calls.len(), 50);
+    let over = calls.windows(6).find(|row| row[5].at - row[0].at < SECOND / 5);
+    assert!(over.is_none(), "at most five at once: {over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cart_of_a_hundred_new_products_is_not_in_the_way_of_anothers_single_one() {
+    let world = World::new().await;
+    let checkout = world.checkout().await;
+    let client = checkout.client();
+    fill(&world, &client, 1, 1..=100).await;
+    fill(&world, &client, 2, 201..=201).await;
+    fill(&world, &client, 3, 100..=100).await;
+    let patient = checkout.client_with_deadline(Duration::from_secs(30));
+    let large = tokio::spawn(async move { patient.list(1).await });
+    eventually("the large cart waits for turns", || async { world.products.lookups().get(9).cloned() }).await;
+    // The one wants a product of its own, the other the last one that the large cart would get.
+    let (own, last) = tokio::join!(client.list(2), client.list(3));
+    assert!(own.is_ok() && last.is_ok());
+    let calls = world.products.lookups().len();
+    assert!(calls < 25, "{calls} calls, of which two were theirs");
+    assert_eq!(large.await.unwrap().unwrap().0.len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,8 +108,8 @@ async fn a_large_cart_that_cannot_be_priced_within_the_deadline_is_unavailable_a
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "ProductService is unavailable"));
     assert!(begun.elapsed() < Duration::from_millis(1500));
     eventually("what was answered before is remembered", || async { impatient.list(1).await.ok() }).await;
-    assert_at_most_ten_in_any_second(&world.products.calls());
-    let calls = world.products.calls().len();
+    assert_at_most_ten_in_any_second(&world.products.lookups());
+    let calls = world.products.lookups().len();
     assert!((25..=30).contains(&calls), "{calls} calls");
 }
 
@@ -85,7 +126,7 @@ async fn callers_who_gave_up_take_no_turns() {
     }
     // A hundred lookups were waiting; had they stayed in line this one would come ten seconds later.
     checkout.client_with_deadline(Duration::from_secs(3)).list(2).await.unwrap();
-    assert!(world.products.calls().len() <= 12, "{} calls", world.products.calls().len());
+    assert!(world.products.lookups().len() <= 12, "{} calls", world.products.lookups().len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +137,7 @@ async fn at_most_five_calls_run_at_once() {
     fill(&world, &client, 1, 1..=8).await;
     world.products.misbehave(Fault::Delay(SECOND), 8);
     client.list(1).await.unwrap();
-    let calls = world.products.calls();
+    let calls = world.products.lookups();
     assert!(calls[5].at - calls[0].at >= SECOND, "{calls:?}");
 }
 
@@ -110,7 +151,7 @@ async fn callers_who_want_the_same_product_at_the_same_time_share_a_call() {
     for answer in join_all((0..50).map(|_| client.list(1))).await {
         answer.unwrap();
     }
-    assert_eq!(world.products.calls().len(), 1);
+    assert_eq!(world.products.lookups().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,8 +165,8 @@ async fn a_caller_who_gives_up_takes_nothing_from_those_who_wait_for_the_same_pr
         let client = checkout.client_with_deadline(SECOND / 2);
         async move { client.list(1).await }
     });
-    eventually("the first caller's call arrived", || async { world.products.calls().first().cloned() }).await;
+    eventually("the first caller's call arrived", || async { world.products.lookups().first().cloned() }).await;
     client.list(1).await.unwrap();
     assert_eq!(first.await.unwrap().unwrap_err().code(), Code::Unavailable);
-    assert_eq!(world.products.calls().len(), 1);
+    assert_eq!(world.products.lookups().len(), 1);
 }

@@ -10,6 +10,7 @@ mod database;
 mod edit_cart;
 mod graylog;
 mod in_doubt;
+mod kept;
 mod limits;
 mod list_cart;
 mod loms_stand_in;

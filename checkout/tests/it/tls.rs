@@ -45,7 +45,7 @@ async fn a_product_service_that_cannot_prove_who_it_is_does_not_get_the_token() 
         let client = checkout.client_with_deadline(Duration::from_secs(2));
         client.add(1, 1001, 1).await.unwrap();
         assert_eq!(client.list(1).await.unwrap_err().code(), Code::Unavailable);
-        assert_eq!(world.products.calls().len(), 0);
+        assert_eq!(world.products.lookups().len(), 0);
     }
 }
 

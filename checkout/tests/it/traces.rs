@@ -151,7 +151,7 @@ async fn a_lookup_outlives_the_call_that_began_it_and_those_who_join_it_are_link
         let client = fleet.client_with_deadline(Duration::from_millis(500));
         async move { client.list(1).await }
     });
-    eventually("the first call's lookup arrived", || async { fleet.world.products.calls().first().cloned() }).await;
+    eventually("the first call's lookup arrived", || async { fleet.world.products.lookups().first().cloned() }).await;
     patient.list(1).await.unwrap();
     assert_eq!(first.await.unwrap().unwrap_err().code(), Code::Unavailable);
 
@@ -176,6 +176,10 @@ async fn a_turn_that_is_waited_for_shows_and_one_that_is_not_does_not() {
     for sku in [1001, 1002, 1003] {
         client.add(1, sku, 1).await.unwrap();
     }
+    let free = "SELECT count(*) FROM product_turn HAVING count(*) = 4 AND max(free_at) < now()";
+    let free =
+        || async { sqlx::query_scalar::<_, i64>(free).fetch_optional(&fleet.world.database.pool).await.unwrap() };
+    eventually("the background work has given back its turn", free).await;
     client.list(1).await.unwrap();
     let lookups = fleet.spans("look up product", 3).await;
     let waits = fleet.spans("wait for turn", 1).await;

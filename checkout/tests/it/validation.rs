@@ -37,7 +37,7 @@ async fn every_violation_of_a_request_is_reported_at_once_and_nothing_is_asked_o
     for key in ["ключ", "a\nb", "\u{7f}"] {
         assert_eq!(violations(client.purchase(1, key).await), ["idempotency_key"], "{key:?}");
     }
-    assert_eq!((world.loms.calls(), world.products.calls().len()), (0, 0));
+    assert_eq!((world.loms.calls(), world.products.lookups().len()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use stack::testing::{Check, TestDatabase, eventually};
 use stack::{
     certs::{Authority, Issued, generate},
     ports::loopback,
-    product_service::{ProductService, TOKEN},
+    product_service::{Call, ProductService, TOKEN},
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -160,6 +160,8 @@ pub struct Products {
 impl Products {
     fn start(certs: &Path) -> Self {
         let standin = ProductService::start_with(loopback(0), certs).unwrap();
+        // Most tests count what is asked for carts.
+        standin.set_listed(false);
         Self { address: standin.address(), standin: Some(standin), certs: certs.to_owned() }
     }
 
@@ -171,6 +173,12 @@ impl Products {
     pub async fn come_back(&mut self) {
         let start = || async { ProductService::start_with(self.address, &self.certs).ok() };
         self.standin = Some(eventually("the port of ProductService is free", start).await);
+        self.set_listed(false);
+    }
+
+    /// The calls for a product so far, in order of arrival, also those that failed.
+    pub fn lookups(&self) -> Vec<Call> {
+        self.calls().into_iter().filter(|call| call.sku.is_some()).collect()
     }
 
     /// Serves again with this certificate.

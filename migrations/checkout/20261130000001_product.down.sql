@@ -1,0 +1,2 @@
+DROP TABLE product_turn;
+DROP TABLE product;
