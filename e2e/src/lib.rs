@@ -53,6 +53,8 @@ impl World {
         let settings = Settings {
             ports: Ports::free()?,
             kafka: env::var(KAFKA_VARIABLE).ok(),
+            // Journeys share a chat, and are not to wait for each other.
+            telegram_per_minute: Some(60_000),
             ..Settings::new(directory.path().join("state"), directory.path().join("certs"))
         };
         let settings = change(settings);
@@ -131,9 +133,11 @@ impl World {
         Ok(replica)
     }
 
-    /// The messages that Telegram has received, oldest first.
-    pub async fn telegram(&self) -> anyhow::Result<Vec<telegram::Message>> {
-        Ok(reqwest::get(format!("http://{}/messages", self.addresses.telegram)).await?.json().await?)
+    /// What Telegram was told, oldest first; messages that came together one by one.
+    pub async fn told(&self) -> anyhow::Result<Vec<String>> {
+        let messages: Vec<telegram::Message> =
+            reqwest::get(format!("http://{}/messages", self.addresses.telegram)).await?.json().await?;
+        Ok(messages.iter().flat_map(|message| message.text.lines().map(str::to_owned)).collect())
     }
 
     /// Makes Telegram fail. The fault is JSON as in [`telegram::Fault`].

@@ -17,8 +17,9 @@ use tracing::info;
 
 use crate::{
     clients::telegram::Telegram,
-    config::{Config, Settings},
+    config::{Config, Settings, TelegramConfig},
     deliver::Deliver,
+    domain::pace::Allowance,
     grpc,
     measure::Measure,
     metrics,
@@ -29,7 +30,7 @@ use crate::{
 /// Each user's history of messages, which Telegram tells.
 pub struct Notifications {
     config: Config,
-    telegram: Option<Telegram>,
+    telegram: Option<(Telegram, Allowance)>,
     pause: Pause,
 }
 
@@ -50,7 +51,9 @@ impl Service for Notifications {
         "delivery_backlog",
         "forget_messages",
         "keep_messages",
+        "look_for_deliveries",
         "read_history",
+        "rest_telegram_pace",
         "settle_deliveries",
     ];
     const REASONS: &'static [&'static str] = &[];
@@ -68,7 +71,8 @@ impl Service for Notifications {
 
     fn open(config: Config) -> anyhow::Result<Self> {
         let timeout = config.settings.telegram_timeout;
-        let telegram = config.telegram.as_ref().map(|telegram| Telegram::new(telegram, timeout)).transpose()?;
+        let telegram = |telegram: &TelegramConfig| anyhow::Ok((Telegram::new(telegram, timeout)?, telegram.allowance));
+        let telegram = config.telegram.as_ref().map(telegram).transpose()?;
         Ok(Self { config, telegram, pause: Pause::on_signal()? })
     }
 
@@ -81,8 +85,8 @@ impl Service for Notifications {
         let messages = Messages { database: database.clone(), deliver };
         let background = database.background();
         match telegram {
-            Some(telegram) => {
-                let deliveries = Deliveries { database: background.clone(), telegram, retry, lease };
+            Some((telegram, allowance)) => {
+                let deliveries = Deliveries { database: background.clone(), telegram, allowance, retry, lease };
                 process.work(Deliver::new(deliveries, rest), arrived);
             }
             None => info!("telegram is not set: messages are kept and logged, and nobody is told"),

@@ -10,7 +10,7 @@ use proto::event::{ORDERS, ORDERS_DLQ};
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::domain::delivery::Pace;
+use crate::domain::{delivery::Pace, pace::Allowance};
 
 section! {
     /// What notifications is told at start.
@@ -72,6 +72,8 @@ pub struct TelegramConfig {
     pub api_key: SecretString,
     /// `chat_id`: the chat that every message goes to.
     pub chat_id: ChatId,
+    /// `per_minute`: how many requests the chat may get in the long run.
+    pub allowance: Allowance,
 }
 
 impl FromSection for TelegramConfig {
@@ -79,7 +81,10 @@ impl FromSection for TelegramConfig {
         let api_url = section.default("api_url", ApiUrl::default());
         let stand_in: Option<Option<ApiUrl>> = section.optional("stand_in");
         let key: Option<Key> = section.required("api_key");
-        let chat_id = section.required("chat_id");
+        let chat_id: Option<ChatId> = section.required("chat_id");
+        // In the order of the keys in the file, should both be wrong.
+        let usual = chat_id.as_ref().map_or(ChatId::PER_MINUTE_OF_A_GROUP, ChatId::per_minute);
+        let per_minute = section.within("per_minute", usual, 1..=60_000, "must be from 1 to 60000");
         let (api_url, api_key) = match (key?, stand_in?) {
             (Key::Token(token), _) => (api_url?, token),
             (Key::Empty, Some(stand_in)) => (stand_in, STAND_IN_KEY.into()),
@@ -88,8 +93,16 @@ impl FromSection for TelegramConfig {
                 return None;
             }
         };
-        Some(Self { api_url, api_key, chat_id: chat_id? })
+        Some(Self { api_url, api_key, chat_id: chat_id?, allowance: allowance(per_minute?) })
     }
+}
+
+/// How many requests may follow each other at once, at least.
+const BURST: u32 = 3;
+
+fn allowance(per_minute: u32) -> Allowance {
+    let minute = Duration::from_secs(60);
+    Allowance { burst: BURST.max(per_minute / 20), interval: minute / per_minute.max(1) }
 }
 
 /// The address of a Bot API, without a slash at its end.
@@ -149,6 +162,30 @@ pub enum ChatId {
     Number(i64),
     /// A public channel by its `@name`.
     Name(String),
+}
+
+impl ChatId {
+    /// One a second: <https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this>.
+    const PER_MINUTE_OF_A_PERSON: u32 = 60;
+    /// Twenty in any minute, with a burst at its beginning.
+    const PER_MINUTE_OF_A_GROUP: u32 = 20 - BURST;
+
+    /// How much Telegram takes for such a chat in the long run.
+    fn per_minute(&self) -> u32 {
+        match self {
+            Self::Number(1..) => Self::PER_MINUTE_OF_A_PERSON,
+            Self::Number(_) | Self::Name(_) => Self::PER_MINUTE_OF_A_GROUP,
+        }
+    }
+}
+
+impl fmt::Display for ChatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
 }
 
 impl FromText for ChatId {

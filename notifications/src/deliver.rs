@@ -1,5 +1,5 @@
-//! The background step that delivers messages: a few orders' at a time, and for a while none at all when Telegram fails or
-//! asks for a pause. A message of which the database does not take how its delivery went is not sent again, and holds back
+//! The background step that delivers messages: as many as the chat may get, and for a while none at all when Telegram fails
+//! or asks for a pause. A message of which the database does not take how its delivery went is not sent again, and holds back
 //! the later ones of its order and nobody else's.
 
 use std::{
@@ -15,15 +15,19 @@ use platform::{
 use tracing::warn;
 
 use crate::{
-    domain::delivery::{Pace, Verdict},
-    usecase::{Deliveries, deliver::Attempt},
+    domain::{
+        delivery::{Pace, Verdict},
+        pace::MAX_JOINED,
+    },
+    usecase::{
+        Deliveries,
+        deliver::{Attempt, Made},
+    },
 };
 
 /// How often to look for messages that nobody woke this step for: those of other replicas, and those whose pause is
 /// over.
 const POLL: Duration = Duration::from_millis(500);
-/// How many messages are on their way at once.
-const BATCH: usize = 16;
 /// If the database refuses more, it is not for the messages, and nothing more is sent.
 const MAX_REFUSED: usize = 10;
 
@@ -35,6 +39,8 @@ pub struct Deliver {
     /// Whether Telegram failed, or asked for a pause, when it was last spoken to.
     is_probing: bool,
     rest_until: Option<Instant>,
+    /// How many messages may share a request: fewer after one of them was refused.
+    most: usize,
     /// Attempts that were made, until the database knows how they went.
     unsettled: Vec<Attempt>,
     /// Attempts of which the database refused to know.
@@ -51,6 +57,7 @@ impl Deliver {
             failures: 0,
             is_probing: false,
             rest_until: None,
+            most: MAX_JOINED,
             unsettled: Vec::new(),
             refused: Vec::new(),
             skipped,
@@ -60,13 +67,20 @@ impl Deliver {
     /// Makes attempts, and has the next steps rest as Telegram's answers ask for. While Telegram fails or asks for
     /// pauses, one message at a time tries whether it still does.
     async fn attempt(&mut self) -> Result<Vec<Attempt>, Failure> {
-        let limit = if self.is_probing { 1 } else { BATCH };
+        let (requests, most) = if self.is_probing { (1, 1) } else { (usize::MAX, self.most) };
         let except: Vec<i64> = self.refused.iter().map(Attempt::message).collect();
-        let attempts = self.deliveries.attempt_next(limit, &except).await?;
+        let attempts = match self.deliveries.attempt_next(requests, most, &except).await? {
+            Made::Attempts(attempts) => attempts,
+            Made::NotYet(pause) => {
+                self.rest_until = Instant::now().checked_add(pause);
+                return Ok(Vec::new());
+            }
+        };
         let (mut asked, mut has_answered, mut has_failed, mut is_limited) = (None, false, false, false);
         for attempt in &attempts {
             match &attempt.verdict {
                 Verdict::Sent | Verdict::Dead(_) => has_answered = true,
+                Verdict::Apart(_) => self.most = attempts.len().div_ceil(2),
                 Verdict::Postponed { rest, rate_limited, .. } => {
                     asked = asked.max(*rest);
                     has_failed |= rest.is_none();
@@ -76,6 +90,7 @@ impl Deliver {
         }
         if has_answered {
             self.failures = 0;
+            self.most = (2 * self.most).min(MAX_JOINED);
         }
         self.is_probing = is_limited || self.is_probing && !has_answered;
         if has_failed {
@@ -84,8 +99,17 @@ impl Deliver {
         }
         if let Some(pause) = asked {
             self.rest_until = Instant::now().checked_add(pause);
+            if is_limited {
+                // If they are not told, Telegram will tell them.
+                let _ = self.deliveries.rest(pause).await;
+            }
         }
         Ok(attempts)
+    }
+
+    fn rest_left(&self) -> Option<Duration> {
+        let left = self.rest_until?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Attempts that the database refused to know of a while ago.
@@ -136,14 +160,13 @@ impl Step for Deliver {
         }
         if self.unsettled.is_empty() {
             // Messages that arrive during a rest wake the loop and must not cut the rest short.
-            let left = self.rest_until.map(|until| until.saturating_duration_since(Instant::now()));
-            if let Some(left) = left.filter(|left| !left.is_zero()) {
+            if let Some(left) = self.rest_left() {
                 return Ok(Next::Idle(left));
             }
             self.unsettled = self.attempt().await?;
         }
         if self.unsettled.is_empty() {
-            return Ok(Next::Idle(POLL));
+            return Ok(Next::Idle(self.rest_left().map_or(POLL, |left| left.min(POLL))));
         }
         self.settle().await?;
         Ok(Next::Worked)

@@ -1,4 +1,6 @@
-//! The rules, as pure functions of their input: which days a history covers, what an answer of Telegram means.
+//! The rules, as pure functions of their input: which days a history covers, how much a chat may get, what an answer of
+//! Telegram means.
 
 pub mod delivery;
 pub mod history;
+pub mod pace;

@@ -4,7 +4,7 @@ pub mod app;
 mod clients;
 pub mod config;
 mod deliver;
-mod domain;
+pub mod domain;
 mod grpc;
 mod measure;
 mod metrics;

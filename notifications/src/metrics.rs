@@ -7,6 +7,8 @@ use prometheus::{Histogram, IntGauge};
 /// Seconds are usual, and half an hour is what an outage may take.
 const AGE_BUCKETS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 
+const TOGETHER_BUCKETS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 256.0];
+
 platform::metrics! {
     /// Time from an event's OccurredAt until it was stored, in seconds; duplicates do not count.
     pub EVENT_AGE_SECONDS: Histogram = histogram("notifications_event_age_seconds", AGE_BUCKETS);
@@ -19,6 +21,8 @@ platform::metrics! {
     );
     /// Time from an event's OccurredAt until Telegram took its message, in seconds.
     pub DELIVERY_AGE_SECONDS: Histogram = histogram("notifications_delivery_age_seconds", AGE_BUCKETS);
+    /// How many messages shared a request to Telegram.
+    pub MESSAGES_TOGETHER: Histogram = histogram("notifications_messages_together", TOGETHER_BUCKETS);
     /// Time from a request to Telegram to its answer, in seconds.
     pub TELEGRAM_SECONDS: Histogram = histogram("notifications_telegram_request_seconds", LATENCY_BUCKETS);
     /// Messages that are still to be delivered.

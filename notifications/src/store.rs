@@ -4,3 +4,4 @@
 pub mod delivery;
 pub mod message;
 pub mod past;
+pub mod telegram_pace;

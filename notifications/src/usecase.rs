@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use platform::{postgres::Database, worker::Wake};
 
-use crate::{clients::telegram::Telegram, domain::delivery::Pace};
+use crate::{
+    clients::telegram::Telegram,
+    domain::{delivery::Pace, pace::Allowance},
+};
 
 pub mod deliver;
 mod keep;
@@ -22,6 +25,8 @@ pub struct Messages {
 pub struct Deliveries {
     pub database: Database,
     pub telegram: Telegram,
+    /// What the chat may get.
+    pub allowance: Allowance,
     /// When a message is tried again that was not delivered.
     pub retry: Pace,
     /// After how long a message is tried again whose delivery was cut off; longer than a request to Telegram can take.

@@ -130,8 +130,10 @@ impl<'a> Story<'a> {
         let texts = eventually("three messages about the order arrive", || async {
             let messages: Vec<Message> =
                 reqwest::get(format!("http://{}/messages", self.fleet.telegram)).await?.json().await?;
-            let texts = messages.into_iter().map(|message| message.text);
-            let about: Vec<_> = texts.filter(|text| text.starts_with(&format!("Order {order} "))).collect();
+            // Those that came together are lines of one message.
+            let texts = messages.iter().flat_map(|message| message.text.lines());
+            let about = texts.filter(|text| text.starts_with(&format!("Order {order} ")));
+            let about: Vec<_> = about.map(str::to_owned).collect();
             Ok((about.len() >= 3).then_some(about))
         })
         .await?;

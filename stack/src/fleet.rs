@@ -58,6 +58,8 @@ pub struct Settings {
     pub certs: PathBuf,
     pub ports: Ports,
     pub payment_timeout: Duration,
+    /// How many messages a minute Telegram's chat may get; `None` for what Telegram allows.
+    pub telegram_per_minute: Option<u32>,
     /// External brokers to use instead of a local one: `host:port`, separated by commas.
     pub kafka: Option<String>,
     /// Whether Postgres counts the calls and the time of statements (`pg_stat_statements`).
@@ -78,6 +80,7 @@ impl Settings {
             certs: certs.into(),
             ports: Ports::DEFAULT,
             payment_timeout: Duration::from_secs(600),
+            telegram_per_minute: None,
             kafka: None,
             counts_statements: false,
             otlp: None,

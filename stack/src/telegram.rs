@@ -2,12 +2,13 @@
 //! messages, and faults on demand.
 
 mod api;
+mod bounds;
 
 use std::{
     future,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -24,6 +25,7 @@ use serde_json::Value;
 
 use crate::standin::{Faults, Server};
 use api::{Answer, Refusal, SendMessage};
+use bounds::Bounds;
 
 /// If there are more messages, the oldest are dropped.
 const MAX_MESSAGES: usize = 100_000;
@@ -71,6 +73,10 @@ struct Bot {
     key: Option<String>,
     messages: Mutex<Vec<Message>>,
     faults: Faults<Fault>,
+    /// What a text must not contain.
+    forbidden: Mutex<Option<String>>,
+    /// `None` while it takes any number of messages.
+    bounds: Mutex<Option<Bounds>>,
 }
 
 impl Telegram {
@@ -105,6 +111,26 @@ impl Telegram {
         self.bot.faults.clear();
     }
 
+    /// Refuses every message whose text contains this, as Telegram refuses a text that it cannot read.
+    pub fn forbid(&self, text: &str) {
+        *self.bot.forbidden.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
+    /// From now on, takes no more messages of a chat and of the bot than Telegram does.
+    pub fn set_bounds(&self) {
+        *self.bot.bounds() = Some(Bounds::default());
+    }
+
+    /// From now on, takes any number of messages.
+    pub fn lift_bounds(&self) {
+        *self.bot.bounds() = None;
+    }
+
+    /// How many messages were too many since the bounds were set.
+    pub fn refused(&self) -> usize {
+        self.bot.bounds().as_ref().map_or(0, |bounds| bounds.refused)
+    }
+
     /// Queues a fault, behind earlier faults.
     pub fn misbehave(&self, fault: Fault) {
         self.bot.misbehave(fault);
@@ -119,6 +145,15 @@ impl Bot {
     fn misbehave(&self, fault: Fault) {
         let times = fault.times.unwrap_or(1);
         self.faults.add(fault, times);
+    }
+
+    fn bounds(&self) -> MutexGuard<'_, Option<Bounds>> {
+        self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_forbidden(&self, text: &str) -> bool {
+        let forbidden = self.forbidden.lock().unwrap_or_else(PoisonError::into_inner);
+        forbidden.as_ref().is_some_and(|forbidden| text.contains(forbidden))
     }
 
     /// Returns the number of the message.
@@ -174,6 +209,12 @@ async fn send_message(
     }
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let SendMessage { chat_id, text } = SendMessage::read(content_type, request).await?;
+    if bot.is_forbidden(&text) {
+        return Err(Refusal::bad_request("Bad Request: strings must be encoded in UTF-8"));
+    }
+    if let Some(retry_after) = bot.bounds().as_mut().and_then(|bounds| bounds.take(&chat_id, Instant::now()).err()) {
+        return Err(Refusal::too_many(retry_after));
+    }
     let at = Utc::now();
     let number = bot.keep(chat_id.clone(), text.clone(), at);
     Ok(Json(Answer::accepted(number, &chat_id, &text, at)))

@@ -51,7 +51,7 @@ pub async fn a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_i
 
     let texts: Vec<_> = messages.into_iter().map(|message| message.message).collect();
     eventually("Telegram has all three in that order", || async {
-        let received: Vec<_> = world.telegram().await.unwrap().into_iter().map(|message| message.text).collect();
+        let received = world.told().await.unwrap();
         let ours: Vec<_> = received.into_iter().filter(|text| texts.contains(text)).collect();
         (ours == texts).then_some(())
     })

@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use crate::{
     config::{ChatId, TelegramConfig},
-    domain::delivery::{Answer, fit},
+    domain::delivery::Answer,
     metrics,
 };
 
@@ -86,6 +86,11 @@ impl Telegram {
         Ok(Self { client, send_message, token: config.api_key.clone(), chat: config.chat_id.clone() })
     }
 
+    /// The name of the chat.
+    pub fn chat(&self) -> String {
+        self.chat.to_string()
+    }
+
     /// Sends a text to the chat; `attempt` counts from 1.
     pub async fn send(&self, text: &str, attempt: u32) -> Answer {
         let started = Instant::now();
@@ -114,7 +119,7 @@ impl Telegram {
 
     async fn post(&self, text: &str) -> Answer {
         let span = Span::current();
-        let message = SendMessage { chat_id: &self.chat, text: &fit(text) };
+        let message = SendMessage { chat_id: &self.chat, text };
         let response = match self.client.post(self.send_message.clone()).json(&message).send().await {
             Ok(response) => response,
             Err(error) => {

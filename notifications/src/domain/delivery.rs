@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 /// The longest text that Telegram takes, in UTF-16 code units, which is how it counts.
-const MAX_UNITS: usize = 4096;
+pub const MAX_UNITS: usize = 4096;
 
 /// The shortest pause after too many requests, whatever Telegram asks for.
 const SHORTEST_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -40,6 +40,8 @@ pub enum Verdict {
         /// Why.
         reason: String,
     },
+    /// One of the messages that shared its request was refused, for this reason. It is tried again at once, with fewer.
+    Apart(String),
     /// It is given up, for this reason.
     Dead(String),
 }
@@ -56,9 +58,10 @@ pub struct Pace {
 }
 
 impl Answer {
-    /// Judges an attempt, the first being 1.
-    pub fn judge(self, attempt: u32, pace: &Pace) -> Verdict {
+    /// Judges an attempt, the first being 1, of one of so many messages that shared a request.
+    pub fn judge(self, attempt: u32, together: usize, pace: &Pace) -> Verdict {
         match self {
+            Self::Refused(reason) if together > 1 => Verdict::Apart(reason),
             Self::Taken => Verdict::Sent,
             Self::SlowDown(retry_after) => {
                 let rest = retry_after.map(|asked| asked.clamp(SHORTEST_RETRY_AFTER, pace.longest_retry_after));
@@ -122,9 +125,10 @@ mod tests {
 
     #[test]
     fn telegram_is_obeyed_when_it_asks_to_slow_down_but_not_for_days_nor_for_no_time_at_all() {
-        let paused = |seconds: Option<u64>| match Answer::SlowDown(seconds.map(Duration::from_secs)).judge(20, &PACE) {
+        let paused = |seconds: Option<u64>| match Answer::SlowDown(seconds.map(Duration::from_secs)).judge(20, 1, &PACE)
+        {
             Verdict::Postponed { pause, rest, rate_limited: true, .. } => Some((pause.as_secs(), rest)),
-            Verdict::Postponed { .. } | Verdict::Sent | Verdict::Dead(_) => None,
+            Verdict::Postponed { .. } | Verdict::Sent | Verdict::Apart(_) | Verdict::Dead(_) => None,
         };
         for (asked, seconds) in [(7, 7), (u64::MAX, 3600), (0, 1)] {
             assert_eq!(paused(Some(asked)), Some((seconds, Some(Duration::from_secs(seconds)))), "{asked}");

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use chrono::{DateTime, Utc};
 use platform::{
     failure::Failure,
-    postgres::{MAX_COUNTED, read},
+    postgres::{MAX_COUNTED, Transaction, expect_rows, read},
 };
 use proto::ids::OrderId;
 use sqlx::PgExecutor;
@@ -42,44 +42,42 @@ pub struct Backlog {
     pub oldest_due_seconds: i64,
 }
 
-/// Claims the oldest deliveries that may be made now, one of an order and at most `limit`, but for those in `except`:
-/// nobody else gets one before `lease` is over, nor a later message of its order before it is settled.
-pub async fn claim(
-    on: impl PgExecutor<'_>,
-    limit: usize,
-    lease: Duration,
-    except: &[i64],
-) -> Result<Vec<Claim>, Failure> {
+/// Whether anything may be delivered now.
+pub async fn is_any_due(on: impl PgExecutor<'_>) -> Result<bool, Failure> {
+    let due = sqlx::query_scalar!(
+        r#"
+        /* look_for_deliveries */
+        SELECT true AS "due!" FROM delivery WHERE state = 'due' AND next_attempt_at <= now() ORDER BY message_id LIMIT 1
+        "#
+    );
+    Ok(due.fetch_optional(on).await?.is_some())
+}
+
+/// The oldest messages that may be delivered now, at most `limit`, but for those in `except` and those that come after a
+/// message of their order which may not. Whoever asks holds the row of the chat, so that nobody claims them meanwhile.
+pub async fn waiting(transaction: &mut Transaction, limit: usize, except: &[i64]) -> Result<Vec<Claim>, Failure> {
     let rows = sqlx::query!(
         r#"
-        /* claim_deliveries */
-        WITH next AS MATERIALIZED (
-            SELECT message_id FROM delivery AS candidate
-            WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($2) AND message_id = (
-                -- Not `state = 'due'`, so that of two indexes one has the candidates in their order, and the other these.
+        /* waiting_deliveries */
+        SELECT candidate.message_id, candidate.order_id, candidate.attempts,
+            message.text, message.occurred_at, message.traceparent
+        FROM delivery AS candidate
+        CROSS JOIN LATERAL (SELECT * FROM message WHERE id = candidate.message_id LIMIT 1) AS message
+        WHERE state = 'due' AND next_attempt_at <= now() AND message_id <> ALL ($1)
+            -- Not `state = 'due'`, so that of two indexes one has the candidates in their order, and the other these.
+            AND coalesce((
                 SELECT min(message_id) FROM delivery AS of_order
                 WHERE of_order.order_id = candidate.order_id AND of_order.settled_at IS NULL
-            )
-            ORDER BY message_id
-            LIMIT $3
-            FOR UPDATE SKIP LOCKED
-        ), claimed AS (
-            UPDATE delivery SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
-            FROM next
-            WHERE delivery.message_id = next.message_id
-            RETURNING delivery.message_id, order_id, attempts
-        )
-        SELECT claimed.message_id, claimed.order_id, message.text, message.occurred_at, message.traceparent,
-            claimed.attempts
-        FROM claimed
-        CROSS JOIN LATERAL (SELECT * FROM message WHERE id = claimed.message_id LIMIT 1) AS message
-        ORDER BY claimed.message_id
+                    AND of_order.message_id < candidate.message_id
+                    AND (of_order.next_attempt_at > now() OR of_order.message_id = ANY ($1))
+            ), 0) = 0
+        ORDER BY candidate.message_id
+        LIMIT $2
         "#,
-        lease.as_secs_f64(),
         except,
         i64::try_from(limit).unwrap_or(i64::MAX),
     )
-    .fetch_all(on)
+    .fetch_all(&mut *transaction)
     .await?;
     rows.into_iter()
         .map(|row| {
@@ -89,10 +87,32 @@ pub async fn claim(
                 text: row.text,
                 occurred_at: row.occurred_at,
                 traceparent: row.traceparent,
-                attempts: row.attempts,
+                attempts: row.attempts + 1,
             })
         })
         .collect()
+}
+
+/// Claims deliveries that wait: nobody else gets one before `lease` is over, nor a later message of its order before it
+/// is settled.
+pub async fn claim(transaction: &mut Transaction, claims: &[&Claim], lease: Duration) -> Result<(), Failure> {
+    let messages: Vec<_> = claims.iter().map(|claim| claim.message_id).collect();
+    let attempts: Vec<_> = claims.iter().map(|claim| claim.attempts).collect();
+    let claimed = sqlx::query!(
+        r#"
+        /* claim_deliveries */
+        UPDATE delivery SET attempts = claim.attempts, next_attempt_at = now() + make_interval(secs => $3)
+        FROM unnest($1::bigint[], $2::integer[]) AS claim (message_id, attempts)
+        -- Not `state = 'due'`, so that no index of what is due is read for it.
+        WHERE delivery.message_id = claim.message_id AND coalesce(state, '') = 'due'
+        "#,
+        &messages,
+        &attempts,
+        lease.as_secs_f64(),
+    )
+    .execute(&mut *transaction)
+    .await?;
+    expect_rows("claim_deliveries", claims.len(), &claimed)
 }
 
 /// Writes down how attempts went: a message was delivered, is tried again after a pause, or is given up. Answers for which
@@ -107,6 +127,7 @@ pub async fn settle(
         let (state, pause, error) = match verdict {
             Verdict::Sent => ("sent", None, None),
             Verdict::Postponed { pause, reason, .. } => ("due", Some(pause.as_secs_f64()), Some(reason.as_str())),
+            Verdict::Apart(reason) => ("due", Some(0.0), Some(reason.as_str())),
             Verdict::Dead(reason) => ("dead", None, Some(reason.as_str())),
         };
         messages.push(claim.message_id);

@@ -57,7 +57,7 @@ impl Fleet {
              key: {certs}/notifications.key\n    client_ca: {certs}/ca.pem\n\
              admin: {{listen: '127.0.0.1:{admin}'}}\npostgres: {{connection_string: '{database}'}}\n\
              brokers: ['{broker}']\n\
-             telegram: {{api_url: '{telegram}', api_key: '{API_KEY}', chat_id: {CHAT}}}\nlog: {{level: trace}}\n{}\n",
+             telegram: {{api_url: '{telegram}', api_key: '{API_KEY}', chat_id: {CHAT}, per_minute: 60000}}\nlog: {{level: trace}}\n{}\n",
             self.more
         );
         let path = self.directory.path().join(format!("{grpc}.yaml"));

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Output};
 
-use notifications::config::{ApiUrl, ChatId, Config};
+use notifications::{
+    config::{ApiUrl, ChatId, Config},
+    domain::pace::Allowance,
+};
 use platform::config::{FromText as _, parse};
 use secrecy::ExposeSecret as _;
 
@@ -47,6 +50,27 @@ fn telegram_may_be_left_out_and_has_telegrams_own_address_by_default() {
     assert_eq!(telegram.api_url.to_string(), "https://api.telegram.org");
     assert_eq!(telegram.chat_id, ChatId::Name("@my_shop".into()));
     assert_eq!(ApiUrl::from_text("http://localhost:8091/").unwrap().to_string(), "http://localhost:8091");
+}
+
+#[test]
+fn a_chat_gets_what_telegram_allows_it_or_what_the_file_says() {
+    let allowance = |telegram: &str| {
+        let text = format!(
+            "grpc: {{listen: '[::1]:1'}}\nadmin: {{listen: '[::1]:2'}}\npostgres: {{connection_string: postgres://p}}\n\
+             brokers: [b:1]\ntelegram: {{api_key: k, {telegram}}}\n"
+        );
+        let config = parse::<Config>("c.yaml", &text, &variable).map_err(|faults| faults.to_string())?;
+        let Allowance { burst, interval } = config.telegram.unwrap().allowance;
+        Ok::<_, String>((burst, interval.as_millis()))
+    };
+    assert_eq!(allowance("chat_id: 1"), Ok((3, 1000)));
+    assert_eq!(allowance("chat_id: -1"), Ok((3, 3529)), "twenty in the first minute");
+    assert_eq!(allowance("chat_id: '@shop'"), Ok((3, 3529)));
+    assert_eq!(allowance("chat_id: 1, per_minute: 1200"), Ok((60, 50)));
+    for wrong in ["0", "60001", "-1", "many"] {
+        let fault = allowance(&format!("chat_id: 1, per_minute: {wrong}")).unwrap_err();
+        assert!(fault.contains("\n  telegram.per_minute: must be"), "{fault}");
+    }
 }
 
 #[test]

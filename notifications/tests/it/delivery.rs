@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use notifications::{
+    config::{ChatId, Config},
+    domain::pace::Allowance,
+};
 use serde_json::json;
 use stack::testing::eventually;
 use stack::{
@@ -211,4 +215,76 @@ async fn a_delivery_that_was_cut_off_is_made_when_its_claim_is_over() {
     let replica = world.start().await;
     assert_eq!(world.until_told(2).await, ["cut off", "next"]);
     replica.stop().await;
+}
+
+/// A configuration in which the chat may get what Telegram allows a person, and a Telegram that takes no more.
+fn bounded(world: &World) -> Config {
+    world.telegram.set_bounds();
+    let mut config = world.config();
+    let telegram = config.telegram.as_mut().unwrap();
+    telegram.chat_id = ChatId::Number(7);
+    telegram.allowance = Allowance { burst: 3, interval: Duration::from_secs(1) };
+    config
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_more_than_a_chat_may_get_are_told_together_in_the_order_of_each_order() {
+    let world = World::new().await;
+    world.keep_due(1000, 7).await;
+    let replica = world.start_with(bounded(&world)).await;
+    world.until_deliveries("sent", 1000).await;
+    let (requests, told) = (world.told().len(), world.told_one_by_one());
+    assert_eq!((told.len(), world.telegram.refused()), (1000, 0));
+    assert!(requests < 10, "{requests} requests");
+    assert_in_order(&told, 7);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_messages_at_once_are_told_one_by_one() {
+    let world = World::new().await;
+    let replica = world.start_with(bounded(&world)).await;
+    publish(&world, 3, &["one", "two", "three"]).await;
+    assert_eq!(world.until_told(3).await, ["one", "two", "three"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_what_a_chat_may_get() {
+    let world = World::new().await;
+    world.keep_due(1000, 7).await;
+    let (first, second) = tokio::join!(world.start_with(bounded(&world)), world.start_with(bounded(&world)));
+    world.until_deliveries("sent", 1000).await;
+    let told = world.told_one_by_one();
+    assert_eq!((told.len(), world.telegram.refused()), (1000, 0));
+    assert_in_order(&told, 7);
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_refused_among_others_is_found_and_given_up_alone() {
+    let world = World::new().await;
+    world.keep_due(60, 60).await;
+    world.telegram.forbid("0037");
+    let mut config = bounded(&world);
+    // A bucket that is always empty but for one, so that all are told together.
+    config.telegram.as_mut().unwrap().allowance = Allowance { burst: 1, interval: Duration::from_millis(100) };
+    world.telegram.lift_bounds();
+    let replica = world.start_with(config).await;
+    world.until_deliveries("sent", 59).await;
+    let dead = world.until_deliveries("dead", 1).await;
+    let reason = "400: Bad Request: strings must be encoded in UTF-8".to_owned();
+    assert_eq!(dead, [("0037".to_owned(), Some(reason))]);
+    assert_eq!(world.told_one_by_one().len(), 59, "nothing is told twice");
+    replica.stop().await;
+}
+
+/// Asserts that numbered messages, which belong to so many orders in turn, were told in the order of each.
+#[track_caller]
+fn assert_in_order(told: &[String], orders: usize) {
+    let numbers: Vec<usize> = told.iter().map(|text| text.parse().unwrap()).collect();
+    for order in 0..orders {
+        assert!(numbers.iter().filter(|number| *number % orders == order).is_sorted(), "{numbers:?}");
+    }
 }

@@ -47,17 +47,7 @@ async fn two_replicas_deliver_a_backlog_together_once_and_in_order() {
     let world = World::new().await;
     // Slow enough for both of them to be at it at the same time.
     world.telegram.misbehave(Fault { delay_ms: 10, times: Some(200), ..Fault::default() });
-    sqlx::query(
-        "WITH kept AS (
-            INSERT INTO message (event_id, user_id, order_id, status, text, occurred_at)
-            SELECT number::text, 1, number % 5 + 1, 'new', number::text, now() FROM generate_series(1, 200) AS s (number) ORDER BY s.number
-            RETURNING id, order_id
-        )
-        INSERT INTO delivery (message_id, order_id) SELECT id, order_id FROM kept",
-    )
-    .execute(world.pool())
-    .await
-    .unwrap();
+    world.keep_due(200, 5).await;
     let (first, second) = tokio::join!(world.start(), world.start());
     world.until_deliveries("sent", 200).await;
     first.stop().await;

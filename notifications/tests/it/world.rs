@@ -101,6 +101,8 @@ impl World {
         );
         let mut config: Config = platform::config::parse("config.yaml", &file, &|_| None).unwrap();
         config.settings = self.settings.clone();
+        // What most tests tell is not to wait for the chat.
+        config.telegram.as_mut().unwrap().allowance.interval = Duration::ZERO;
         config
     }
 
@@ -135,6 +137,29 @@ impl World {
     /// The texts that Telegram took, in the order in which it did.
     pub fn told(&self) -> Vec<String> {
         self.telegram.messages().into_iter().map(|message| message.text).collect()
+    }
+
+    /// The same, with the messages that came together one by one.
+    pub fn told_one_by_one(&self) -> Vec<String> {
+        self.told().iter().flat_map(|text| text.lines().map(str::to_owned)).collect()
+    }
+
+    /// Keeps so many messages, numbered from 1 with four digits, whose deliveries are due, of so many orders in turn.
+    pub async fn keep_due(&self, count: i64, orders: i64) {
+        sqlx::query(
+            "WITH kept AS (
+                INSERT INTO message (event_id, user_id, order_id, status, text, occurred_at)
+                SELECT number::text, 1, number % $2 + 1, 'new', to_char(number, 'FM0000'), now()
+                FROM generate_series(1, $1) AS s (number) ORDER BY s.number
+                RETURNING id, order_id
+            )
+            INSERT INTO delivery (message_id, order_id) SELECT id, order_id FROM kept",
+        )
+        .bind(count)
+        .bind(orders)
+        .execute(self.pool())
+        .await
+        .unwrap();
     }
 
     /// Waits until Telegram took so many messages, and answers their texts.

@@ -34,6 +34,8 @@ pub struct Addresses {
     pub certs: PathBuf,
     #[serde(with = "seconds")]
     pub payment_timeout: Duration,
+    /// How many messages a minute Telegram's chat may get; `None` for what Telegram allows.
+    pub telegram_per_minute: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +90,7 @@ impl Addresses {
             graylog: settings.graylog.clone(),
             certs,
             payment_timeout: settings.payment_timeout,
+            telegram_per_minute: settings.telegram_per_minute,
         }
     }
 

@@ -57,6 +57,9 @@ fn config(service: Service, addresses: &Addresses) -> Value {
             let api_url = format!("http://{}", addresses.telegram);
             config["brokers"] = json!(brokers);
             config["telegram"] = json!({ "api_url": api_url, "api_key": api_key, "chat_id": chat_id });
+            if let Some(per_minute) = addresses.telegram_per_minute {
+                config["telegram"]["per_minute"] = json!(per_minute);
+            }
         }
     }
     if let Some(endpoint) = &addresses.otlp {

@@ -100,6 +100,12 @@ impl Refusal {
         Self { status: StatusCode::NOT_FOUND, description: "Not Found".into(), ..Self::default() }
     }
 
+    pub fn too_many(retry_after: u64) -> Self {
+        let description = format!("Too Many Requests: retry after {retry_after}");
+        let retry_after = Some(retry_after);
+        Self { status: StatusCode::TOO_MANY_REQUESTS, description, retry_after, ..Self::default() }
+    }
+
     /// The refusal that a fault asks for.
     pub fn asked_for(status: u16, Fault { description, retry_after, migrate_to_chat_id, html, .. }: Fault) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
