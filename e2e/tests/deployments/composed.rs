@@ -1,5 +1,7 @@
 //! What must hold in the compose files: the order of starts, limits, rights, networks, volumes and health checks.
 
+mod health;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
