@@ -1,6 +1,7 @@
 //! What must hold in the compose files: the order of starts, limits, rights, networks, volumes and health checks.
 
 mod health;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
