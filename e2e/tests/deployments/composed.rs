@@ -1,5 +1,6 @@
 //! What must hold in the compose files: the order of starts, limits, rights, networks, volumes and health checks.
 
+mod first_start;
 mod health;
 mod volumes;
 
