@@ -24,6 +24,7 @@ use rustix::process::Signal;
 
 use crate::{
     Say,
+    alertmanager::Receivers,
     broker::Broker,
     postgres::{self, Postgres},
     process::{self, Process},
@@ -68,8 +69,10 @@ pub struct Settings {
     pub otlp: Option<String>,
     /// The host of the Graylog that receives the services' logs.
     pub graylog: Option<String>,
-    /// Whether to start those of Prometheus, Jaeger and Grafana that are installed.
+    /// Whether to start those of Alertmanager, Prometheus, Jaeger and Grafana that are installed.
     pub observability: bool,
+    /// Where Alertmanager tells of alerts.
+    pub receivers: Receivers,
 }
 
 impl Settings {
@@ -86,6 +89,7 @@ impl Settings {
             otlp: None,
             graylog: None,
             observability: false,
+            receivers: Receivers::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The local fleet: starts the services, and everything that they need, on one machine. People run it with `make run`;
 //! tests start the same parts one by one.
 
+pub mod alertmanager;
 pub mod bench;
 pub mod binaries;
 pub mod broker;

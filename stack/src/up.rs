@@ -8,6 +8,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use proto::{cart::cart_server::SERVICE_NAME as CART, loms::loms_server::SERVICE_NAME as LOMS};
 use stack::{
+    alertmanager::Receivers,
     fleet::{Addresses, Fleet, Installed, Part, Ports, Settings, overview, shown},
     signals::StopSignals,
     terminal,
@@ -25,7 +26,8 @@ pub struct Up {
     /// Use these brokers instead of a local one.
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// Also start whatever of Prometheus, Jaeger and Grafana is installed.
+    /// Also start whatever of Prometheus, Alertmanager, Jaeger and Grafana is installed. Alertmanager tells of alerts
+    /// where the variables ALERTS_... of deployments/example.env say.
     #[arg(long)]
     observability: bool,
     /// Send traces to this OTLP/gRPC endpoint.
@@ -62,8 +64,17 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
         Choice::Free => Ports::free()?,
     };
     let Up { payment_timeout, kafka, state_dir: state, certs, otlp, graylog, observability, .. } = up;
-    let settings =
-        Settings { ports, payment_timeout, kafka, otlp, graylog, observability, ..Settings::new(state, certs) };
+    let receivers = Receivers::from_environment();
+    let settings = Settings {
+        ports,
+        payment_timeout,
+        kafka,
+        otlp,
+        graylog,
+        observability,
+        receivers,
+        ..Settings::new(state, certs)
+    };
 
     let mut signals = StopSignals::new()?;
     let mut tell = say;

@@ -24,12 +24,13 @@ fn services() -> impl Iterator<Item = &'static str> {
 }
 
 /// The ports that images of others listen on, by the beginning of their names.
-const FOREIGN_PORTS: [(&str, &[u16]); 9] = [
+const FOREIGN_PORTS: [(&str, &[u16]); 10] = [
     ("postgres:", &[5432]),
     ("apache/kafka:", &[9092, 9093]),
     ("kafbat/kafka-ui:", &[8080]),
     ("jaegertracing/jaeger:", &[4317, 13133, 16686]),
     ("prom/prometheus:", &[9090]),
+    ("prom/alertmanager:", &[9093]),
     ("grafana/grafana:", &[3000]),
     ("mongo:", &[27017]),
     ("opensearchproject/opensearch:", &[9200]),
@@ -157,6 +158,7 @@ fn services_listen_and_are_published_where_the_fleet_is_known() {
     for (name, port) in [
         ("telegram", Ports::DEFAULT.telegram),
         ("prometheus", Ports::DEFAULT.prometheus),
+        ("alertmanager", Ports::DEFAULT.alertmanager),
         ("jaeger", Ports::DEFAULT.jaeger),
         ("jaeger", Ports::DEFAULT.jaeger_otlp),
         ("grafana", Ports::DEFAULT.grafana),

@@ -9,6 +9,7 @@ mod containers;
 mod dockerfile;
 mod files;
 mod inputs;
+mod paging;
 mod promtool;
 mod queries;
 mod runbook;

@@ -20,6 +20,7 @@ pub struct Addresses {
     pub postgres: SocketAddr,
     /// The brokers: `host:port`, separated by commas.
     pub kafka: String,
+    pub alertmanager: Option<SocketAddr>,
     pub prometheus: Option<SocketAddr>,
     /// The web interface.
     pub jaeger: Option<SocketAddr>,
@@ -82,6 +83,7 @@ impl Addresses {
             telegram: loopback(ports.telegram),
             postgres: loopback(ports.postgres),
             kafka: settings.kafka.clone().unwrap_or_else(|| loopback(ports.broker).to_string()),
+            alertmanager: observer(Observer::Alertmanager, ports.alertmanager),
             prometheus: observer(Observer::Prometheus, ports.prometheus),
             jaeger: observer(Observer::Jaeger, ports.jaeger),
             jaeger_otlp,
@@ -105,6 +107,7 @@ impl Addresses {
     /// Removes the addresses of an observer that does not run.
     pub(super) fn forget(&mut self, observer: Observer) {
         match observer {
+            Observer::Alertmanager => self.alertmanager = None,
             Observer::Prometheus => self.prometheus = None,
             Observer::Jaeger => (self.jaeger, self.jaeger_otlp) = (None, None),
             Observer::Grafana => self.grafana = None,
@@ -120,6 +123,7 @@ impl Addresses {
             Part::Broker => self.kafka.clone(),
             Part::StandIn(StandIn::ProductService) => self.product_service.to_string(),
             Part::StandIn(StandIn::Telegram) => http(Some(self.telegram)),
+            Part::Observer(Observer::Alertmanager) => http(self.alertmanager),
             Part::Observer(Observer::Prometheus) => http(self.prometheus),
             Part::Observer(Observer::Jaeger) => http(self.jaeger),
             Part::Observer(Observer::Grafana) => http(self.grafana),

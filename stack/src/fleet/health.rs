@@ -65,7 +65,7 @@ async fn check(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Re
             let url = format!("https://localhost:{}", addresses.product_service.port());
             serving(&url, product_service_server::SERVICE_NAME, &addresses.certs).await
         }
-        Part::Observer(Observer::Prometheus) => {
+        Part::Observer(Observer::Alertmanager | Observer::Prometheus) => {
             client.get(format!("{}/-/ready", addresses.address_of(part))).send().await?.error_for_status()?;
             Ok(())
         }

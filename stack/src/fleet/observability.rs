@@ -1,13 +1,17 @@
-//! The observers: Prometheus, Jaeger and Grafana. Those that are installed run beside the fleet, configured by the
-//! files of `deployments/config`. The fleet works without them.
+//! The observers: Alertmanager, Prometheus, Jaeger and Grafana. Those that are installed run beside the fleet, configured
+//! by the files of `deployments/config`. The fleet works without them.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context as _;
 
 use super::{Addresses, Observer, Part};
-use crate::prometheus;
+use crate::{
+    alertmanager::{self, Receivers},
+    prometheus,
+};
 
+mod alerting;
 mod files;
 mod grafana;
 mod jaeger;
@@ -21,6 +25,7 @@ pub use grafana::overview;
 /// The observers that are installed.
 #[derive(Debug, Clone, Default)]
 pub struct Installed {
+    alertmanager: Option<alertmanager::Tools>,
     prometheus: Option<prometheus::Tools>,
     jaeger: Option<Jaeger>,
     grafana: Option<Grafana>,
@@ -28,11 +33,17 @@ pub struct Installed {
 
 impl Installed {
     pub fn find() -> Self {
-        Self { prometheus: prometheus::find(), jaeger: Jaeger::find(), grafana: Grafana::find() }
+        Self {
+            alertmanager: alertmanager::find(),
+            prometheus: prometheus::find(),
+            jaeger: Jaeger::find(),
+            grafana: Grafana::find(),
+        }
     }
 
     pub fn has(&self, observer: Observer) -> bool {
         match observer {
+            Observer::Alertmanager => self.alertmanager.is_some(),
             Observer::Prometheus => self.prometheus.is_some(),
             Observer::Jaeger => self.jaeger.is_some(),
             Observer::Grafana => self.grafana.is_some(),
@@ -42,6 +53,7 @@ impl Installed {
     /// For each observer that is not installed, a sentence that says how to get it.
     pub fn missing(&self) -> Vec<String> {
         let how = [
+            (Observer::Alertmanager, "Alertmanager", alertmanager::INSTALL),
             (Observer::Prometheus, "Prometheus", prometheus::INSTALL),
             (Observer::Jaeger, "Jaeger", jaeger::INSTALL),
             (Observer::Grafana, "Grafana", grafana::INSTALL),
@@ -54,9 +66,19 @@ impl Installed {
 
     /// Writes the configuration of an observer to a directory of its own, and returns the command that runs the
     /// observer; none if it is not installed.
-    pub(super) fn prepare(&self, observer: Observer, fleet: &Addresses, dir: &Path) -> anyhow::Result<Option<Command>> {
+    pub(super) fn prepare(
+        &self,
+        observer: Observer,
+        fleet: &Addresses,
+        receivers: &Receivers,
+        dir: &Path,
+    ) -> anyhow::Result<Option<Command>> {
         let directory = dir.join(Part::Observer(observer).name());
         let command = match observer {
+            Observer::Alertmanager => self
+                .alertmanager
+                .as_ref()
+                .map(|tools| alerting::prepare(&tools.alertmanager, fleet, receivers, &directory)),
             Observer::Prometheus => {
                 self.prometheus.as_ref().map(|tools| scraping::prepare(&tools.prometheus, fleet, &directory))
             }
@@ -92,7 +114,9 @@ mod tests {
 
     #[test]
     fn for_each_that_is_missing_there_is_a_sentence_that_says_how_to_get_it() {
-        let [prometheus, jaeger, grafana] = &Installed::default().missing()[..] else { panic!("not three") };
+        let missing = Installed::default().missing();
+        let [alertmanager, prometheus, jaeger, grafana] = &missing[..] else { panic!("not four") };
+        assert!(alertmanager.starts_with("Alertmanager is not installed") && alertmanager.contains("apt-get install"));
         assert!(prometheus.starts_with("Prometheus is not installed") && prometheus.contains("apt-get install"));
         assert!(jaeger.starts_with("Jaeger is not installed") && jaeger.contains("https://www.jaegertracing.io/"));
         assert!(grafana.starts_with("Grafana is not installed") && grafana.contains("https://grafana.com/"));

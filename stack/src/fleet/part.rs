@@ -22,6 +22,7 @@ pub enum StandIn {
 /// A program that shows people what the fleet does. The fleet works without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observer {
+    Alertmanager,
     Prometheus,
     Jaeger,
     Grafana,
@@ -43,6 +44,7 @@ impl Part {
             Self::Broker => "broker",
             Self::StandIn(StandIn::ProductService) => "product-service",
             Self::StandIn(StandIn::Telegram) => "telegram",
+            Self::Observer(Observer::Alertmanager) => "alertmanager",
             Self::Observer(Observer::Prometheus) => "prometheus",
             Self::Observer(Observer::Jaeger) => "jaeger",
             Self::Observer(Observer::Grafana) => "grafana",
@@ -58,5 +60,5 @@ impl StandIn {
 
 impl Observer {
     /// In the order of their start.
-    pub const ALL: [Self; 3] = [Self::Prometheus, Self::Jaeger, Self::Grafana];
+    pub const ALL: [Self; 4] = [Self::Alertmanager, Self::Prometheus, Self::Jaeger, Self::Grafana];
 }

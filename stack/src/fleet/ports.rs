@@ -19,6 +19,7 @@ pub struct Ports {
     pub telegram: u16,
     pub postgres: u16,
     pub broker: u16,
+    pub alertmanager: u16,
     pub prometheus: u16,
     /// The web interface.
     pub jaeger: u16,
@@ -35,6 +36,7 @@ impl Ports {
         telegram: 8091,
         postgres: 5440,
         broker: 9092,
+        alertmanager: 9093,
         prometheus: 9090,
         jaeger: 16686,
         jaeger_otlp: 4317,
@@ -72,6 +74,7 @@ impl Ports {
             (Part::Broker, "the broker".into(), &mut self.broker),
             (Part::StandIn(StandIn::ProductService), "the product service".into(), &mut self.product_service),
             (Part::StandIn(StandIn::Telegram), "the Telegram stand-in".into(), &mut self.telegram),
+            (Part::Observer(Observer::Alertmanager), "Alertmanager".into(), &mut self.alertmanager),
             (Part::Observer(Observer::Prometheus), "Prometheus".into(), &mut self.prometheus),
             (Part::Observer(Observer::Jaeger), "Jaeger".into(), &mut self.jaeger),
             (Part::Observer(Observer::Jaeger), "Jaeger (OTLP)".into(), &mut self.jaeger_otlp),

@@ -12,7 +12,9 @@ use anyhow::{Context as _, bail};
 
 use super::{Addresses, Fleet, Installed, Observer, Part, Service, Settings, StandIn, config, health, state::State};
 use crate::{
-    Say, binaries,
+    Say,
+    alertmanager::Receivers,
+    binaries,
     broker::Broker,
     catalogue,
     certs::{self, CertificateSet},
@@ -68,7 +70,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     };
     let (services, stand_ins, observers) = (Vec::new(), Vec::new(), Vec::new());
     let mut fleet = Fleet { services, stand_ins, observers, broker, postgres, addresses, state };
-    start_observers(&mut fleet, &installed, say)?;
+    start_observers(&mut fleet, &installed, &settings.receivers, say)?;
 
     say("starting the product service and the Telegram stand-in");
     for stand_in in StandIn::ALL {
@@ -100,9 +102,15 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
 }
 
 /// Starts the observers that are installed. They become ready while the rest starts.
-fn start_observers(fleet: &mut Fleet, installed: &Installed, say: Say<'_>) -> anyhow::Result<()> {
+fn start_observers(
+    fleet: &mut Fleet,
+    installed: &Installed,
+    receivers: &Receivers,
+    say: Say<'_>,
+) -> anyhow::Result<()> {
     for observer in Observer::ALL {
-        let Some(command) = installed.prepare(observer, &fleet.addresses, fleet.state.directory())? else { continue };
+        let directory = fleet.state.directory();
+        let Some(command) = installed.prepare(observer, &fleet.addresses, receivers, directory)? else { continue };
         let part = Part::Observer(observer);
         say(&format!("starting {}", part.name()));
         let process = spawn(part, command, &mut fleet.state)?;

@@ -1,5 +1,5 @@
-//! `stack up --observability`, with the installed Prometheus of this machine, and with scripts in place of Jaeger and
-//! Grafana. The scripts write down how they were started, and listen on the address that they were given.
+//! `stack up --observability`, with the installed Prometheus and Alertmanager of this machine, and with scripts in place of
+//! Jaeger and Grafana. The scripts write down how they were started, and listen on the address that they were given.
 
 use std::{
     collections::HashMap,
@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use stack::testing::eventually;
 use stack::{
+    alertmanager,
     fleet::{Addresses, Service, running},
     process::command_line,
     prometheus,
@@ -65,18 +66,23 @@ async fn ask(addresses: &Addresses, path: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fleets() {
     prometheus::tools().unwrap();
+    alertmanager::tools().unwrap();
     let world = World::new();
     let address = "$(grep -A1 http: \"$2\" | sed -n 's/.*endpoint: //p')";
     world.program("jaeger", &format!("cp \"$2\" jaeger.yml\n{LISTEN} {address}"));
     let address = "$GF_SERVER_HTTP_ADDR:$GF_SERVER_HTTP_PORT";
     world
         .program("grafana", &format!("echo \"$@\" > grafana.arguments\nenv > grafana.environment\n{LISTEN} {address}"));
-    let up = World::start(world.observed_command());
+    let mut command = world.observed_command();
+    command.env("ALERTS_PAGE_WEBHOOK_URL", "http://127.0.0.1:9/pages");
+    let up = World::start(command);
     let addresses = running(&world.state()).unwrap();
     let shown = up.lines.join("\n");
     let (jaeger, otlp) = (addresses.jaeger.unwrap(), addresses.jaeger_otlp.unwrap());
     let (metrics, grafana) = (addresses.prometheus.unwrap(), addresses.grafana.unwrap());
-    for (part, address) in [("prometheus", metrics), ("jaeger", jaeger), ("grafana", grafana)] {
+    let alerts = addresses.alertmanager.unwrap();
+    for (part, address) in [("alertmanager", alerts), ("prometheus", metrics), ("jaeger", jaeger), ("grafana", grafana)]
+    {
         let row = format!("{}  http://{address}", up.pid(part));
         assert!(shown.contains(&row), "{row} is not in\n{shown}");
     }
@@ -94,6 +100,15 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
     let files: Vec<_> = rules["data"]["groups"].as_array().unwrap().iter().map(|group| &group["file"]).collect();
     let here = world.state().canonicalize().unwrap().join("prometheus/rules/slo.yml");
     assert!(files.contains(&&json!(here)), "{files:?}");
+
+    // Alerts: Prometheus has found Alertmanager, which tells the webhook.
+    eventually("Prometheus has found Alertmanager", || async {
+        let found = ask(&addresses, "alertmanagers").await;
+        (found["data"]["activeAlertmanagers"][0]["url"] == format!("http://{alerts}/api/v2/alerts")).then_some(())
+    })
+    .await;
+    let written = yaml(&world.state().join("alertmanager/alertmanager.yml"));
+    assert_eq!(written["receivers"][0]["webhook_configs"][0]["url"], "http://127.0.0.1:9/pages");
 
     // Traces: the services send them to Jaeger's receiver.
     for service in Service::ALL {
@@ -115,7 +130,7 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
 
     // The fleet goes on without Prometheus.
     let processes = up.processes();
-    assert_eq!(processes.len(), 10);
+    assert_eq!(processes.len(), 11);
     kill(up.pid("prometheus"), Signal::KILL);
     up.wait_for_error("prometheus was ended by signal 9");
     up.wait_for_error("The fleet goes on without it.");
@@ -130,6 +145,7 @@ async fn what_is_installed_is_started_wired_and_shown_and_its_end_is_not_the_fle
 #[test]
 fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_written_down() {
     prometheus::tools().unwrap();
+    alertmanager::tools().unwrap();
     let world = World::new();
     world.program("jaeger", "echo of no use\nexit 3");
     world.program("grafana", "echo of no use either\nexit 4");
@@ -141,7 +157,7 @@ fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_wr
     assert!(shown.contains("the fleet goes on without jaeger: jaeger exited with code 3"), "{shown}");
     assert!(shown.contains("the fleet goes on without grafana: grafana exited with code 4"), "{shown}");
     assert_eq!((addresses.jaeger, addresses.grafana), (None, None));
-    assert_eq!(up.processes().len(), 8);
+    assert_eq!(up.processes().len(), 9);
     assert!(!shown.contains("Dashboards:"), "{shown}");
 
     for service in Service::ALL {
@@ -151,4 +167,17 @@ fn what_does_not_start_is_left_out_and_other_receivers_of_traces_and_logs_are_wr
     }
     up.signal(Signal::TERM);
     assert_eq!(up.end().0, Some(0));
+}
+
+#[test]
+fn alerts_that_could_be_told_nobody_are_a_fault_of_the_start_which_shows_no_secret() {
+    alertmanager::tools().unwrap();
+    let world = World::new();
+    let mut command = world.observed_command();
+    command.env("ALERTS_TELEGRAM_API_KEY", "12345:very-secret");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("alerts cannot be told: ALERTS_TELEGRAM_CHAT_ID is missing"), "{error}");
+    assert!(!error.contains("very-secret"), "{error}");
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use crate::compose::{Compose, Service};
 
 /// The images of others, and the `VOLUME`s of their Dockerfiles.
-const VOLUMES: [(&str, &[&str]); 10] = [
+const VOLUMES: [(&str, &[&str]); 11] = [
     ("postgres", &["/var/lib/postgresql"]),
     ("apache/kafka", &["/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"]),
     ("ghcr.io/kafbat/kafka-ui", &[]),
     ("jaegertracing/jaeger", &["/tmp"]),
     ("prom/prometheus", &["/prometheus"]),
+    ("prom/alertmanager", &["/alertmanager"]),
     ("grafana/grafana", &[]),
     ("mongo", &["/data/configdb", "/data/db"]),
     ("opensearchproject/opensearch", &[]),

@@ -10,6 +10,9 @@ macro_rules! embedded {
 
 /// Paths below `deployments/config`, and texts.
 const FILES: &[(&str, &str)] = &embedded![
+    "alertmanager/alertmanager.yml",
+    "alertmanager/configure.sh",
+    "alertmanager/message.tmpl",
     "prometheus/prometheus.yml",
     "grafana/dashboards/checkout.json",
     "grafana/dashboards/kafka-outbox.json",
@@ -47,7 +50,7 @@ mod tests {
 
     use super::*;
 
-    const DIRECTORIES: [&str; 3] = ["prometheus/rules", "grafana/provisioning", "grafana/dashboards"];
+    const DIRECTORIES: [&str; 4] = ["alertmanager", "prometheus/rules", "grafana/provisioning", "grafana/dashboards"];
 
     fn add_files(directory: &Path, files: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).unwrap() {
@@ -61,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_and_every_dashboard_of_a_deployment_is_a_local_fleets_too() {
+    fn every_rule_every_dashboard_and_every_way_of_an_alert_of_a_deployment_is_a_local_fleets_too() {
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/config");
         let mut deployed = BTreeSet::new();
         for directory in DIRECTORIES {

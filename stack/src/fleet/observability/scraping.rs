@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use anyhow::Context as _;
+use serde_json::json;
 use serde_yaml::Value;
 
 use super::{files, unpack};
@@ -21,8 +22,8 @@ pub(super) fn prepare(program: &Path, addresses: &Addresses, directory: &Path) -
     Ok(prometheus::command(program, &file, &directory.join("data"), listen))
 }
 
-/// Changes a deployment's configuration for this machine: each job gets its local address, and jobs without a local
-/// process are left out. So is the receiver of alerts.
+/// Changes a deployment's configuration for this machine: each job and the receiver of alerts get their local addresses,
+/// and those without a local process are left out.
 fn config(deployed: &str, addresses: &Addresses, directory: &Path) -> anyhow::Result<String> {
     let mut config: Value = serde_yaml::from_str(deployed).context("prometheus.yml")?;
     let local = |job: &str| match job {
@@ -40,8 +41,8 @@ fn config(deployed: &str, addresses: &Addresses, directory: &Path) -> anyhow::Re
     });
     config["scrape_configs"] = jobs.collect();
     config["rule_files"] = vec![format!("{}/rules/*.yml", directory.display())].into();
-    if let Some(config) = config.as_mapping_mut() {
-        config.remove("alerting");
-    }
+    let receivers: Vec<_> = addresses.alertmanager.iter().map(ToString::to_string).collect();
+    config["alerting"] =
+        serde_yaml::to_value(json!({ "alertmanagers": [{ "static_configs": [{ "targets": receivers }] }] }))?;
     Ok(serde_yaml::to_string(&config)?)
 }
