@@ -24,6 +24,7 @@ help: ## List what can be made
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null && command -v c++ >/dev/null || { echo "a C or C++ compiler is missing: install one (Debian, Ubuntu: sudo apt-get install build-essential; macOS: xcode-select --install)" >&2; exit 1; }
+	@command -v perl >/dev/null || { echo "perl is missing: install it (Debian, Ubuntu: sudo apt-get install perl)" >&2; exit 1; }
 
 .PHONY: build
 build: tools
@@ -62,6 +63,7 @@ test: build ## Run every test, against a Postgres and a broker of its own
 test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs Java 17 and Maven)
 	@RUST_TEST_THREADS=$(TEST_THREADS) stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test it -- $(EVENT_TESTS)'
 	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
+	@exec stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test secured -- --include-ignored'
 
 .PHONY: check
 check: build ## Check formatting, lints, docs and queries

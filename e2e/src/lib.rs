@@ -126,7 +126,7 @@ impl World {
         Ok(self.notifications()?.get_history_with_period(request).await?.into_inner().messages)
     }
 
-    /// Starts a replica of a service and waits until it is ready. Each change is a section, a key and its value.
+    /// Starts a replica of a service and waits until it is ready. Each change is a section as its path, a key and its value.
     pub async fn replica(&self, service: Service, changes: &[(&str, &str, &str)]) -> anyhow::Result<Replica> {
         let replica = Replica::start(service, &self.addresses, changes)?;
         eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;

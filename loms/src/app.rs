@@ -1,6 +1,8 @@
 //! Puts LOMS together: the only place that sees all of it.
 
-use platform::{postgres::Database, process::Process, retention::Forget, routes, service::Service, worker::Wake};
+use platform::{
+    kafka::Cluster, postgres::Database, process::Process, retention::Forget, routes, service::Service, worker::Wake,
+};
 use proto::loms::loms_server::{LomsServer, SERVICE_NAME};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
@@ -21,6 +23,7 @@ use crate::{
 /// Logistics and order management.
 pub struct Loms {
     config: Config,
+    cluster: Cluster,
 }
 
 impl Service for Loms {
@@ -55,17 +58,18 @@ impl Service for Loms {
     }
 
     fn open(config: Config) -> anyhow::Result<Self> {
-        Ok(Self { config })
+        let cluster = Cluster::open(Self::NAME, &config.kafka)?;
+        Ok(Self { config, cluster })
     }
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
-        let Self { config } = self;
+        let Self { config, cluster } = self;
         let events = Wake::default();
         let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
         let background = database.background();
         let (expiry, skipped) = Expiry::new(orders.clone());
         process.work(expiry, Wake::default());
-        process.work(Relay::new(background.clone(), Publisher::new(&config.brokers)), events);
+        process.work(Relay::new(background.clone(), Publisher::new(cluster)), events);
         process.work(Measure::new(background, skipped), Wake::default());
 
         if let Some(retention) = config.service.postgres.retention {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use platform::{
-    config::{HostPort, service::ServiceConfig},
+    config::{kafka::KafkaConfig, service::ServiceConfig},
     section,
 };
 
@@ -11,8 +11,7 @@ section! {
     /// What LOMS is told at start.
     pub struct Config {
         pub service: ServiceConfig = inline(),
-        /// Of Kafka.
-        pub brokers: Vec<HostPort> = list(),
+        pub kafka: KafkaConfig = inline(),
         pub orders: OrdersConfig = section_or_defaults(),
     }
 }

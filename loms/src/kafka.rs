@@ -7,9 +7,8 @@ use std::{
 
 use futures::future::join_all;
 use platform::{
-    config::HostPort,
     failure::Failure,
-    kafka::{Producer, client, producer, send, send_span, topics, with_header},
+    kafka::{Cluster, Producer, send_span, topics, with_header},
     telemetry::trace,
 };
 use proto::{
@@ -17,11 +16,11 @@ use proto::{
     ids::OrderId,
 };
 use rdkafka::{
-    ClientConfig,
     admin::{NewTopic, TopicReplication},
     message::OwnedHeaders,
     producer::FutureRecord,
 };
+use tracing::warn;
 
 use crate::domain::unsent::Unsent;
 
@@ -43,22 +42,53 @@ const REPLICATION: TopicReplication<'static> = TopicReplication::Fixed(-1);
 /// A broker that failed may be another one when it is back, which knows neither the topics nor the producer, and to which
 /// a producer would speak in vain for long. So each producer begins with topics that exist.
 pub struct Publisher {
-    client: ClientConfig,
+    cluster: Cluster,
     producer: Option<Producer>,
+    /// Whether it is known that the topic for what cannot be read is not seen, and not created.
+    lacks_dead_letters: bool,
 }
 
 impl Publisher {
     /// Connects when it is needed.
-    pub fn new(brokers: &[HostPort]) -> Self {
-        Self { client: client("loms", brokers), producer: None }
+    pub fn new(cluster: Cluster) -> Self {
+        Self { cluster, producer: None, lacks_dead_letters: false }
     }
 
-    /// Makes sure that the topics exist and there is a producer: at first, and when the last one failed.
+    /// Makes sure that the topic exists and there is a producer: at first, and when the last one failed.
     pub async fn prepare(&mut self) -> Result<(), Failure> {
         if self.producer.is_none() {
-            topics::create_missing(&self.client, &[ORDERS, ORDERS_DLQ].map(new_topic)).await?;
-            self.producer = Some(producer(&self.client, &SETTINGS).map_err(Failure::unforeseen)?);
+            let producer = Producer::new(&self.cluster, &SETTINGS).map_err(Failure::unforeseen)?;
+            if let Err(failure) = self.create_missing(&producer).await {
+                producer.close().await?;
+                return Err(failure);
+            }
+            self.producer = Some(producer);
         }
+        Ok(())
+    }
+
+    /// Creates only what is not there: to create topics is often not allowed.
+    async fn create_missing(&mut self, producer: &Producer) -> Result<(), Failure> {
+        let seen = producer.topics().await?;
+        let missing: Vec<_> = [ORDERS, ORDERS_DLQ].into_iter().filter(|topic| !seen.contains_key(topic.name)).collect();
+        let refused = match missing[..] {
+            [] => Vec::new(),
+            _ => topics::create(&self.cluster, &missing.into_iter().map(new_topic).collect::<Vec<_>>()).await?,
+        };
+        if let Some((topic, error)) = refused.iter().find(|(topic, _)| topic == ORDERS.name) {
+            return Err(Failure::unavailable(
+                "Kafka",
+                format!("the topic {topic} is missing and cannot be created: {error}"),
+            ));
+        }
+        // It may exist and be nothing that this user may see. Others write to it.
+        match refused.first() {
+            Some((topic, error)) if !self.lacks_dead_letters => {
+                warn!(messaging.destination.name = topic, %error, "the topic is not seen and cannot be created");
+            }
+            Some(_) | None => {}
+        }
+        self.lacks_dead_letters = !refused.is_empty();
         Ok(())
     }
 
@@ -91,8 +121,7 @@ impl Publisher {
         if results.is_empty() || results.iter().flatten().any(Result::is_ok) {
             self.producer = Some(producer);
         } else {
-            // Waits for the producer's thread to end.
-            tokio::task::spawn_blocking(move || drop(producer)).await.map_err(Failure::unforeseen)?;
+            producer.close().await?;
         }
         Ok(results)
     }
@@ -120,5 +149,5 @@ async fn publish_one(producer: &Producer, unsent: &Unsent) -> Result<(), Failure
         headers = with_header(headers, trace::TRACEPARENT, traceparent);
     }
     let record = FutureRecord::to(ORDERS.name).key(key.as_bytes()).payload(value.as_slice()).headers(headers);
-    send(producer, record, &span).await
+    producer.send(record, &span).await
 }

@@ -2,7 +2,7 @@
 
 use platform::{
     cli::NoCommands,
-    kafka::{self, Consume, Pause, Subscription},
+    kafka::{self, Cluster, Consume, Pause, Subscription},
     postgres::Database,
     process::Process,
     retention::Forget,
@@ -30,6 +30,7 @@ use crate::{
 /// Each user's history of messages, which Telegram tells.
 pub struct Notifications {
     config: Config,
+    cluster: Cluster,
     telegram: Option<(Telegram, Allowance)>,
     pause: Pause,
 }
@@ -73,11 +74,12 @@ impl Service for Notifications {
         let timeout = config.settings.telegram_timeout;
         let telegram = |telegram: &TelegramConfig| anyhow::Ok((Telegram::new(telegram, timeout)?, telegram.allowance));
         let telegram = config.telegram.as_ref().map(telegram).transpose()?;
-        Ok(Self { config, telegram, pause: Pause::on_signal()? })
+        let cluster = Cluster::open(Self::NAME, &config.kafka)?;
+        Ok(Self { config, cluster, telegram, pause: Pause::on_signal()? })
     }
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
-        let Self { config: Config { brokers, settings, service, .. }, telegram, pause } = self;
+        let Self { config: Config { settings, service, .. }, cluster, telegram, pause } = self;
         let Settings { topic, dead_letter_topic, group, lease, retry, rest, .. } = settings;
 
         let arrived = Wake::default();
@@ -92,7 +94,7 @@ impl Service for Notifications {
             None => info!("telegram is not set: messages are kept and logged, and nobody is told"),
         }
         let reader = Messages { database: background.clone(), ..messages.clone() };
-        let subscription = Subscription { client: Self::NAME, brokers, topic, dead_letter_topic, group };
+        let subscription = Subscription { cluster, topic, dead_letter_topic, group };
         let consume = Consume::new(&subscription, pause, process.stop(), reader)?;
         if let Some(retention) = service.postgres.retention {
             process.work(Forget::new(OldMessages { database: background.clone() }, retention), Wake::default());

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use platform::{
-    config::{FromSection, FromText, HostPort, Section, service::ServiceConfig},
+    config::{FromSection, FromText, Section, kafka::KafkaConfig, service::ServiceConfig},
     section,
 };
 use proto::event::{ORDERS, ORDERS_DLQ};
@@ -16,8 +16,7 @@ section! {
     /// What notifications is told at start.
     pub struct Config {
         pub service: ServiceConfig = inline(),
-        /// Of Kafka.
-        pub brokers: Vec<HostPort> = list(),
+        pub kafka: KafkaConfig = inline(),
         /// Without it messages are kept and logged, and nobody is told.
         pub telegram: Option<TelegramConfig> = optional_section(),
         pub settings: Settings = fixed(Settings::default()),

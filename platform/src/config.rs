@@ -8,6 +8,7 @@ use std::{fs, ops::RangeInclusive, path::Path};
 
 use serde_yaml::{Mapping, Value};
 
+pub mod kafka;
 pub mod service;
 mod value;
 

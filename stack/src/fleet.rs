@@ -13,6 +13,7 @@ mod state;
 mod steps;
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
     process::ExitStatus,
@@ -63,6 +64,8 @@ pub struct Settings {
     pub telegram_per_minute: Option<u32>,
     /// External brokers to use instead of a local one: `host:port`, separated by commas.
     pub kafka: Option<String>,
+    /// By service, the section `kafka` of its configuration, for brokers that ask for more than the addresses.
+    pub kafka_clients: HashMap<Service, serde_json::Value>,
     /// Whether Postgres counts the calls and the time of statements (`pg_stat_statements`).
     pub counts_statements: bool,
     /// The OTLP/gRPC endpoint that receives the services' spans, `http://host:port`.
@@ -85,6 +88,7 @@ impl Settings {
             payment_timeout: Duration::from_secs(600),
             telegram_per_minute: None,
             kafka: None,
+            kafka_clients: HashMap::new(),
             counts_statements: false,
             otlp: None,
             graylog: None,

@@ -3,6 +3,7 @@
 //! number their batches have each of them once; a consumer that begins in the middle of a batch gets the rest of it.
 
 mod answers;
+mod faults;
 mod groups;
 mod log;
 mod members;
@@ -34,9 +35,12 @@ use tokio::{
 use tracing::{debug, warn};
 use uuid::Uuid;
 
+pub use faults::Faults;
 use groups::Groups;
 use offsets::Offsets;
 use topics::Topics;
+
+use crate::ports;
 
 /// The number of the only node.
 const NODE: i32 = 1;
@@ -59,6 +63,7 @@ struct State {
     offsets: Mutex<Offsets>,
     groups: Mutex<Groups>,
     producers: Mutex<Producers>,
+    faults: Mutex<Faults>,
     /// Told when there are more records, or other topics.
     changed: watch::Sender<()>,
 }
@@ -114,8 +119,22 @@ impl Kafka {
             offsets: Mutex::new(Offsets::open(&directory.join("offsets"))?),
             groups: Mutex::default(),
             producers: Mutex::new(Producers::open(&directory.join("producers"))?),
+            faults: Mutex::default(),
             changed: watch::Sender::new(()),
         })))
+    }
+
+    /// Opens what is in a directory, and serves it in this process, for a test that wants it to misbehave.
+    pub async fn start(directory: &Path) -> io::Result<Self> {
+        let listener = TcpListener::bind(ports::loopback(0)).await?;
+        let kafka = Self::open(directory, listener.local_addr()?)?;
+        let serving = kafka.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+        Ok(kafka)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     /// Serves until the future is dropped, which cuts all connections.

@@ -1,20 +1,25 @@
 //! LOMS without its broker: calls are answered, events wait, and nothing is lost.
 
 use loms::kafka::Publisher;
+use platform::failure::chain;
 use platform::kafka::{Quiet, client};
 use proto::event::{ORDERS, ORDERS_DLQ};
 use proto::loms::OrderPayedRequest;
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::{BaseConsumer, Consumer as _},
 };
 use stack::testing::eventually;
-use stack::{broker::Broker, ports};
+use stack::{
+    broker::Broker,
+    kafka::{Faults, Kafka},
+    ports,
+};
 
 use crate::{
     operations::probe,
     topic::{published, statuses},
-    world::{Running, World, create, host_ports, order, user},
+    world::{Running, World, cluster, create, order, user},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +55,7 @@ async fn both_topics_are_created_at_the_start() {
     let brokers = stack::testing::brokers();
     let _loms = world.loms().await;
     eventually("both topics exist", async || {
-        let consumer: BaseConsumer<Quiet> = client("test", &brokers).create_with_context(Quiet).unwrap();
+        let consumer: BaseConsumer<Quiet> = client("test", &brokers).create_with_context(Quiet::default()).unwrap();
         let metadata =
             tokio::task::spawn_blocking(move || consumer.fetch_metadata(None, std::time::Duration::from_secs(5)))
                 .await
@@ -65,13 +70,38 @@ async fn both_topics_are_created_at_the_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_exists_is_written_to_where_none_may_be_created() {
+    let world = World::with_stock(&[(1, 7, 10)]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(directory.path()).await.unwrap();
+    kafka.misbehave(Faults { creates_no_topics: true });
+    let brokers = [kafka.address().to_string()];
+    let failure = Publisher::new(cluster(&brokers)).prepare().await.unwrap_err();
+    let told = chain(&failure);
+    assert!(told.contains("the topic orders is missing and cannot be created: TopicAuthorizationFailed"), "{told}");
+
+    // The topic for what cannot be read is the business of whoever reads.
+    kafka.misbehave(Faults::default());
+    let admin: AdminClient<Quiet> = client("test", &brokers).create_with_context(Quiet::default()).unwrap();
+    let topic = NewTopic::new(ORDERS.name, ORDERS.partitions, TopicReplication::Fixed(1));
+    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+    kafka.misbehave(Faults { creates_no_topics: true });
+    let loms = Running::start(world.config_for(&brokers)).await;
+    let user = user();
+    let id = create(&loms.client(), order(user, &[(7, 1)])).await.unwrap();
+    let records = published(&world, &brokers, &[user], 2).await;
+    assert_eq!(statuses(&records, id), ["new", "awaiting payment"]);
+    loms.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_fits_into_its_topic_with_its_headers() {
     let brokers = stack::testing::brokers();
     let settings = client("test", &brokers);
     for again in ["topics are created", "topics that exist are no fault"] {
-        Publisher::new(&host_ports(&brokers)).prepare().await.expect(again);
+        Publisher::new(cluster(&brokers)).prepare().await.expect(again);
     }
-    let admin: AdminClient<Quiet> = settings.create_with_context(Quiet).unwrap();
+    let admin: AdminClient<Quiet> = settings.create_with_context(Quiet::default()).unwrap();
     let topics = [ResourceSpecifier::Topic(ORDERS.name), ResourceSpecifier::Topic(ORDERS_DLQ.name)];
     let answer = admin.describe_configs(&topics, &AdminOptions::new()).await.unwrap();
     let limit = |resource: &ConfigResource| {

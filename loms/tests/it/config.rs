@@ -3,6 +3,7 @@
 use std::{path::Path, process::Output, time::Duration};
 
 use loms::config::Config;
+use platform::config::kafka::Mechanism;
 use secrecy::ExposeSecret as _;
 use tokio::process::Command;
 
@@ -28,13 +29,35 @@ fn the_example_is_whole() {
     let tls = config.service.grpc.tls.unwrap();
     assert_eq!(tls.certificate, Path::new("certs/loms.pem"));
     assert_eq!(tls.client_ca.unwrap(), Path::new("certs/ca.pem"));
-    assert_eq!(config.brokers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["localhost:9092"]);
+    assert_eq!(config.kafka.brokers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["localhost:9092"]);
     assert_eq!(config.orders.payment_timeout, Duration::from_secs(600));
     assert!(config.service.jaeger.is_none());
 
     let with_jaeger = example.replace("# jaeger:\n#   endpoint", "jaeger:\n  endpoint");
     let config: Config = platform::config::parse("config.example.yaml", &with_jaeger, &variables).unwrap();
     assert_eq!(config.service.jaeger.unwrap().endpoint.uri(), "http://localhost:4317/");
+
+    let kafka = example.lines().skip_while(|line| *line != "# kafka:").take_while(|line| !line.is_empty());
+    let kafka: Vec<_> = kafka.map(|line| line.strip_prefix("# ").unwrap()).collect();
+    let secured = format!("{example}\n{}\n", kafka.join("\n"));
+    let config: Config =
+        platform::config::parse("config.example.yaml", &secured, &|_| Some("postgres://x".into())).unwrap();
+    assert_eq!(config.kafka.security.sasl.unwrap().mechanism, Mechanism::ScramSha512);
+    assert!(config.kafka.security.tls.is_some() && config.kafka.properties.len() == 1);
+}
+
+#[tokio::test]
+async fn a_file_for_kafka_that_cannot_be_read_is_told_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    let text = "grpc: {listen: '127.0.0.1:0'}\nadmin: {listen: '127.0.0.1:0'}\n\
+                postgres: {connection_string: postgres://x}\nbrokers: [a:1]\n\
+                kafka: {security: {protocol: ssl, ca: nowhere.pem}}\n";
+    std::fs::write(&file, text).unwrap();
+    let output = run(&["serve"], Some(&file)).await;
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("kafka.security: nowhere.pem cannot be read"), "{told}");
 }
 
 #[test]
@@ -62,7 +85,8 @@ async fn every_fault_is_told_at_once_and_nothing_starts() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.yaml");
     let text = "grpc: {listen: nowhere, colour: red}\npostgres: {connection_string: '${LOMS_POSTGRES_URL}'}\n\
-                brokers: []\norders: {payment_timeout: 999ms}\n";
+                brokers: []\norders: {payment_timeout: 999ms}\n\
+                kafka: {security: {protocol: sasl_ssl, username: loms, password: hunter2}, properties: {no.such: 1}}\n";
     std::fs::write(&file, text).unwrap();
     for command in [&["check-config"][..], &["serve"], &[], &["migrate"], &["stock", "list"]] {
         let output = run(command, Some(&file)).await;
@@ -75,10 +99,12 @@ async fn every_fault_is_told_at_once_and_nothing_starts() {
             "postgres.connection_string: the environment variable LOMS_POSTGRES_URL is not set",
             "brokers: must be a list with at least one value",
             "orders.payment_timeout: must be from 1s to 365d",
+            "kafka.security.mechanism: is missing",
+            "kafka.properties.no.such: is no property of librdkafka",
         ] {
             assert!(faults.contains(fault), "{fault:?} is not among\n{faults}");
         }
-        assert_eq!(faults.lines().count(), 7, "the file, and a line for each fault:\n{faults}");
+        assert_eq!(faults.lines().count(), 9, "the file, and a line for each fault:\n{faults}");
     }
 }
 

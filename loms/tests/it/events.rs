@@ -26,11 +26,11 @@ use stack::testing::{brokers, eventually};
 
 use crate::{
     topic::{Record, published, records_of, statuses},
-    world::{World, create, host_ports, lock, order, user},
+    world::{World, cluster, create, lock, order, user},
 };
 
 fn relay(world: &World) -> Relay {
-    Relay::new(world.database(), Publisher::new(&host_ports(&brokers())))
+    Relay::new(world.database(), Publisher::new(cluster(&brokers())))
 }
 
 /// Drives a relay until a condition holds.
@@ -203,7 +203,7 @@ async fn what_is_published_is_not_read_again_while_an_old_snapshot_keeps_it() {
     let user = user();
     let options = world.database.pool.connect_options().as_ref().clone().application_name("relay");
     let database = Database::new(options, 4, Duration::from_secs(30));
-    let mut relay = Relay::new(database, Publisher::new(&host_ports(&brokers())));
+    let mut relay = Relay::new(database, Publisher::new(cluster(&brokers())));
     for _ in 0..4 {
         futures::future::join_all((0..100).map(|_| orders.create(command(user)))).await;
         relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;

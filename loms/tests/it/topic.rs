@@ -82,7 +82,7 @@ fn read_all(brokers: &[String]) -> Vec<Record> {
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "50")
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::default())
         .unwrap();
     let metadata = consumer.fetch_metadata(Some(ORDERS.name), PATIENCE).unwrap();
     let partitions: Vec<i32> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();

@@ -14,9 +14,11 @@ use loms::{app::Loms, config::Config, usecase::Orders};
 use platform::{
     config::{
         FromText as _, HostPort, LogLevel, ServiceUrl,
+        kafka::KafkaConfig,
         service::{ClientTlsConfig, LogConfig},
     },
     grpc::client::{Channel, Resilience},
+    kafka::Cluster,
     postgres::Database,
     service::{App, Service as _},
     telemetry::Telemetry,
@@ -187,9 +189,10 @@ impl World {
     }
 }
 
-/// The addresses of brokers as a configuration has them.
-pub fn host_ports(brokers: &[String]) -> Vec<HostPort> {
-    brokers.iter().map(|broker| HostPort::from_text(broker).unwrap()).collect()
+/// Brokers as LOMS reaches them.
+pub fn cluster(brokers: &[String]) -> Cluster {
+    let brokers = brokers.iter().map(|broker| HostPort::from_text(broker).unwrap()).collect();
+    Cluster::open("loms", &KafkaConfig::plaintext(brokers)).unwrap()
 }
 
 pub async fn lock(connection: &mut PgConnection, statement: &str) {

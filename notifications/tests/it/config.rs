@@ -26,7 +26,7 @@ fn run(arguments: &[&str], config: &Path) -> Output {
 #[test]
 fn the_example_is_a_configuration() {
     let config: Config = parse("config.example.yaml", &example(), &variable).unwrap();
-    assert_eq!(config.brokers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["127.0.0.1:9092"]);
+    assert_eq!(config.kafka.brokers.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["127.0.0.1:9092"]);
     let telegram = config.telegram.unwrap();
     assert_eq!(telegram.chat_id, ChatId::Number(1));
     assert_eq!(telegram.api_key.expose_secret(), "123456:development");

@@ -118,21 +118,26 @@ pub struct ClientTlsConfig {
 impl FromSection for ClientTlsConfig {
     fn from_section(section: &mut Section<'_>) -> Option<Self> {
         let ca = section.required("ca");
-        let certificate: Option<Option<PathBuf>> = section.optional("certificate");
-        let key = section.optional("key");
-        let identity = match (certificate?, key?) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            (None, None) => None,
-            (Some(_), None) => {
-                section.reject("key", "is missing: a certificate needs its key");
-                return None;
-            }
-            (None, Some(_)) => {
-                section.reject("certificate", "is missing: a key needs its certificate");
-                return None;
-            }
-        };
-        Some(Self { ca: ca?, identity })
+        let identity = identity(section);
+        Some(Self { ca: ca?, identity: identity? })
+    }
+}
+
+/// `certificate` and `key`, of which each needs the other.
+pub(super) fn identity(section: &mut Section<'_>) -> Option<Option<(PathBuf, PathBuf)>> {
+    let certificate: Option<Option<PathBuf>> = section.optional("certificate");
+    let key = section.optional("key");
+    match (certificate?, key?) {
+        (Some(certificate), Some(key)) => Some(Some((certificate, key))),
+        (None, None) => Some(None),
+        (Some(_), None) => {
+            section.reject("key", "is missing: a certificate needs its key");
+            None
+        }
+        (None, Some(_)) => {
+            section.reject("certificate", "is missing: a key needs its certificate");
+            None
+        }
     }
 }
 

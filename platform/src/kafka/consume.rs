@@ -16,16 +16,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, warn};
 
 use super::{
-    Lag, Pause,
+    Cluster, Lag, Pause,
     backlog::{Backlog, Progress},
     batch::{Arrival, Batch},
-    client,
     consumer::Consumer,
     dead_letters::{DeadLetter, DeadLetterWriter},
     metrics,
 };
 use crate::{
-    config::HostPort,
     failure::{Failure, chain},
     postgres::is_of_the_data,
     skipped::halve,
@@ -63,9 +61,7 @@ fn is_of_the_event(failure: &Failure) -> bool {
 
 #[derive(Debug, Clone)]
 pub struct Subscription {
-    /// The name of the client for the brokers.
-    pub client: &'static str,
-    pub brokers: Vec<HostPort>,
+    pub cluster: Cluster,
     pub topic: String,
     pub dead_letter_topic: String,
     pub group: String,
@@ -85,16 +81,15 @@ pub struct Consume<R: Reader> {
 impl<R: Reader> Consume<R> {
     /// The broker and the topic need not exist yet. Waiting for records ends when `stop` is cancelled.
     pub fn new(subscription: &Subscription, pause: Pause, stop: CancellationToken, reader: R) -> anyhow::Result<Self> {
-        let Subscription { client: name, brokers, topic, dead_letter_topic, group } = subscription;
-        let client = client(name, brokers);
-        let consumer = Consumer::join(client.clone(), topic, group, pause, stop).context("brokers")?;
-        let dead_letters = DeadLetterWriter::new(&client, dead_letter_topic).context("brokers")?;
+        let Subscription { cluster, topic, dead_letter_topic, group } = subscription;
+        let consumer = Consumer::join(cluster, topic, group, pause, stop).context("kafka")?;
+        let dead_letters = DeadLetterWriter::new(cluster, dead_letter_topic).context("kafka")?;
         let backlog = Backlog::new(consumer.generation());
         Ok(Self { reader, consumer, dead_letters, batch: None, has_left: false, backlog })
     }
 
     pub fn lag(&self) -> anyhow::Result<Lag> {
-        self.consumer.lag().context("brokers")
+        self.consumer.lag().context("kafka")
     }
 
     /// Returns the letters that could not be written.

@@ -15,13 +15,14 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, info, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use super::{
-    KAFKA, Pause,
+    Cluster, Pause,
     group::GroupContext,
     lag::Lag,
     member::{LEAVE_TIMEOUT, Member},
+    outages::Outages,
     spans,
 };
 
@@ -64,33 +65,24 @@ pub(super) struct Consumer {
     pause: Pause,
     pause_changes: watch::Receiver<bool>,
     stop: CancellationToken,
-    /// Already logged, and not over yet.
-    outage: Option<Outage>,
+    outages: Outages,
     /// Set by a fatal error of `member`, when all brokers were gone, and when it left.
     should_rejoin: bool,
     /// The time since which `member` has no partitions, and the timeout for that.
     unassigned: Option<(Instant, Duration)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outage {
-    Broker,
-    TopicMissing,
-}
-
 impl Consumer {
     /// The broker and the topic need not exist yet. [`Consumer::batch`] stops waiting when `stop` is cancelled.
     pub fn join(
-        mut config: ClientConfig,
+        cluster: &Cluster,
         topic: &str,
         group: &str,
         pause: Pause,
         stop: CancellationToken,
     ) -> KafkaResult<Self> {
+        let mut config = cluster.client(&SETTINGS);
         config.set("group.id", group);
-        for (name, value) in SETTINGS {
-            config.set(name, value);
-        }
         let group = GroupContext::new(pause.clone());
         let member = Member::join(&config, topic, group.clone())?;
         let (topic, pause_changes) = (topic.to_owned(), pause.watch());
@@ -103,7 +95,7 @@ impl Consumer {
             pause,
             pause_changes,
             stop,
-            outage: None,
+            outages: Outages::default(),
             should_rejoin: false,
             unassigned: None,
         })
@@ -155,9 +147,9 @@ impl Consumer {
                     batch.push(record);
                 }
                 Err(error) => {
-                    self.report(&error);
                     self.should_rejoin |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
                         || matches!(error, KafkaError::MessageConsumptionFatal(_));
+                    self.outages.begin(self.group.quiet.trouble(error));
                     break;
                 }
             }
@@ -166,8 +158,9 @@ impl Consumer {
             }
             next = self.member.recv().now_or_never().map(|received| received.map(|record| record.detach()));
         }
-        if !batch.is_empty() && self.outage.take().is_some() {
-            info!("{KAFKA} answers again");
+        if !batch.is_empty() {
+            self.group.quiet.is_well();
+            self.outages.end();
         }
         batch
     }
@@ -257,20 +250,6 @@ impl Consumer {
             if self.pause.is_on() { self.member.pause(&partitions) } else { self.member.resume(&partitions) }
         });
         warn_if_failed(applied);
-    }
-
-    /// Only logs: librdkafka goes on by itself after an error.
-    fn report(&mut self, error: &KafkaError) {
-        let is_missing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition);
-        let outage = if is_missing { Outage::TopicMissing } else { Outage::Broker };
-        if self.outage.replace(outage) == Some(outage) {
-            debug!(%error, "{KAFKA} still fails");
-        } else {
-            match outage {
-                Outage::TopicMissing => warn!("waiting for the topic, which does not exist yet"),
-                Outage::Broker => warn!(%error, "{KAFKA} fails; reading goes on when it is back"),
-            }
-        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! Writes unreadable records to the dead-letter topic, unchanged, with the reason and the origin in headers.
 
 use rdkafka::{
-    ClientConfig,
     error::KafkaError,
     message::{Message as _, OwnedMessage},
     producer::FutureRecord,
 };
 use tracing::{Instrument as _, Span};
 
-use super::{Producer, producer, record, send, send_span, with_header};
+use super::{Cluster, Producer, record, send_span, with_header};
 use crate::{failure::Failure, telemetry::trace};
 
 const SETTINGS: [(&str, &str); 4] = [
@@ -36,8 +35,8 @@ pub(super) struct DeadLetterWriter {
 }
 
 impl DeadLetterWriter {
-    pub fn new(client: &ClientConfig, topic: &str) -> Result<Self, KafkaError> {
-        Ok(Self { producer: producer(client, &SETTINGS)?, topic: topic.to_owned() })
+    pub fn new(cluster: &Cluster, topic: &str) -> Result<Self, KafkaError> {
+        Ok(Self { producer: Producer::new(cluster, &SETTINGS)?, topic: topic.to_owned() })
     }
 
     /// After success, all in-sync replicas have the letter.
@@ -51,6 +50,6 @@ impl DeadLetterWriter {
         let headers = with_header(headers, "partition", &record.partition().to_string());
         let headers = with_header(headers, "offset", &record.offset().to_string());
         let letter = FutureRecord { key: record.key(), payload: record.payload(), ..FutureRecord::to(&self.topic) };
-        send(&self.producer, letter.headers(headers), &sending).instrument(span.clone()).await
+        self.producer.send(letter.headers(headers), &sending).instrument(span.clone()).await
     }
 }

@@ -24,6 +24,8 @@ use super::{Pause, Quiet};
 #[derive(Clone)]
 pub(super) struct GroupContext {
     pause: Pause,
+    /// Also for what librdkafka says beside its results.
+    pub quiet: Quiet,
     state: Arc<State>,
 }
 
@@ -38,7 +40,7 @@ struct State {
 
 impl GroupContext {
     pub fn new(pause: Pause) -> Self {
-        Self { pause, state: Arc::default() }
+        Self { pause, quiet: Quiet::default(), state: Arc::default() }
     }
 
     /// A number that changes with every rebalance.
@@ -81,11 +83,11 @@ impl GroupContext {
 
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        Quiet.log(level, facility, line);
+        self.quiet.log(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        Quiet.error(error, reason);
+        self.quiet.error(error, reason);
     }
 }
 

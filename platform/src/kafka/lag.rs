@@ -28,7 +28,7 @@ pub struct Lag {
 
 impl Lag {
     pub(super) fn new(config: &ClientConfig, topic: &str, group: GroupContext) -> KafkaResult<Self> {
-        let client = config.create_with_context(Quiet)?;
+        let client = config.create_with_context(Quiet::default())?;
         Ok(Self { client: Some(Arc::new(client)), topic: topic.to_owned(), group })
     }
 

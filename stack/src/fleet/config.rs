@@ -11,8 +11,13 @@ const GRACE: &str = "3s";
 /// Key and chat: the stand-in accepts any.
 const TELEGRAM: (&str, i64) = ("local", 256);
 
-pub(super) fn write(service: Service, addresses: &Addresses) -> anyhow::Result<()> {
-    let text = serde_yaml::to_string(&config(service, addresses))?;
+/// `kafka` is the section of that name.
+pub(super) fn write(service: Service, addresses: &Addresses, kafka: Option<&Value>) -> anyhow::Result<()> {
+    let mut config = config(service, addresses);
+    if let Some(kafka) = kafka {
+        config["kafka"] = kafka.clone();
+    }
+    let text = serde_yaml::to_string(&config)?;
     replace_secret(&addresses.service(service).config, &text)
 }
 

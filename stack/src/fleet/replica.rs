@@ -22,8 +22,8 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica of a service. Each change is a section, a key and its value. The replica's configuration and
-    /// log are written beside those of the fleet's own process.
+    /// Starts a replica of a service. Each change is a section, as its path (`grpc.tls`), a key and its value. The replica's
+    /// configuration and log are written beside those of the fleet's own process.
     pub fn start(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
         let original = fleet.service(service);
         let text = fs::read_to_string(&original.config)
@@ -33,7 +33,8 @@ impl Replica {
         let listen = [ports::loopback(port), admin].map(|address| address.to_string());
         let own = [("grpc", "listen", listen[0].as_str()), ("admin", "listen", listen[1].as_str())];
         for (section, key, value) in own.iter().chain(changes) {
-            config[*section][*key] = Value::String((*value).to_owned());
+            let section = section.split('.').fold(&mut config, |outer, name| &mut outer[name]);
+            section[*key] = Value::String((*value).to_owned());
         }
         let name = format!("{}-{port}", service.name());
         let file = original.config.with_file_name(format!("{name}.yaml"));

@@ -80,7 +80,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
         fleet.stand_ins.push((stand_in, process));
     }
     for service in Service::ALL {
-        prepare(service, &fleet, say).await?;
+        prepare(service, &fleet, settings, say).await?;
     }
     let [first @ .., last] = Service::ALL.map(Service::name);
     say(&format!("starting {} and {last}", first.join(", ")));
@@ -148,9 +148,9 @@ fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Resul
 }
 
 /// Writes a service's configuration and migrates its database.
-async fn prepare(service: Service, fleet: &Fleet, say: Say<'_>) -> anyhow::Result<()> {
+async fn prepare(service: Service, fleet: &Fleet, settings: &Settings, say: Say<'_>) -> anyhow::Result<()> {
     let config = &fleet.addresses.service(service).config;
-    config::write(service, &fleet.addresses)?;
+    config::write(service, &fleet.addresses, settings.kafka_clients.get(&service))?;
     say(&format!("migrating the database {}", service.name()));
     run(service, &["migrate"], config).await?;
     // A list of one line has the header only: the stock is empty.

@@ -135,7 +135,8 @@ impl Kafka {
     fn create_topics(&self, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let mut topics = lock(&self.0.topics);
         let results = request.topics.into_iter().map(|topic| {
-            let created = create(&mut topics, &topic, request.validate_only);
+            let create = |()| create(&mut topics, &topic, request.validate_only);
+            let created = self.check_creation().and_then(create);
             CreatableTopicResult::default().with_name(topic.name).with_error_code(code(created))
         });
         let answer = CreateTopicsResponse::default().with_topics(results.collect());

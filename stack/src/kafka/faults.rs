@@ -1,0 +1,23 @@
+//! What the broker can be told to do wrong, so that a test sees what clients make of it.
+
+use kafka_protocol::ResponseError;
+
+use super::{Kafka, lock};
+
+#[derive(Debug, Default)]
+pub struct Faults {
+    /// Nobody may create a topic.
+    pub creates_no_topics: bool,
+}
+
+impl Kafka {
+    /// Does these things wrong from now on, and nothing else.
+    pub fn misbehave(&self, faults: Faults) {
+        *lock(&self.0.faults) = faults;
+        self.0.changed.send_replace(());
+    }
+
+    pub(super) fn check_creation(&self) -> Result<(), ResponseError> {
+        if lock(&self.0.faults).creates_no_topics { Err(ResponseError::TopicAuthorizationFailed) } else { Ok(()) }
+    }
+}
