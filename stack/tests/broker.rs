@@ -9,6 +9,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
     producer::{FutureProducer, FutureRecord},
+    types::RDKafkaErrorCode,
 };
 use stack::{broker::Broker, ports, process};
 
@@ -128,6 +129,29 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning_by_those_who_read_
     send("four").await;
     assert_eq!(next().await, "four");
     drop(consumer);
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_takes_as_much_as_it_was_told_to_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
+    let address = broker.address().to_string();
+    let admin: AdminClient<DefaultClientContext> = client(&address).create().unwrap();
+    create(&admin, "letters").await;
+    let large = NewTopic::new("parcels", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000000");
+    admin.create_topics([&large], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+    let producer: FutureProducer = client(&address).set("message.max.bytes", "10000000").create().unwrap();
+    let send = async |topic: &str, bytes: usize| {
+        let payload = "x".repeat(bytes);
+        let sent = producer.send(FutureRecord::<str, _>::to(topic).payload(&payload), SOON).await;
+        sent.map_err(|(error, _)| error.rdkafka_error_code()).map(|_| ())
+    };
+    // Kafka's default is 1,048,588 bytes, with everything around the payload.
+    assert_eq!(send("letters", 1_048_500).await, Ok(()));
+    assert_eq!(send("letters", 1_048_588).await, Err(Some(RDKafkaErrorCode::MessageSizeTooLarge)));
+    assert_eq!(send("parcels", 1_999_900).await, Ok(()));
+    assert_eq!(send("parcels", 2_000_000).await, Err(Some(RDKafkaErrorCode::MessageSizeTooLarge)));
     broker.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use stack::testing::eventually;
 
 use crate::{
@@ -129,6 +130,36 @@ async fn an_enormous_event_is_buried_whole() {
     let letters = world.topics.dead_letters(2).await;
     assert_eq!(letters[&(1, offset)].payload.as_deref(), Some(compressible.as_bytes()));
     world.topics.until_all_committed().await;
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_too_large_for_its_topic_is_written_without_its_body_and_holds_up_nothing() {
+    let world = World::without_topics().await;
+    world.topics.create_orders().await;
+    world.topics.create_small_dead_letters().await;
+    let replica = world.start().await;
+    // As much as the topic of orders takes, which does not get shorter when it is compressed: no room for more headers.
+    let random = (0..70_000).flat_map(|_| uuid::Uuid::new_v4().into_bytes());
+    let random: String = random.map(|byte| char::from(b'#' + byte % 57)).collect();
+    let mut enormous = event(1, 3, "");
+    enormous["Message"] = json!(random[..1_048_500 - enormous.to_string().len()]);
+    let enormous = enormous.to_string();
+    let put = async |payload: &str| world.topics.put(0, Some(payload.as_bytes())).await;
+    let offset = put(&enormous).await;
+    let small = put("small poison").await;
+    put(&event(1, 3, "next").to_string()).await;
+
+    assert_eq!(world.until_kept(1).await, ["next"]);
+    world.topics.until_all_committed().await;
+    let letters = world.topics.dead_letters(2).await;
+    let letter = &letters[&(0, offset)];
+    assert!(letter.payload.is_none());
+    assert_eq!(letter.key.as_deref(), Some(&b"the key"[..]));
+    assert!(letter.header("error").starts_with("Message must be at most 65536 bytes"));
+    assert_eq!((letter.header("topic"), letter.header("size")), (world.topics.orders.as_str(), "1048500"));
+    assert_eq!(letter.header("sha256"), format!("{:x}", Sha256::digest(&enormous)));
+    assert_eq!(letters[&(0, small)].payload.as_deref(), Some(&b"small poison"[..]));
     replica.stop().await;
 }
 

@@ -62,8 +62,16 @@ impl Topics {
     }
 
     pub async fn create_dead_letters(&self) {
-        let topic = NewTopic::new(&self.dead_letters, PARTITIONS, TopicReplication::Fixed(1));
-        self.create_topic(topic.set("max.message.bytes", MAX_DEAD_LETTER_BYTES)).await;
+        self.create_topic(self.dead_letters_topic().set("max.message.bytes", MAX_DEAD_LETTER_BYTES)).await;
+    }
+
+    /// Creates the topic of dead letters as somebody may who does not know what it is for.
+    pub async fn create_small_dead_letters(&self) {
+        self.create_topic(self.dead_letters_topic()).await;
+    }
+
+    fn dead_letters_topic(&self) -> NewTopic<'_> {
+        NewTopic::new(&self.dead_letters, PARTITIONS, TopicReplication::Fixed(1))
     }
 
     async fn create_topic(&self, topic: NewTopic<'_>) {

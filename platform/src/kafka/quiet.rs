@@ -75,3 +75,10 @@ impl fmt::Display for Trouble {
 }
 
 impl StdError for Trouble {}
+
+/// Whether the broker, or librdkafka, takes no record of this size.
+pub(super) fn is_too_large(failure: &Failure) -> bool {
+    let Failure::Unavailable { source, .. } = failure else { return false };
+    let code = source.downcast_ref::<Trouble>().and_then(|trouble| trouble.error.rdkafka_error_code());
+    matches!(code, Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge))
+}
