@@ -16,6 +16,7 @@ mod pause;
 mod producer;
 mod quiet;
 pub mod record;
+mod shares;
 mod spans;
 pub mod topics;
 

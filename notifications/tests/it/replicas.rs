@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use stack::telegram::Fault;
 use stack::testing::eventually;
 
-use crate::world::{World, event};
+use crate::{
+    binary::Fleet,
+    world::{World, event},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_share_the_work_while_they_come_and_go_and_nothing_is_lost_doubled_or_out_of_order() {
@@ -40,6 +43,50 @@ async fn replicas_share_the_work_while_they_come_and_go_and_nothing_is_lost_doub
     }
     assert_eq!(orders.len(), 6);
     assert!(orders.values().all(|numbers| numbers.len() == 50 && numbers.is_sorted()), "{orders:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_too_many_rests_without_disturbing_the_others_and_takes_over_when_one_dies() {
+    const STORED: &str = r#"notifications_events_total{result="stored"}"#;
+    const IDLE: &str = r#"worker_steps_total{outcome="idle",worker="consume"}"#;
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    let mut programs = Vec::new();
+    for _ in 0..4 {
+        programs.push(fleet.start().await);
+    }
+    let members = fleet.topics.until_members(4).await;
+    // Each step waits for records for five seconds. Somebody without partitions wonders after fifteen.
+    let waits = programs.iter().map(async |program| {
+        let before = program.metric(IDLE).await.unwrap();
+        let steps = async || program.metric(IDLE).await.filter(|steps| *steps >= before + 4.0);
+        eventually("it has waited for long", steps).await;
+    });
+    futures::future::join_all(waits).await;
+    assert_eq!(fleet.topics.until_members(4).await, members, "nobody has joined anew");
+
+    let publish = async || {
+        for order in 1..=3 {
+            fleet.topics.publish(&event(1, order, "new")).await;
+        }
+    };
+    publish().await;
+    let stored = eventually("three of them read a partition each", async || {
+        let mut stored = Vec::new();
+        for program in &programs {
+            stored.push(program.metric(STORED).await?);
+        }
+        (stored.iter().filter(|count| **count == 1.0).count() == 3).then_some(stored)
+    })
+    .await;
+    let busy = stored.iter().position(|count| *count == 1.0).unwrap();
+    let rests = stored.iter().position(|count| *count == 0.0).unwrap();
+    programs[busy].process.kill();
+    publish().await;
+    eventually("each partition is read again", async || (fleet.kept().await == 6).then_some(())).await;
+    // Each of the three has one by now.
+    publish().await;
+    programs[rests].until_metric(STORED, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,10 @@
 //! Topics of one test, written and read as others do.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    time::Duration,
+};
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
@@ -143,18 +147,19 @@ impl Topics {
         eventually("everything is committed", async || (self.committed().await == self.ends()).then_some(())).await;
     }
 
-    /// Waits until the group has so many members and has shared the partitions out among them.
-    pub async fn until_members(&self, count: usize) {
+    /// Waits until the group has so many members and has shared the partitions out among them, and answers their names.
+    pub async fn until_members(&self, count: usize) -> BTreeSet<String> {
         eventually(&format!("the group has {count} members"), async || {
             let (config, group) = (self.client.clone(), self.group.clone());
             let look = move || {
                 let consumer: BaseConsumer = config.create().unwrap();
                 let list = consumer.fetch_group_list(Some(&group), Duration::from_secs(10)).unwrap();
-                list.groups().iter().any(|found| found.state() == "Stable" && found.members().len() == count)
+                let stable = list.groups().iter().filter(|found| found.state() == "Stable");
+                stable.flat_map(|found| found.members()).map(|member| member.id().to_owned()).collect::<BTreeSet<_>>()
             };
-            tokio::task::spawn_blocking(look).await.unwrap().then_some(())
+            Some(tokio::task::spawn_blocking(look).await.unwrap()).filter(|members| members.len() == count)
         })
-        .await;
+        .await
     }
 
     /// By partition, where it ends.

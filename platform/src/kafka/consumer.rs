@@ -23,8 +23,10 @@ use super::{
     lag::Lag,
     member::{LEAVE_TIMEOUT, Member},
     outages::Outages,
+    shares::lacks_a_member,
     spans,
 };
+use crate::failure::{Failure, chain};
 
 const MAX_BATCH_RECORDS: usize = 500;
 /// A batch ends when its payloads together reach this size.
@@ -48,10 +50,8 @@ const SETTINGS: [(&str, &str); 9] = [
     ("queued.max.messages.kbytes", "8192"),
 ];
 
-/// A member without partitions rejoins after this time. The time doubles up to the maximum, because a group may have
-/// more members than partitions.
+/// A member that has no partitions for so long asks the broker whether the group has none for it.
 const UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(15);
-const MAX_UNASSIGNED_TIMEOUT: Duration = Duration::from_secs(600);
 
 const LEAVE_POLL: Duration = Duration::from_millis(50);
 
@@ -68,8 +68,8 @@ pub(super) struct Consumer {
     outages: Outages,
     /// Set by a fatal error of `member`, when all brokers were gone, and when it left.
     should_rejoin: bool,
-    /// The time since which `member` has no partitions, and the timeout for that.
-    unassigned: Option<(Instant, Duration)>,
+    /// Since when `member` has no partitions, or has asked why.
+    unassigned: Option<Instant>,
 }
 
 impl Consumer {
@@ -124,7 +124,7 @@ impl Consumer {
     async fn poll(&mut self, timeout: Duration) -> Vec<OwnedMessage> {
         // A member that never had partitions has read nothing, so it need not begin again.
         let should_rejoin = mem::take(&mut self.should_rejoin) && self.generation() != self.joined_generation;
-        if should_rejoin || self.was_unassigned_too_long() {
+        if should_rejoin || self.was_unassigned_too_long() && self.is_lost().await {
             self.rejoin().await;
         }
         let mut batch = Vec::new();
@@ -165,18 +165,31 @@ impl Consumer {
         batch
     }
 
-    /// A broker that was stuck may take a member for lost, and never give it partitions again.
     fn was_unassigned_too_long(&mut self) -> bool {
         if self.member.assignment().is_ok_and(|partitions| partitions.count() > 0) {
             self.unassigned = None;
             return false;
         }
-        let (since, timeout) = *self.unassigned.get_or_insert((Instant::now(), UNASSIGNED_TIMEOUT));
-        let is_too_long = since.elapsed() >= timeout;
+        let is_too_long = self.unassigned.get_or_insert_with(Instant::now).elapsed() >= UNASSIGNED_TIMEOUT;
         if is_too_long {
-            self.unassigned = Some((Instant::now(), (timeout * 2).min(MAX_UNASSIGNED_TIMEOUT)));
+            self.unassigned = None;
         }
         is_too_long
+    }
+
+    /// A broker that was stuck may take a member for lost, and never give it partitions again. A group that has more members
+    /// than partitions is left alone: whoever joins makes all of them share anew.
+    async fn is_lost(&self) -> bool {
+        let (member, topic, group) = (self.member.consumer(), self.topic.clone(), self.group_name().to_owned());
+        let look = move || lacks_a_member(&member, &topic, &group);
+        let looked = tokio::task::spawn_blocking(look).await.map_err(Failure::unforeseen);
+        match looked.and_then(|looked| looked.map_err(|error| self.group.quiet.failure(error))) {
+            Ok(is_lost) => is_lost,
+            Err(failure) => {
+                debug!(error = chain(&failure), "it is not known who has the partitions");
+                false
+            }
+        }
     }
 
     /// Replaces the member by a new one that has read nothing. A broker may come back without its records, and then old

@@ -35,6 +35,13 @@ impl Member {
     }
 }
 
+impl Member {
+    /// For a thread that may block. It must not keep this for longer than a moment.
+    pub fn consumer(&self) -> Arc<StreamConsumer<GroupContext>> {
+        Arc::clone(&self.consumer)
+    }
+}
+
 impl Deref for Member {
     type Target = StreamConsumer<GroupContext>;
 
