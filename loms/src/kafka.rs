@@ -1,11 +1,7 @@
 //! Publishes events to the topic `orders`: acknowledged by all in-sync replicas, without duplicates of its own.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::future::join_all;
 use platform::{
     failure::Failure,
     kafka::{Cluster, Producer, send_span, topics, with_header},
@@ -24,8 +20,8 @@ use tracing::warn;
 
 use crate::domain::unsent::Unsent;
 
-/// How long the broker may take to acknowledge an event. The relay's transaction lasts at most twice as long.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the broker may take to acknowledge an event. The relay's transaction lasts little more than twice as long.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTINGS: [(&str, &str); 4] = [
     ("enable.idempotence", "true"),
     ("partitioner", "fnv1a_random"),
@@ -44,6 +40,8 @@ const REPLICATION: TopicReplication<'static> = TopicReplication::Fixed(-1);
 pub struct Publisher {
     cluster: Cluster,
     producer: Option<Producer>,
+    /// How many the topic had when the producer began.
+    partitions: usize,
     /// Whether it is known that the topic for what cannot be read is not seen, and not created.
     lacks_dead_letters: bool,
 }
@@ -51,7 +49,7 @@ pub struct Publisher {
 impl Publisher {
     /// Connects when it is needed.
     pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, producer: None, lacks_dead_letters: false }
+        Self { cluster, producer: None, partitions: 0, lacks_dead_letters: false }
     }
 
     /// Makes sure that the topic exists and there is a producer: at first, and when the last one failed.
@@ -89,42 +87,53 @@ impl Publisher {
             Some(_) | None => {}
         }
         self.lacks_dead_letters = !refused.is_empty();
+        self.partitions = match seen.get(ORDERS.name) {
+            Some(partitions) => *partitions,
+            None => usize::try_from(ORDERS.partitions).map_err(Failure::unforeseen)?,
+        };
         Ok(())
     }
 
-    /// Publishes events: those of different orders at the same time, those of one order one after the other, as the first
-    /// might fail and the second not. Answers for each event whether it is acknowledged; `None` if it was not tried,
-    /// because one before it was not acknowledged, or not in time. Fails without [`prepare`](Self::prepare).
-    pub async fn publish(&mut self, events: &[Unsent]) -> Result<Vec<Option<Result<(), Failure>>>, Failure> {
-        let producer = self.producer.take().ok_or_else(|| Failure::unforeseen("the publisher is not prepared"))?;
-        let mut by_order: HashMap<OrderId, Vec<usize>> = HashMap::new();
-        for (place, unsent) in events.iter().enumerate() {
-            by_order.entry(unsent.event.order).or_default().push(place);
-        }
-        let began_at = Instant::now();
-        let orders = by_order.into_values().map(async |places| {
-            let mut tried = Vec::with_capacity(places.len());
-            for place in places {
-                let result = publish_one(&producer, &events[place]).await;
+    /// Publishes events of one order, one after the other, as the first might fail and the second not. None is tried behind
+    /// one that was not acknowledged, or not in time. Fails without [`prepare`](Self::prepare).
+    pub fn publish(&self, events: Vec<Unsent>) -> Result<impl Future<Output = Vec<Tried>> + Send + use<>, Failure> {
+        let producer = self.producer.clone().ok_or_else(|| Failure::unforeseen("the publisher is not prepared"))?;
+        Ok(async move {
+            let (began_at, mut tried) = (Instant::now(), Vec::with_capacity(events.len()));
+            for unsent in events {
+                let result = publish_one(&producer, &unsent).await;
                 let goes_on = result.is_ok() && began_at.elapsed() < MESSAGE_TIMEOUT;
-                tried.push((place, result));
+                tried.push(Tried { unsent, result });
                 if !goes_on {
                     break;
                 }
             }
             tried
-        });
-        let mut results = vec![None; events.len()];
-        for (place, result) in join_all(orders).await.into_iter().flatten() {
-            results[place] = Some(result);
-        }
-        if results.is_empty() || results.iter().flatten().any(Result::is_ok) {
-            self.producer = Some(producer);
-        } else {
-            producer.close().await?;
-        }
-        Ok(results)
+        })
     }
+
+    /// The partition that an order's events go to, unless there are more partitions by now.
+    pub fn partition(&self, order: OrderId) -> usize {
+        // As `fnv1a_random` chooses for the key.
+        let fnv1a = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = order.to_string().bytes().fold(0x811c_9dc5, fnv1a).cast_signed();
+        let partitions = i32::try_from(self.partitions).unwrap_or(i32::MAX).max(1);
+        (hash % partitions).unsigned_abs() as usize
+    }
+
+    /// To be called when nothing is taken any more, and nothing is on its way.
+    pub async fn begin_anew(&mut self) -> Result<(), Failure> {
+        match self.producer.take() {
+            Some(producer) => producer.close().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// What became of an event.
+pub struct Tried {
+    pub unsent: Unsent,
+    pub result: Result<(), Failure>,
 }
 
 fn new_topic(topic: Topic) -> NewTopic<'static> {

@@ -36,9 +36,10 @@ platform::metrics! {
     pub OUTBOX_EVENTS: IntGauge = gauge("loms_outbox_events");
     /// Time since the oldest unpublished event occurred, in seconds; 0 if there is none.
     pub OUTBOX_OLDEST_AGE_SECONDS: IntGauge = gauge("loms_outbox_oldest_age_seconds");
-    /// Events that the relay published at once.
+    /// Events that the relay sent to the broker at once.
     pub WAVE_EVENTS: Histogram = histogram("loms_relay_wave_events", WAVE_BUCKETS);
-    /// Time from reading a wave of the outbox to the commit that deletes what the broker took of it, in seconds.
+    /// Time from reading a wave of the outbox to the commit that deletes what the broker took of it, and of waves that went
+    /// on meanwhile, in seconds.
     pub WAVE_SECONDS: Histogram = histogram("loms_relay_wave_seconds", LATENCY_BUCKETS);
     /// Events that the broker acknowledged.
     pub EVENTS_PUBLISHED: IntCounter = counter("loms_events_published_total");

@@ -1,19 +1,23 @@
 //! The background step that publishes the outbox, in waves: the oldest unsent events, those of different orders in flight at
-//! once, those of one order one after the other. What is acknowledged is deleted, the rest stays. A wave after failures begins behind them, and comes back to
+//! once, those of one order one after the other. What is acknowledged is deleted, the rest stays. What is not acknowledged
+//! soon is waited for while other waves go on ([`flight`]). A wave after failures begins behind them, and comes back to
 //! them when it has been through the outbox, so that an event that fails holds back the later ones of its order and
 //! nobody else's. One replica at a time does it.
 //!
 //! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.
 
+mod flight;
+
 use std::{
     collections::{BTreeSet, HashSet},
+    mem,
     time::{Duration, Instant},
 };
 
 use platform::{
     failure::{Failure, chain},
-    postgres::{Database, Locks},
+    postgres::{Database, Locks, Transaction},
     worker::{Next, Step},
 };
 
@@ -26,7 +30,9 @@ use crate::{
     store::{floor::Floor, outbox},
 };
 
-/// How many events are published at once.
+use flight::{Flight, Landed, Outcome};
+
+/// How many events a wave has at most.
 const WAVE: usize = 500;
 /// How often it looks for events that nobody woke it for: those of other replicas, and those left behind.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -39,11 +45,78 @@ pub struct Relay {
     behind: Option<i64>,
     /// The events that the broker did not take when they were last tried, each told once.
     failing: HashSet<i64>,
+    /// The partitions that took the last event they were given.
+    good: HashSet<usize>,
 }
 
 impl Relay {
     pub fn new(database: Database, publisher: Publisher) -> Self {
-        Self { database, publisher, floor: Floor::default(), behind: None, failing: HashSet::new() }
+        let (floor, failing, good) = (Floor::default(), HashSet::new(), HashSet::new());
+        Self { database, publisher, floor, behind: None, failing, good }
+    }
+
+    /// Publishes a wave, the first behind `start`, and more of them while some of it is not acknowledged. Returns what became
+    /// of them, and the last place that was read.
+    async fn publish(
+        &mut self,
+        transaction: &mut Transaction,
+        start: i64,
+        wave: Vec<Unsent>,
+    ) -> Result<(Outcome, i64), Failure> {
+        let mut flight = Flight::new(mem::take(&mut self.good));
+        let last = self.go_on(transaction, start, wave, &mut flight).await;
+        // Also when the database fails: another relay must not overtake what is on its way.
+        while !flight.is_over() {
+            flight.land().await;
+        }
+        Ok((flight.outcome(), last?))
+    }
+
+    async fn go_on(
+        &mut self,
+        transaction: &mut Transaction,
+        start: i64,
+        mut wave: Vec<Unsent>,
+        flight: &mut Flight,
+    ) -> Result<i64, Failure> {
+        let (mut behind, mut last) = (start, start);
+        loop {
+            behind = wave.last().map_or(behind, |unsent| unsent.id);
+            last = last.max(behind);
+            let is_the_rest = wave.len() < WAVE;
+            let launched = flight.launch(&self.publisher, wave)?;
+            if launched > 0 {
+                #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
+                metrics::WAVE_EVENTS.observe(launched as f64);
+            }
+            // Events that are passed over are not waited for, if there are more behind them.
+            if launched > 0 || is_the_rest {
+                let Landed { published, has_found_a_partition } = flight.land().await;
+                // What the broker acknowledged is published, whatever becomes of its deletion.
+                metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
+                if !published.is_empty() {
+                    outbox::delete(transaction, &published).await?;
+                    self.failing.retain(|id| !published.contains(id));
+                }
+                if flight.is_over() {
+                    return Ok(last);
+                }
+                if has_found_a_partition {
+                    behind = start;
+                }
+            }
+            wave = outbox::wave(transaction, behind, WAVE).await?.events;
+        }
+    }
+
+    /// Tells of events that the broker did not take, each once.
+    fn tell(&mut self, failures: &[(Unsent, Failure)]) {
+        for (Unsent { id, event, .. }, failure) in failures {
+            if self.failing.insert(*id) {
+                let (order, error) = (event.order.get(), chain(failure));
+                warn!(order.id = order, event.id = event.id, error, "the broker does not take this event");
+            }
+        }
     }
 }
 
@@ -67,58 +140,46 @@ impl Step for Relay {
             transaction.release().await?;
             return Ok(Next::Idle(PAUSE));
         }
-        let mut wave = Vec::new();
+        let (mut start, mut wave) = (0, Vec::new());
         if let Some(behind) = self.behind {
-            wave = outbox::wave(&mut transaction, behind, WAVE).await?.events;
+            start = behind;
+            wave = outbox::wave(&mut transaction, start, WAVE).await?.events;
         }
         if wave.is_empty() {
             // In the same step, or a relay that has nothing but failures would seem to work in between.
             self.behind = None;
-            let whole = outbox::wave(&mut transaction, self.floor.place(), WAVE).await?;
+            start = self.floor.place();
+            let whole = outbox::wave(&mut transaction, start, WAVE).await?;
             let places = whole.events.first().zip(whole.events.last());
             self.floor.raise(whole.snapshot, places.map(|(first, last)| (first.id, last.id)));
             wave = whole.events;
         }
-        let Some(last) = wave.last() else {
+        if wave.is_empty() {
             transaction.release().await?;
             return Ok(Next::Idle(PAUSE));
-        };
-        let (last, began) = (last.id, Instant::now());
-        let results = self.publisher.publish(&wave).await?;
-        let mut published = Vec::with_capacity(wave.len());
-        let mut failures = Vec::new();
-        for (unsent, result) in std::iter::zip(&wave, results) {
-            match result {
-                Some(Ok(())) => published.push(unsent.id),
-                Some(Err(failure)) => failures.push((unsent, failure)),
-                None => {}
-            }
         }
-        // What the broker acknowledged is published, whatever becomes of its deletion.
-        metrics::EVENTS_PUBLISHED.inc_by(published.len() as u64);
-        metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
-        outbox::delete(&mut transaction, &published).await?;
+        let began = Instant::now();
+        let (outcome, last) = self.publish(&mut transaction, start, wave).await?;
         transaction.commit().await?;
-        #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
-        metrics::WAVE_EVENTS.observe(wave.len() as f64);
         metrics::WAVE_SECONDS.observe(began.elapsed().as_secs_f64());
-        self.failing.retain(|id| !published.contains(id));
+        let Outcome { has_published, mut failures, good } = outcome;
+        self.good = good;
+        metrics::EVENT_FAILURES.inc_by(failures.len() as u64);
         if failures.is_empty() {
             return Ok(Next::Worked);
         }
         self.behind = Some(last);
-        // A broker that takes nothing fails for all events; the oldest of them stands for the rest.
-        let told = if published.is_empty() { 1 } else { failures.len() };
-        for (Unsent { id, event, .. }, failure) in &failures[..told] {
-            if self.failing.insert(*id) {
-                let (order, error) = (event.order.get(), chain(failure));
-                warn!(order.id = order, event.id = event.id, error, "the broker does not take this event");
-            }
+        if has_published {
+            // The broker takes some: what it does not take is no reason to leave the rest alone.
+            self.tell(&failures);
+            return Ok(Next::Worked);
         }
-        // The broker takes some: what it does not take is no reason to leave the rest alone.
+        // A broker that takes nothing fails for all events; one of them stands for the rest.
+        self.tell(&failures[..1]);
+        self.publisher.begin_anew().await?;
         match failures.pop() {
-            Some((_, failure)) if published.is_empty() => Err(failure),
-            _ => Ok(Next::Worked),
+            Some((_, failure)) => Err(failure),
+            None => Ok(Next::Worked),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! LOMS without its broker: calls are answered, events wait, and nothing is lost.
 
+use std::time::Duration;
+
 use loms::kafka::Publisher;
 use platform::failure::chain;
 use platform::kafka::{Quiet, client};
@@ -18,7 +20,7 @@ use stack::{
 
 use crate::{
     operations::probe,
-    topic::{published, statuses},
+    topic::{Reader, published, statuses},
     world::{Running, World, cluster, create, order, user},
 };
 
@@ -56,11 +58,10 @@ async fn both_topics_are_created_at_the_start() {
     let _loms = world.loms().await;
     eventually("both topics exist", async || {
         let consumer: BaseConsumer<Quiet> = client("test", &brokers).create_with_context(Quiet::default()).unwrap();
-        let metadata =
-            tokio::task::spawn_blocking(move || consumer.fetch_metadata(None, std::time::Duration::from_secs(5)))
-                .await
-                .unwrap()
-                .unwrap();
+        let metadata = tokio::task::spawn_blocking(move || consumer.fetch_metadata(None, Duration::from_secs(5)))
+            .await
+            .unwrap()
+            .unwrap();
         let partitions = |name: &str| {
             metadata.topics().iter().find(|topic| topic.name() == name).map(|topic| topic.partitions().len())
         };
@@ -74,7 +75,7 @@ async fn a_topic_that_exists_is_written_to_where_none_may_be_created() {
     let world = World::with_stock(&[(1, 7, 10)]).await;
     let directory = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(directory.path()).await.unwrap();
-    kafka.misbehave(Faults { creates_no_topics: true });
+    kafka.misbehave(Faults { creates_no_topics: true, ..Faults::default() });
     let brokers = [kafka.address().to_string()];
     let failure = Publisher::new(cluster(&brokers)).prepare().await.unwrap_err();
     let told = chain(&failure);
@@ -85,12 +86,50 @@ async fn a_topic_that_exists_is_written_to_where_none_may_be_created() {
     let admin: AdminClient<Quiet> = client("test", &brokers).create_with_context(Quiet::default()).unwrap();
     let topic = NewTopic::new(ORDERS.name, ORDERS.partitions, TopicReplication::Fixed(1));
     admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
-    kafka.misbehave(Faults { creates_no_topics: true });
+    kafka.misbehave(Faults { creates_no_topics: true, ..Faults::default() });
     let loms = Running::start(world.config_for(&brokers)).await;
     let user = user();
     let id = create(&loms.client(), order(user, &[(7, 1)])).await.unwrap();
     let records = published(&world, &brokers, &[user], 2).await;
     assert_eq!(statuses(&records, id), ["new", "awaiting payment"]);
+    loms.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_a_leader_holds_up_its_own_events_alone_and_gets_them_later_in_order() {
+    let world = World::with_stock(&[(1, 7, 1000)]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start(directory.path()).await.unwrap();
+    let brokers = [kafka.address().to_string()];
+    let mut publisher = Publisher::new(cluster(&brokers));
+    publisher.prepare().await.unwrap();
+    let loms = Running::start(world.config_for(&brokers)).await;
+    let (client, user) = (loms.client(), user());
+    let mut ids = vec![create(&client, order(user, &[(7, 1)])).await.unwrap()];
+    published(&world, &brokers, &[user], 2).await;
+
+    kafka.misbehave(Faults { leaderless: [(ORDERS.name.to_owned(), 0)].into(), ..Faults::default() });
+    let reader = Reader::of(&brokers, 1..ORDERS.partitions);
+    let buying = async {
+        for _ in 0..60 {
+            let id = create(&client, order(user, &[(7, 1)])).await.unwrap();
+            ids.push(id);
+            // Each waits for the one before. If they all waited for the partition, it would take minutes.
+            if publisher.partition(id.try_into().unwrap()) > 0 {
+                reader.until_read(id, "awaiting payment").await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), buying).await.expect("nobody waits for the partition");
+    let waiting = ids.iter().filter(|id| publisher.partition((**id).try_into().unwrap()) == 0).count();
+    assert!(waiting > 5, "{ids:?}");
+
+    kafka.misbehave(Faults::default());
+    let records = published(&world, &brokers, &[user], 2 * ids.len()).await;
+    assert_eq!(records.len(), 2 * ids.len());
+    for id in ids {
+        assert_eq!(statuses(&records, id), ["new", "awaiting payment"], "order {id}");
+    }
     loms.stop().await;
 }
 

@@ -79,10 +79,13 @@ async fn a_record_has_the_key_value_and_headers_that_readers_rely_on() {
     let id = answer.into_inner().order_id;
     let records = published(&world, &brokers(), &[user], 2).await;
 
+    let mut publisher = Publisher::new(cluster(&brokers()));
+    publisher.prepare().await.unwrap();
     let mut moments = Vec::new();
     for record in &records {
         assert_eq!(record.key, id.to_string());
         assert_eq!(record.partition, partition_of(&record.key));
+        assert_eq!(usize::try_from(record.partition), Ok(publisher.partition(id.try_into().unwrap())));
         assert_eq!((record.user(), record.order()), (user, id));
         let mut names: Vec<_> = record.value.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();

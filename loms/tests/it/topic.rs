@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -9,7 +10,7 @@ use platform::kafka::{Quiet, client};
 use proto::event::ORDERS;
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, StreamConsumer},
     message::{Headers as _, Message as _},
 };
 use serde_json::Value;
@@ -74,6 +75,35 @@ async fn until_relayed(world: &World) {
 /// The statuses of an order, as published.
 pub fn statuses(records: &[Record], order: i64) -> Vec<String> {
     records.iter().filter(|record| record.order() == order).map(Record::status).collect()
+}
+
+/// Reads some partitions of the topic as their records come.
+pub struct Reader(StreamConsumer);
+
+impl Reader {
+    pub fn of(brokers: &[String], partitions: Range<i32>) -> Self {
+        let consumer: StreamConsumer = client("test", brokers).set("group.id", "test").create().unwrap();
+        let mut assignment = TopicPartitionList::new();
+        for partition in partitions {
+            assignment.add_partition_offset(ORDERS.name, partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        Self(consumer)
+    }
+
+    /// Reads on until an order has a status.
+    pub async fn until_read(&self, order: i64, status: &str) {
+        let read = async {
+            loop {
+                let message = self.0.recv().await.unwrap();
+                let value: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
+                if value["OrderID"] == order && value["Status"] == status {
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("the record comes");
+    }
 }
 
 fn read_all(brokers: &[String]) -> Vec<Record> {

@@ -108,10 +108,10 @@ impl Kafka {
     fn metadata(&self, request: MetadataRequest) -> MetadataResponse {
         let topics = lock(&self.0.topics);
         let described = match request.topics {
-            None => topics.all().map(|(name, topic)| describe(name.clone(), Some(topic))).collect(),
+            None => topics.all().map(|(name, topic)| self.describe_topic(name.clone(), Some(topic))).collect(),
             Some(wanted) => {
                 let names = wanted.into_iter().map(|topic| topic.name.unwrap_or_default().0.to_string());
-                names.map(|name| describe(name.clone(), topics.get(&name).as_deref())).collect()
+                names.map(|name| self.describe_topic(name.clone(), topics.get(&name).as_deref())).collect()
             }
         };
         let node = MetadataResponseBroker::default()
@@ -123,6 +123,25 @@ impl Kafka {
             .with_cluster_id(Some(self.0.cluster.clone().into()))
             .with_controller_id(BrokerId(NODE))
             .with_topics(described)
+    }
+
+    fn describe_topic(&self, name: String, topic: Option<&Topic>) -> MetadataResponseTopic {
+        let answer = MetadataResponseTopic::default().with_name(Some(TopicName(name.clone().into())));
+        let Some(topic) = topic else {
+            return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
+        };
+        let partitions = (0..topic.description.partitions.cast_signed()).map(|number| {
+            let answer = MetadataResponsePartition::default()
+                .with_partition_index(number)
+                .with_leader_epoch(0)
+                .with_replica_nodes(vec![BrokerId(NODE)])
+                .with_isr_nodes(vec![BrokerId(NODE)]);
+            match self.check_leader(&name, number) {
+                Ok(()) => answer.with_leader_id(BrokerId(NODE)),
+                Err(_) => answer.with_leader_id(BrokerId(-1)).with_error_code(ResponseError::LeaderNotAvailable.code()),
+            }
+        });
+        answer.with_topic_id(topic.description.id).with_partitions(partitions.collect())
     }
 
     fn coordinator(&self) -> FindCoordinatorResponse {
@@ -185,22 +204,6 @@ impl Kafka {
             Err(_) => answer.with_error_code(ResponseError::KafkaStorageError.code()),
         }
     }
-}
-
-fn describe(name: String, topic: Option<&Topic>) -> MetadataResponseTopic {
-    let answer = MetadataResponseTopic::default().with_name(Some(TopicName(name.into())));
-    let Some(topic) = topic else {
-        return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
-    };
-    let partitions = (0..topic.description.partitions).map(|number| {
-        MetadataResponsePartition::default()
-            .with_partition_index(number.cast_signed())
-            .with_leader_id(BrokerId(NODE))
-            .with_leader_epoch(0)
-            .with_replica_nodes(vec![BrokerId(NODE)])
-            .with_isr_nodes(vec![BrokerId(NODE)])
-    });
-    answer.with_topic_id(topic.description.id).with_partitions(partitions.collect())
 }
 
 fn create(topics: &mut Topics, topic: &CreatableTopic, only_checks: bool) -> Result<(), ResponseError> {

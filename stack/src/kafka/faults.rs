@@ -1,5 +1,7 @@
 //! What the broker can be told to do wrong, so that a test sees what clients make of it.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::ResponseError;
 
 use super::{Kafka, lock};
@@ -8,6 +10,8 @@ use super::{Kafka, lock};
 pub struct Faults {
     /// Nobody may create a topic.
     pub creates_no_topics: bool,
+    /// Topics and partitions without a leader: nothing is written there, nor read.
+    pub leaderless: BTreeSet<(String, i32)>,
 }
 
 impl Kafka {
@@ -15,6 +19,11 @@ impl Kafka {
     pub fn misbehave(&self, faults: Faults) {
         *lock(&self.0.faults) = faults;
         self.0.changed.send_replace(());
+    }
+
+    pub(super) fn check_leader(&self, topic: &str, partition: i32) -> Result<(), ResponseError> {
+        let is_there = !lock(&self.0.faults).leaderless.contains(&(topic.to_owned(), partition));
+        if is_there { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
     }
 
     pub(super) fn check_creation(&self) -> Result<(), ResponseError> {

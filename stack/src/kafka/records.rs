@@ -48,6 +48,7 @@ impl Kafka {
     }
 
     fn append(&self, topic: &str, partition: i32, records: &Bytes) -> Result<i64, ResponseError> {
+        self.check_leader(topic, partition)?;
         let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let mut log = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         log.append(records, topic.description.max_message_bytes)
@@ -98,6 +99,7 @@ impl Kafka {
 
     /// At least one batch if this is the first, so that a large one is in nobody's way.
     fn read(&self, topic: &str, wanted: &FetchPartition, room: usize, is_first: bool) -> Result<Read, ResponseError> {
+        self.check_leader(topic, wanted.partition)?;
         let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let log = topic.partition(wanted.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let most = room.min(usize::try_from(wanted.partition_max_bytes).unwrap_or_default());
@@ -124,6 +126,7 @@ impl Kafka {
 
     /// An offset, and the time of its record if that was looked for. Both are -1 if all records are older.
     fn find(&self, topic: &str, partition: i32, time: i64) -> Result<(i64, i64), ResponseError> {
+        self.check_leader(topic, partition)?;
         let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let log = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
         Ok(match time {
