@@ -3,10 +3,10 @@
 
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+        ApiKey, ApiVersionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
         FetchRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
         LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
-        OffsetFetchRequest, ProduceRequest, SyncGroupRequest, TopicName,
+        OffsetFetchRequest, ProduceRequest, RequestKind, SyncGroupRequest, TopicName,
         create_topics_request::CreatableTopic,
         describe_configs_request::DescribeConfigsResource,
         fetch_request::{FetchPartition, FetchTopic},
@@ -18,6 +18,8 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
+
+use bytes::BytesMut;
 
 use super::*;
 
@@ -87,23 +89,19 @@ async fn every_request_that_is_offered_is_answered_in_each_of_its_versions() {
     let kafka = Kafka::open(directory.path(), ([127, 0, 0, 1], 9092).into()).unwrap();
     let topic = topics::Description::new(Some(1), None).unwrap();
     lock(&kafka.0.topics).create("orders", &topic).unwrap();
-    for (api, oldest, latest) in answers::OFFERED {
+    for (api, oldest, latest) in offered::OFFERED {
         for version in oldest..=latest {
-            let answer = kafka.handle(request(api), version).await.unwrap();
+            let request = request(api);
+            let mut sent = BytesMut::new();
+            request.encode(&mut sent, version).unwrap();
+            let rest = layout::check(api, version, &sent).unwrap();
+            assert!(rest.is_empty(), "{api:?} {version}: {} bytes are not laid out", rest.len());
+            for end in 0..sent.len() {
+                assert!(layout::check(api, version, &sent[..end]).is_err(), "{api:?} {version}: {end} bytes");
+            }
+            let answer = kafka.handle(request, version).await.unwrap();
             let encoded = answer.encode(&mut BytesMut::new(), version);
             assert!(encoded.is_ok(), "{api:?} {version}: {encoded:?}");
         }
     }
-}
-
-#[test]
-fn no_number_of_a_producer_is_given_twice_also_after_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("producers");
-    let mut given = Vec::new();
-    for _ in 0..3 {
-        let mut producers = Producers::open(&path).unwrap();
-        given.extend((0..PRODUCERS + 1).map(|_| producers.next().unwrap()));
-    }
-    assert!(given.is_sorted_by(|one, next| one < next));
 }

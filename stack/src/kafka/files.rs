@@ -1,0 +1,58 @@
+//! The broker's files.
+
+use std::{
+    fmt::Display,
+    fs::{self, File, TryLockError},
+    io,
+    path::Path,
+};
+
+use kafka_protocol::ResponseError;
+use tracing::warn;
+
+/// Takes a directory for this process alone, as long as the file is open.
+pub(super) fn lock(directory: &Path) -> io::Result<File> {
+    fs::create_dir_all(directory)?;
+    let file = File::create(directory.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another broker uses it")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Writes a file that is whole or as it was.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    fs::write(&part, bytes)?;
+    fs::rename(part, path)
+}
+
+/// An error that says which file it is about.
+pub(super) fn fault(path: &Path, error: impl Display) -> io::Error {
+    io::Error::other(format!("{}: {error}", path.display()))
+}
+
+/// What a client is told when something cannot be stored. The cause is told here, once.
+pub(super) fn refusal(path: &Path) -> impl FnOnce(io::Error) -> ResponseError {
+    move |error| {
+        warn!(file = %path.display(), %error, "cannot be read or written");
+        ResponseError::KafkaStorageError
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_one_brokers_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = lock(directory.path()).unwrap();
+        assert!(lock(directory.path()).unwrap_err().to_string().contains("another broker"));
+        drop(first);
+        lock(directory.path()).unwrap();
+    }
+}
