@@ -1,7 +1,7 @@
-//! Consumer groups, by the classic protocol: members join, the first of them divides the partitions, and all get their
-//! share. Groups live as long as the process. When it starts anew, members join again and go on from what was committed.
+//! Consumer groups, by the classic protocol: members join, one of them divides the partitions, and all get their share. Groups live as long as the process. When it starts anew, members join again and go on from what was committed.
 
 mod group;
+mod member;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -106,6 +106,12 @@ impl Groups {
     pub fn sweep(&mut self) {
         self.0.values_mut().for_each(Group::sweep);
         self.0.retain(|_, group| !group.is_over());
+    }
+
+    /// As if so much time had passed without a word.
+    #[cfg(test)]
+    fn pass(&mut self, time: Duration) {
+        self.0.values_mut().for_each(|group| group.pass(time));
     }
 }
 

@@ -12,12 +12,10 @@ use kafka_protocol::ResponseError::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Answer, Described, Join, Joined, Protocols, Refused};
+use super::{Answer, Described, Join, Joined, Refused, member::Member};
 
 /// How long a name is kept for who was told to come again with it.
 const NAMED_FOR: Duration = Duration::from_secs(60);
-
-type Waiting<T> = oneshot::Sender<Result<T, ResponseError>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Group {
@@ -38,22 +36,12 @@ enum Phase {
     Stable,
     /// Members join until then.
     Joining { until: Instant },
-    /// The leader divides the partitions.
-    Dividing,
-}
-
-#[derive(Debug)]
-struct Member {
-    protocols: Protocols,
-    session_timeout: Duration,
-    rebalance_timeout: Duration,
-    heard_at: Instant,
-    share: Bytes,
-    joining: Option<Waiting<Joined>>,
-    syncing: Option<Waiting<Bytes>>,
+    /// The leader divides the partitions, and the others ask for their shares, until then.
+    Dividing { until: Instant },
 }
 
 impl Group {
+    /// Takes in a member, new or known. The others are to join again, unless nothing has changed with it.
     pub fn join(&mut self, mut join: Join) -> Result<Answer<Joined>, Refused> {
         if join.member.is_empty() {
             join.member = format!("member-{}", Uuid::new_v4());
@@ -87,9 +75,9 @@ impl Group {
         self.members.insert(join.member.clone(), member);
         match self.phase {
             // It did not hear of the generation that it belongs to.
-            Phase::Dividing if is_same => self.welcome(&join.member),
+            Phase::Dividing { .. } if is_same => self.welcome(&join.member),
             Phase::Stable if is_same && is_follower && self.generation > 0 => self.welcome(&join.member),
-            Phase::Stable | Phase::Dividing => self.rebalance(),
+            Phase::Stable | Phase::Dividing { .. } => self.rebalance(),
             Phase::Joining { .. } => {}
         }
         self.begin_if_complete();
@@ -102,14 +90,16 @@ impl Group {
 
     /// All members are to join again.
     fn rebalance(&mut self) {
-        let longest = self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default();
-        self.phase = Phase::Joining { until: Instant::now() + longest };
+        self.phase = Phase::Joining { until: self.deadline() };
         for member in self.members.values_mut() {
-            if let Some(syncing) = member.syncing.take() {
-                // Who asks may be gone.
-                let _ = syncing.send(Err(RebalanceInProgress));
-            }
+            member.tell_share(Err(RebalanceInProgress));
         }
+    }
+
+    /// When those must have come who are waited for now.
+    fn deadline(&self) -> Instant {
+        let longest = self.members.values().map(|member| member.rebalance_timeout).max();
+        Instant::now() + longest.unwrap_or_default()
     }
 
     /// Begins the next generation when all have joined.
@@ -131,7 +121,7 @@ impl Group {
         let protocols = self.members.get(&self.leader).map(|leader| leader.protocols.clone()).unwrap_or_default();
         let shared = protocols.into_iter().map(|(name, _)| name).find(|name| self.all_know(name));
         self.protocol = shared.unwrap_or_default();
-        self.phase = Phase::Dividing;
+        self.phase = Phase::Dividing { until: self.deadline() };
         for name in self.members.keys().cloned().collect::<Vec<_>>() {
             self.welcome(&name);
         }
@@ -158,14 +148,12 @@ impl Group {
             leader: self.leader.clone(),
             members,
         };
-        if let Some(member) = self.members.get_mut(name)
-            && let Some(joining) = member.joining.take()
-        {
-            member.heard_at = Instant::now();
-            let _ = joining.send(Ok(joined));
+        if let Some(member) = self.members.get_mut(name) {
+            member.tell_joined(joined);
         }
     }
 
+    /// Tells a member whether it may go on, or is to join again.
     pub fn heartbeat(&mut self, member: &str, generation: i32) -> Result<(), ResponseError> {
         self.hear(member, generation)?;
         if matches!(self.phase, Phase::Joining { .. }) { Err(RebalanceInProgress) } else { Ok(()) }
@@ -174,7 +162,7 @@ impl Group {
     /// Whether a member may commit offsets.
     pub fn check_commit(&mut self, member: &str, generation: i32) -> Result<(), ResponseError> {
         self.hear(member, generation)?;
-        if self.phase == Phase::Dividing { Err(RebalanceInProgress) } else { Ok(()) }
+        if matches!(self.phase, Phase::Dividing { .. }) { Err(RebalanceInProgress) } else { Ok(()) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -195,7 +183,7 @@ impl Group {
             Phase::Stable if self.members.is_empty() => "Empty",
             Phase::Stable => "Stable",
             Phase::Joining { .. } => "PreparingRebalance",
-            Phase::Dividing => "CompletingRebalance",
+            Phase::Dividing { .. } => "CompletingRebalance",
         };
         let members =
             self.members.iter().map(|(name, member)| (name.clone(), self.metadata(member), member.share.clone()));
@@ -216,6 +204,7 @@ impl Group {
         Ok(member)
     }
 
+    /// Gives a member its share as soon as the leader has divided the partitions, which it does here.
     pub fn sync(
         &mut self,
         name: &str,
@@ -230,7 +219,7 @@ impl Group {
             Phase::Stable => {
                 let _ = waiting.send(Ok(member.share.clone()));
             }
-            Phase::Dividing => {
+            Phase::Dividing { .. } => {
                 member.syncing = Some(waiting);
                 if is_leader {
                     self.divide(shares.into_iter().collect());
@@ -244,12 +233,11 @@ impl Group {
         self.phase = Phase::Stable;
         for (name, member) in &mut self.members {
             member.share = shares.remove(name).unwrap_or_default();
-            if let Some(syncing) = member.syncing.take() {
-                let _ = syncing.send(Ok(member.share.clone()));
-            }
+            member.tell_share(Ok(member.share.clone()));
         }
     }
 
+    /// Lets a member go that says so. The others share anew.
     pub fn leave(&mut self, member: &str) -> Result<(), ResponseError> {
         if self.named.remove(member).is_some() {
             return Ok(());
@@ -267,18 +255,27 @@ impl Group {
         self.begin_if_complete();
     }
 
+    /// Lets those go that are silent for longer than their session, or are not in time where the others wait for them.
     pub fn sweep(&mut self) {
-        let now = Instant::now();
-        let is_late = matches!(self.phase, Phase::Joining { until } if until <= now);
-        let before = self.members.len();
+        let (now, before, phase) = (Instant::now(), self.members.len(), self.phase);
         self.members.retain(|_, member| {
-            // Who waits for others says nothing, unless it hangs up.
-            let waits = member.joining.as_ref().is_some_and(|joining| !joining.is_closed());
-            waits || !is_late && member.joining.is_none() && member.heard_at + member.session_timeout > now
+            let is_late = match phase {
+                Phase::Stable => false,
+                Phase::Joining { until } => until <= now && member.joining.is_none(),
+                Phase::Dividing { until } => until <= now && member.syncing.is_none(),
+            };
+            // Who hangs up while it joins does not come again with its name.
+            let is_silent = member.joining.is_some() || member.heard_at + member.session_timeout <= now;
+            !is_late && (member.waits() || !is_silent)
         });
         if self.members.len() < before {
             self.go_on_without();
         }
         self.named.retain(|_, named_at| named_at.elapsed() < NAMED_FOR);
+    }
+
+    #[cfg(test)]
+    pub fn pass(&mut self, time: Duration) {
+        self.members.values_mut().for_each(|member| member.heard_at -= time);
     }
 }

@@ -119,3 +119,58 @@ fn members_that_know_no_common_way_to_share_are_refused() {
     let (error, _) = groups.join(GROUP, strange).unwrap_err();
     assert_eq!(error, ResponseError::InconsistentGroupProtocol);
 }
+
+/// A group of two, of which the follower waits for its share and the leader has not divided yet. Returns their names, the
+/// leader first, and what the follower waits for.
+fn dividing(
+    groups: &mut Groups,
+    leads: impl Fn(&mut Join),
+    follows: impl Fn(&mut Join),
+) -> ([String; 2], Answer<Bytes>) {
+    let [leader, follower] = pair(groups, |_| {});
+    // A leader that joins again has something to divide.
+    let leading = groups.join(GROUP, Join { member: leader.clone(), ..changed(leads) }).unwrap();
+    come(groups.join(GROUP, Join { member: follower.clone(), ..changed(follows) }).unwrap()).unwrap();
+    assert_eq!(come(leading).unwrap().generation, 3);
+    let share = groups.sync(GROUP, &follower, 3, Vec::new()).unwrap();
+    ([leader, follower], share)
+}
+
+#[test]
+fn whoever_waits_for_its_share_is_not_taken_for_silent() {
+    let mut groups = Groups::default();
+    let short = |join: &mut Join| join.session_timeout = Duration::from_secs(6);
+    let ([leader, follower], share) = dividing(&mut groups, |_| {}, short);
+    groups.pass(Duration::from_secs(7));
+    groups.sweep();
+    let shares = vec![(follower.clone(), Bytes::from("all"))];
+    come(groups.sync(GROUP, &leader, 3, shares).unwrap()).unwrap();
+    groups.sweep();
+    assert_eq!(come(share).unwrap(), "all");
+    assert_eq!(groups.heartbeat(GROUP, &follower, 3), Ok(()));
+}
+
+#[test]
+fn whoever_is_to_join_again_after_it_has_waited_has_its_whole_session_for_it() {
+    let mut groups = Groups::default();
+    let short = |join: &mut Join| join.session_timeout = Duration::from_secs(6);
+    let ([leader, follower], share) = dividing(&mut groups, |_| {}, short);
+    groups.pass(Duration::from_secs(7));
+    groups.leave(GROUP, &leader).unwrap();
+    groups.sweep();
+    assert_eq!(come(share), Err(RebalanceInProgress));
+    assert_eq!(come(groups.join(GROUP, join(&follower)).unwrap()).unwrap().generation, 4);
+}
+
+#[test]
+fn a_leader_that_does_not_divide_in_time_has_left_and_the_others_go_on() {
+    let mut groups = Groups::default();
+    let in_time = |join: &mut Join| join.rebalance_timeout = Duration::ZERO;
+    let ([leader, follower], share) = dividing(&mut groups, in_time, in_time);
+    assert_eq!(groups.heartbeat(GROUP, &leader, 3), Ok(()));
+    groups.sweep();
+    assert_eq!(come(share), Err(RebalanceInProgress));
+    assert_eq!(groups.heartbeat(GROUP, &leader, 3), Err(UnknownMemberId));
+    let joined = come(groups.join(GROUP, join(&follower)).unwrap()).unwrap();
+    assert_eq!((joined.generation, joined.leader), (4, follower));
+}
