@@ -3,6 +3,7 @@
 //! number their batches have each of them once; a consumer that begins in the middle of a batch gets the rest of it.
 
 mod answers;
+mod commits;
 mod faults;
 mod files;
 mod groups;

@@ -96,8 +96,10 @@ impl Kafka {
     pub(super) fn delete_topics(&self, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
         let (mut topics, mut offsets) = (lock(&self.0.topics), lock(&self.0.offsets));
         let results = request.topic_names.into_iter().map(|name| {
-            let forget = |()| offsets.forget(&name).map_err(|_| ResponseError::KafkaStorageError);
-            let deleted = topics.delete(&name).and_then(forget);
+            let deleted = topics.delete(&name);
+            if deleted.is_ok() {
+                offsets.retain(|key, _| key.topic != *name.0);
+            }
             DeletableTopicResult::default().with_name(Some(name)).with_error_code(code(deleted))
         });
         let answer = DeleteTopicsResponse::default().with_responses(results.collect());

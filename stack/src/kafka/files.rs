@@ -1,9 +1,10 @@
-//! The broker's files.
+//! The broker's files: each is whole after a kill, or what is not whole can be told and is cut off.
 
 use std::{
     fmt::Display,
     fs::{self, File, TryLockError},
     io,
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
@@ -26,6 +27,21 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let part = path.with_extension("part");
     fs::write(&part, bytes)?;
     fs::rename(part, path)
+}
+
+/// Appends to a file of which so many bytes are whole. What cannot be written to its end leaves nothing behind.
+pub(super) fn append(file: &File, length: u64, bytes: &[u8]) -> io::Result<()> {
+    let is = file.metadata()?.len();
+    if is < length {
+        return Err(io::Error::other(format!("the file has {is} bytes where {length} were written")));
+    }
+    // An earlier failure was not undone.
+    if is > length {
+        file.set_len(length)?;
+    }
+    file.write_all_at(bytes, length).inspect_err(|_| {
+        let _ = file.set_len(length);
+    })
 }
 
 /// An error that says which file it is about.
@@ -54,5 +70,16 @@ mod tests {
         assert!(lock(directory.path()).unwrap_err().to_string().contains("another broker"));
         drop(first);
         lock(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn what_an_earlier_failure_has_left_does_not_follow_what_is_appended() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(b"whole, and a torn end", 0).unwrap();
+        append(&file, 5, b".").unwrap();
+        let mut bytes = [0; 6];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!((&bytes, file.metadata().unwrap().len()), (b"whole.", 6));
+        assert!(append(&file, 7, b"a gap").is_err());
     }
 }

@@ -98,8 +98,10 @@ impl Groups {
         self.0.iter().map(|(name, group)| (name.as_str(), group.protocol_type()))
     }
 
-    pub fn describe(&self, group: &str) -> Described {
-        self.0.get(group).map_or(Described { state: "Dead", ..Described::default() }, Group::describe)
+    /// A group of which nothing is known but its offsets is empty; without any, there is none.
+    pub fn describe(&self, group: &str, has_offsets: bool) -> Described {
+        let state = if has_offsets { "Empty" } else { "Dead" };
+        self.0.get(group).map_or(Described { state, ..Described::default() }, Group::describe)
     }
 
     /// Removes the members that are silent, or do not join. To be called now and then.

@@ -3,14 +3,18 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
+use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
-/// When there are so many lines, and more than twice as many as needed, the journal is written anew.
-const MANY_LINES: usize = 50_000;
+use super::files;
+
+/// When the journal has so many bytes, and more than twice as many as needed, it is written anew.
+const MANY_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Whose offset of what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,137 +34,179 @@ pub(super) struct Committed {
 #[derive(Debug, Serialize, Deserialize)]
 enum Line {
     Commit(Key, Committed),
-    /// All that was committed for a topic is forgotten.
-    Forget {
-        topic: String,
-    },
 }
 
 #[derive(Debug)]
 pub(super) struct Offsets {
     path: PathBuf,
     journal: File,
-    lines: usize,
-    committed: BTreeMap<Key, Committed>,
+    /// Of the journal, in bytes: now, and when it was written anew.
+    length: u64,
+    needed: u64,
+    kept: BTreeMap<Key, Committed>,
 }
 
 impl Offsets {
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut committed = BTreeMap::new();
-        match File::open(path) {
-            Ok(file) => {
-                for line in BufReader::new(file).lines() {
-                    // The last one may not have been written to its end.
-                    let Ok(line) = serde_json::from_str(&line?) else { break };
-                    apply(&mut committed, line);
+        let mut kept = BTreeMap::new();
+        let journal = match fs::read(path) {
+            Ok(journal) => journal,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(files::fault(path, error)),
+        };
+        for (number, line) in journal.split(|byte| *byte == b'\n').enumerate() {
+            match serde_json::from_slice(line) {
+                Ok(Line::Commit(key, committed)) => drop(kept.insert(key, committed)),
+                Err(_) if line.is_empty() => {}
+                // The last one may not have been written to its end.
+                Err(error) => {
+                    let (file, line, bytes) = (path.display(), number + 1, line.len());
+                    warn!(%file, line, bytes, %error, "an offset that was committed cannot be read");
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
         }
-        let journal = write_anew(path, &committed)?;
-        Ok(Self { path: path.to_owned(), journal, lines: committed.len(), committed })
+        let (journal, length) = write_anew(path, &kept)?;
+        Ok(Self { path: path.to_owned(), journal, length, needed: length, kept })
     }
 
-    pub fn commit(&mut self, key: Key, committed: Committed) -> io::Result<()> {
-        self.write(Line::Commit(key, committed))
+    /// Keeps all of them or none.
+    pub fn commit(&mut self, commits: Vec<(Key, Committed)>) -> Result<(), ResponseError> {
+        self.write(commits).map_err(files::refusal(&self.path))
     }
 
-    pub fn forget(&mut self, topic: &str) -> io::Result<()> {
-        self.write(Line::Forget { topic: topic.to_owned() })
-    }
-
-    pub fn get(&self, key: &Key) -> Option<&Committed> {
-        self.committed.get(key)
-    }
-
-    pub fn of_group<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a Key, &'a Committed)> {
-        self.committed.iter().filter(move |(key, _)| key.group == group)
-    }
-
-    fn write(&mut self, line: Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(&line)?;
-        text.push(b'\n');
-        self.journal.write_all(&text)?;
-        self.lines += 1;
-        apply(&mut self.committed, line);
-        if self.lines > MANY_LINES.max(2 * self.committed.len()) {
-            self.journal = write_anew(&self.path, &self.committed)?;
-            self.lines = self.committed.len();
+    fn write(&mut self, commits: Vec<(Key, Committed)>) -> io::Result<()> {
+        let mut text = Vec::new();
+        for (key, committed) in &commits {
+            write_line(&mut text, key, committed)?;
+        }
+        files::append(&self.journal, self.length, &text)?;
+        self.length += text.len() as u64;
+        self.kept.extend(commits);
+        if self.length > MANY_BYTES.max(2 * self.needed) {
+            self.write_anew();
         }
         Ok(())
     }
-}
 
-fn apply(all: &mut BTreeMap<Key, Committed>, line: Line) {
-    match line {
-        Line::Commit(key, committed) => {
-            all.insert(key, committed);
+    pub fn get(&self, key: &Key) -> Option<&Committed> {
+        self.kept.get(key)
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&Key, &Committed)> {
+        self.kept.iter()
+    }
+
+    /// Keeps only what is wanted still.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&Key, &Committed) -> bool) {
+        let before = self.kept.len();
+        self.kept.retain(|key, committed| is_wanted(key, committed));
+        if self.kept.len() < before {
+            self.write_anew();
         }
-        Line::Forget { topic } => all.retain(|key, _| key.topic != topic),
+    }
+
+    /// Fails only to save space.
+    fn write_anew(&mut self) {
+        match write_anew(&self.path, &self.kept) {
+            Ok((journal, length)) => (self.journal, self.length, self.needed) = (journal, length, length),
+            Err(error) => warn!(file = %self.path.display(), %error, "cannot be written anew"),
+        }
     }
 }
 
-/// Writes a journal of what is needed, in place of the one that is there.
-fn write_anew(path: &Path, committed: &BTreeMap<Key, Committed>) -> io::Result<File> {
-    let part = path.with_extension("part");
-    let mut journal = File::create(&part)?;
+fn write_line(text: &mut Vec<u8>, key: &Key, committed: &Committed) -> io::Result<()> {
+    serde_json::to_writer(&mut *text, &Line::Commit(key.clone(), committed.clone()))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Writes a journal of what is needed, in place of the one that is there. Returns it with its length.
+fn write_anew(path: &Path, kept: &BTreeMap<Key, Committed>) -> io::Result<(File, u64)> {
     let mut text = Vec::new();
-    for (key, committed) in committed {
-        serde_json::to_writer(&mut text, &Line::Commit(key.clone(), committed.clone()))?;
-        text.push(b'\n');
+    for (key, committed) in kept {
+        write_line(&mut text, key, committed)?;
     }
-    journal.write_all(&text)?;
-    fs::rename(part, path)?;
-    Ok(journal)
+    files::write_whole(path, &text)?;
+    Ok((File::options().read(true).write(true).open(path)?, text.len() as u64))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::fs::OpenOptions;
+    use std::{io::Write as _, os::unix::fs::FileExt as _};
 
     use super::*;
 
     fn key(topic: &str) -> Key {
-        Key { group: "readers".into(), topic: topic.into(), partition: 1 }
+        Key { group: "читатели".into(), topic: topic.into(), partition: 1 }
     }
 
     fn committed(offset: i64) -> Committed {
         Committed { offset, metadata: String::new() }
     }
 
-    #[test]
-    fn what_was_committed_is_known_after_a_restart_and_what_is_forgotten_is_not() {
+    fn open() -> (tempfile::TempDir, PathBuf, Offsets) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("offsets");
-        let mut offsets = Offsets::open(&path).unwrap();
-        for (topic, offset) in [("orders", 1), ("gone", 5), ("orders", 2)] {
-            offsets.commit(key(topic), committed(offset)).unwrap();
-        }
-        offsets.forget("gone").unwrap();
-        // The last line of a process that was killed.
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"Commit\":[").unwrap();
+        let offsets = Offsets::open(&path).unwrap();
+        (directory, path, offsets)
+    }
 
+    #[test]
+    fn what_was_committed_is_known_after_a_restart_and_what_is_forgotten_is_not() {
+        let (_directory, path, mut offsets) = open();
+        for (topic, offset) in [("orders", 1), ("gone", 5), ("orders", 2)] {
+            offsets.commit(vec![(key(topic), committed(offset))]).unwrap();
+        }
+        offsets.retain(|key, _| key.topic != "gone");
         for _ in 0..2 {
             let offsets = Offsets::open(&path).unwrap();
-            assert_eq!(offsets.get(&key("orders")), Some(&committed(2)));
-            assert_eq!(offsets.of_group("readers").count(), 1);
-            assert_eq!(offsets.of_group("others").count(), 0);
+            assert_eq!(offsets.all().collect::<Vec<_>>(), [(&key("orders"), &committed(2))]);
         }
     }
 
     #[test]
-    fn the_journal_does_not_grow_without_end() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("offsets");
-        let mut offsets = Offsets::open(&path).unwrap();
-        for offset in 0..=i64::try_from(MANY_LINES).unwrap() {
-            offsets.commit(key("orders"), committed(offset)).unwrap();
+    fn a_journal_that_ends_anywhere_is_read_as_far_as_it_goes() {
+        let (_directory, path, mut offsets) = open();
+        for offset in 1..=2 {
+            offsets.commit(vec![(key("orders"), committed(offset))]).unwrap();
         }
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 1);
-        offsets.commit(key("orders"), committed(7)).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let first = whole.iter().position(|byte| *byte == b'\n').unwrap();
+        for end in first..whole.len() - 1 {
+            fs::write(&path, &whole[..end]).unwrap();
+            assert_eq!(Offsets::open(&path).unwrap().get(&key("orders")), Some(&committed(1)), "of {end} bytes");
+        }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_takes_none_of_those_that_follow_along() {
+        let (_directory, path, mut offsets) = open();
+        fs::File::options().append(true).open(&path).unwrap().write_all(b"{\"Commit\":[\n").unwrap();
+        offsets.length = fs::metadata(&path).unwrap().len();
+        offsets.commit(vec![(key("orders"), committed(7))]).unwrap();
         assert_eq!(Offsets::open(&path).unwrap().get(&key("orders")), Some(&committed(7)));
+    }
+
+    #[test]
+    fn a_commit_that_was_not_written_to_its_end_is_in_no_later_ones_way() {
+        let (_directory, path, mut offsets) = open();
+        offsets.commit(vec![(key("orders"), committed(1))]).unwrap();
+        offsets.journal.write_all_at(b"{\"Commit\":[{\"group\":\"", offsets.length).unwrap();
+        offsets.commit(vec![(key("orders"), committed(2))]).unwrap();
+        offsets.commit(vec![(key("orders"), committed(3))]).unwrap();
+        assert_eq!(Offsets::open(&path).unwrap().get(&key("orders")), Some(&committed(3)));
+    }
+
+    #[test]
+    fn the_journal_does_not_grow_without_end() {
+        let (_directory, path, mut offsets) = open();
+        let long = |offset| Committed { metadata: "x".repeat(4096), ..committed(offset) };
+        for offset in 0..2000 {
+            offsets.commit(vec![(key("orders"), long(offset))]).unwrap();
+        }
+        assert!(fs::metadata(&path).unwrap().len() <= MANY_BYTES);
+        assert_eq!(Offsets::open(&path).unwrap().get(&key("orders")), Some(&long(1999)));
     }
 }

@@ -49,7 +49,7 @@ fn pair(groups: &mut Groups, change: impl Fn(&mut Join)) -> [String; 2] {
     let shares = shares.map(|(name, share)| (name.clone(), Bytes::from(share))).into();
     assert_eq!(come(groups.sync(GROUP, &leader, 2, shares).unwrap()).unwrap(), "one");
     assert_eq!(come(share).unwrap(), "other");
-    assert_eq!(groups.describe(GROUP).state, "Stable");
+    assert_eq!(groups.describe(GROUP, false).state, "Stable");
     [leader, follower]
 }
 
@@ -73,7 +73,7 @@ fn members_share_and_share_anew_when_one_leaves() {
     assert_eq!((joined.generation, joined.leader), (3, follower.clone()));
     groups.leave(GROUP, &follower).unwrap();
     groups.sweep();
-    assert_eq!(groups.describe(GROUP).state, "Dead");
+    assert_eq!((groups.describe(GROUP, false).state, groups.describe(GROUP, true).state), ("Dead", "Empty"));
     assert_eq!(groups.check_commit(GROUP, "", -1), Ok(()), "of a group without members, anybody may");
 }
 
