@@ -5,6 +5,7 @@
 mod answers;
 mod commits;
 mod faults;
+mod fetch;
 mod files;
 mod groups;
 mod layout;
@@ -15,6 +16,7 @@ mod offered;
 mod offsets;
 mod records;
 mod server;
+mod tidy;
 mod topics;
 
 use std::{
@@ -25,14 +27,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{net::TcpListener, sync::watch};
+use kafka_protocol::ResponseError;
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 pub use faults::Faults;
 use groups::Groups;
 use numbers::Numbers;
 use offsets::Offsets;
-use topics::Topics;
+use topics::{Topic, Topics};
 
 use crate::ports;
 
@@ -52,9 +55,8 @@ struct State {
     topics: Mutex<Topics>,
     offsets: Mutex<Offsets>,
     producers: Mutex<Numbers>,
+    epochs: Mutex<Numbers>,
     faults: Mutex<Faults>,
-    /// Told when there are more records, or other topics.
-    changed: watch::Sender<()>,
     /// Held for the length of the process.
     _directory: File,
 }
@@ -64,6 +66,11 @@ impl Kafka {
     pub fn open(directory: &Path, address: SocketAddr) -> io::Result<Self> {
         let lock = files::lock(directory)?;
         let topics = Topics::open(&directory.join("topics"))?;
+        let mut offsets = Offsets::open(&directory.join("offsets"))?;
+        // A topic may have been deleted, and made anew, without them.
+        offsets.retain(|key, committed| {
+            topics.get(&key.topic).is_some_and(|topic| topic.description.epoch == committed.epoch)
+        });
         let cluster = directory.join("cluster");
         if !cluster.exists() {
             files::write_whole(&cluster, Uuid::new_v4().to_string().as_bytes())?;
@@ -73,10 +80,10 @@ impl Kafka {
             cluster: fs::read_to_string(cluster)?,
             groups: Mutex::default(),
             topics: Mutex::new(topics),
-            offsets: Mutex::new(Offsets::open(&directory.join("offsets"))?),
+            offsets: Mutex::new(offsets),
             producers: Mutex::new(Numbers::open(&directory.join("producers"))?),
+            epochs: Mutex::new(Numbers::open(&directory.join("epochs"))?),
             faults: Mutex::default(),
-            changed: watch::Sender::new(()),
             _directory: lock,
         })))
     }
@@ -92,6 +99,12 @@ impl Kafka {
 
     pub fn address(&self) -> SocketAddr {
         self.0.address
+    }
+
+    /// The topic of a partition, if it has a leader.
+    fn topic(&self, name: &str, partition: i32) -> Result<Arc<Topic>, ResponseError> {
+        self.check_leader(name, partition)?;
+        lock(&self.0.topics).get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
     }
 }
 

@@ -17,7 +17,8 @@ use stack::terminal;
 #[tokio::main]
 async fn main() -> ExitCode {
     let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).init();
+    // A log that cannot be written, as on a full disk, would be told of by a panic.
+    tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).log_internal_errors(false).init();
     match cli::run(cli::Cli::parse()).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

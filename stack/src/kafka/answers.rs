@@ -1,5 +1,7 @@
 //! The answers about the cluster itself: its node, its topics, its coordinator, numbers for producers.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::{
     ResponseError,
     messages::{
@@ -14,16 +16,18 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
+use uuid::Uuid;
 
 use super::{
     Kafka, NODE, lock,
-    topics::{Description, Topic, Topics},
+    topics::{Description, Settings, Topic, Topics},
 };
 
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 /// The kind of a resource that has settings, and where such a setting comes from.
 const TOPIC: i8 = 2;
 const OF_THE_TOPIC: i8 = 1;
+/// From this version of Metadata on, a topic may have no name.
+const NAMELESS: i16 = 12;
 
 /// As errors are numbered; 0 without one.
 pub(super) fn code(result: Result<(), ResponseError>) -> i16 {
@@ -35,13 +39,14 @@ impl Kafka {
         self.0.address.ip().to_string().into()
     }
 
-    pub(super) fn metadata(&self, request: MetadataRequest) -> MetadataResponse {
+    pub(super) fn metadata(&self, request: MetadataRequest, version: i16) -> MetadataResponse {
         let topics = lock(&self.0.topics);
         let described = match request.topics {
-            None => topics.all().map(|(name, topic)| self.describe_topic(name.clone(), Some(topic))).collect(),
+            None => topics.all().map(|(name, topic)| self.describe(name, topic)).collect(),
             Some(wanted) => {
-                let names = wanted.into_iter().map(|topic| topic.name.unwrap_or_default().0.to_string());
-                names.map(|name| self.describe_topic(name.clone(), topics.get(&name).as_deref())).collect()
+                // Each once, or a few bytes would ask for more than there is memory for.
+                let wanted: BTreeSet<_> = wanted.into_iter().map(|wanted| (wanted.name, wanted.topic_id)).collect();
+                wanted.iter().map(|(name, id)| self.look_up(&topics, name.as_ref(), *id, version)).collect()
             }
         };
         let node = MetadataResponseBroker::default()
@@ -55,23 +60,42 @@ impl Kafka {
             .with_topics(described)
     }
 
-    fn describe_topic(&self, name: String, topic: Option<&Topic>) -> MetadataResponseTopic {
-        let answer = MetadataResponseTopic::default().with_name(Some(TopicName(name.clone().into())));
-        let Some(topic) = topic else {
-            return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
-        };
-        let partitions = (0..topic.description.partitions.cast_signed()).map(|number| {
+    /// What is told of the topic that a client names, or of whose id it knows.
+    fn look_up(&self, topics: &Topics, name: Option<&TopicName>, id: Uuid, version: i16) -> MetadataResponseTopic {
+        let answer = MetadataResponseTopic::default();
+        match name {
+            Some(name) => match topics.get(name) {
+                Some(topic) => self.describe(name, topic),
+                None => {
+                    answer.with_name(Some(name.clone())).with_error_code(ResponseError::UnknownTopicOrPartition.code())
+                }
+            },
+            None => match topics.named(id) {
+                Some((name, topic)) => self.describe(name, topic),
+                None => answer
+                    .with_name((version < NAMELESS).then(TopicName::default))
+                    .with_topic_id(id)
+                    .with_error_code(ResponseError::UnknownTopicId.code()),
+            },
+        }
+    }
+
+    fn describe(&self, name: &str, topic: &Topic) -> MetadataResponseTopic {
+        let partitions = topic.partitions().map(|number| {
             let answer = MetadataResponsePartition::default()
                 .with_partition_index(number)
-                .with_leader_epoch(0)
+                .with_leader_epoch(topic.description.epoch)
                 .with_replica_nodes(vec![BrokerId(NODE)])
                 .with_isr_nodes(vec![BrokerId(NODE)]);
-            match self.check_leader(&name, number) {
+            match self.check_leader(name, number) {
                 Ok(()) => answer.with_leader_id(BrokerId(NODE)),
                 Err(_) => answer.with_leader_id(BrokerId(-1)).with_error_code(ResponseError::LeaderNotAvailable.code()),
             }
         });
-        answer.with_topic_id(topic.description.id).with_partitions(partitions.collect())
+        MetadataResponseTopic::default()
+            .with_name(Some(TopicName(name.to_owned().into())))
+            .with_topic_id(topic.description.id)
+            .with_partitions(partitions.collect())
     }
 
     pub(super) fn coordinator(&self) -> FindCoordinatorResponse {
@@ -84,44 +108,71 @@ impl Kafka {
     pub(super) fn create_topics(&self, request: CreateTopicsRequest) -> CreateTopicsResponse {
         let mut topics = lock(&self.0.topics);
         let results = request.topics.into_iter().map(|topic| {
-            let create = |()| create(&mut topics, &topic, request.validate_only);
-            let created = self.check_creation().and_then(create);
+            let created = self.create(&mut topics, &topic, request.validate_only);
             CreatableTopicResult::default().with_name(topic.name).with_error_code(code(created))
         });
-        let answer = CreateTopicsResponse::default().with_topics(results.collect());
-        self.0.changed.send_replace(());
-        answer
+        CreateTopicsResponse::default().with_topics(results.collect())
+    }
+
+    fn create(&self, topics: &mut Topics, topic: &CreatableTopic, only_checks: bool) -> Result<(), ResponseError> {
+        self.check_creation()?;
+        if !topic.assignments.is_empty() {
+            return Err(ResponseError::InvalidReplicaAssignment);
+        }
+        if ![-1, 1].contains(&topic.replication_factor) {
+            return Err(ResponseError::InvalidReplicationFactor);
+        }
+        let partitions = match topic.num_partitions {
+            -1 => None,
+            count => Some(u32::try_from(count).map_err(|_| ResponseError::InvalidPartitions)?),
+        };
+        let mut settings = Settings::default();
+        for config in &topic.configs {
+            if let Some(value) = &config.value {
+                settings.set(&config.name, value)?;
+            }
+        }
+        topics.check(&topic.name)?;
+        let mut description = Description::new(partitions, settings)?;
+        if !only_checks {
+            description.epoch = lock(&self.0.epochs).next()?;
+            topics.create(&topic.name, description)?;
+        }
+        Ok(())
     }
 
     pub(super) fn delete_topics(&self, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
-        let (mut topics, mut offsets) = (lock(&self.0.topics), lock(&self.0.offsets));
+        let mut topics = lock(&self.0.topics);
         let results = request.topic_names.into_iter().map(|name| {
             let deleted = topics.delete(&name);
             if deleted.is_ok() {
-                offsets.retain(|key, _| key.topic != *name.0);
+                // After a kill they are not missed: they are those of another epoch.
+                lock(&self.0.offsets).retain(|key, _| key.topic != *name.0);
             }
             DeletableTopicResult::default().with_name(Some(name)).with_error_code(code(deleted))
         });
-        let answer = DeleteTopicsResponse::default().with_responses(results.collect());
-        self.0.changed.send_replace(());
-        answer
+        DeleteTopicsResponse::default().with_responses(results.collect())
     }
 
-    /// The only setting is that of topics.
+    /// The only settings are those of topics.
     pub(super) fn describe_configs(&self, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
         let results = request.resources.into_iter().map(|resource| {
-            let topic = lock(&self.0.topics).get(&resource.resource_name).filter(|_| resource.resource_type == TOPIC);
+            let topic = lock(&self.0.topics).get(&resource.resource_name).cloned();
             let answer = DescribeConfigsResult::default()
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name);
-            let Some(topic) = topic else {
+            let Some(topic) = topic.filter(|_| resource.resource_type == TOPIC) else {
                 return answer.with_error_code(ResponseError::UnknownTopicOrPartition.code());
             };
-            let setting = DescribeConfigsResourceResult::default()
-                .with_name(MAX_MESSAGE_BYTES.into())
-                .with_value(Some(topic.description.max_message_bytes.to_string().into()))
-                .with_config_source(OF_THE_TOPIC);
-            answer.with_configs(vec![setting])
+            let wanted = resource.configuration_keys;
+            let is_wanted =
+                |name: &str| wanted.as_ref().is_none_or(|names| names.iter().any(|wanted| **wanted == *name));
+            let settings = topic.description.settings.all().into_iter().filter(|(name, _)| is_wanted(name));
+            let settings = settings.map(|(name, value)| {
+                let setting = DescribeConfigsResourceResult::default().with_name(name.into());
+                setting.with_value(Some(value.into())).with_config_source(OF_THE_TOPIC)
+            });
+            answer.with_configs(settings.collect())
         });
         DescribeConfigsResponse::default().with_results(results.collect())
     }
@@ -136,21 +187,4 @@ impl Kafka {
             Err(error) => answer.with_error_code(error.code()),
         }
     }
-}
-
-fn create(topics: &mut Topics, topic: &CreatableTopic, only_checks: bool) -> Result<(), ResponseError> {
-    if !topic.assignments.is_empty() {
-        return Err(ResponseError::InvalidReplicaAssignment);
-    }
-    if ![-1, 1].contains(&topic.replication_factor) {
-        return Err(ResponseError::InvalidReplicationFactor);
-    }
-    let partitions = match topic.num_partitions {
-        -1 => None,
-        count => Some(u32::try_from(count).map_err(|_| ResponseError::InvalidPartitions)?),
-    };
-    let setting = topic.configs.iter().find(|config| &*config.name == MAX_MESSAGE_BYTES);
-    let bytes = setting.and_then(|config| config.value.as_ref()).map(|value| value.parse());
-    let description = Description::new(partitions, bytes.transpose().map_err(|_| ResponseError::InvalidConfig)?)?;
-    if only_checks { topics.check(&topic.name) } else { topics.create(&topic.name, &description) }
 }

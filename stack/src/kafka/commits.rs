@@ -1,6 +1,6 @@
 //! Offsets are committed, and asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use kafka_protocol::{
     ResponseError,
@@ -33,7 +33,7 @@ impl Kafka {
         let mut take = |topic: &TopicName, partition: OffsetCommitRequestPartition| {
             let key = Key { group: group.to_string(), topic: topic.to_string(), partition: partition.partition_index };
             let committed = allowed.and_then(|()| check(&topics, &key, partition))?;
-            commits.push((key, committed));
+            commits.extend(committed.map(|committed| (key, committed)));
             Ok(())
         };
         let taken = request.topics.into_iter().map(|OffsetCommitRequestTopic { name, partitions, .. }| {
@@ -69,12 +69,14 @@ impl Kafka {
                 let key = Key { group: group.clone(), topic: name.to_string(), partition };
                 let answer = OffsetFetchResponsePartition::default().with_partition_index(partition);
                 match offsets.get(&key) {
-                    Some(Committed { offset, metadata }) => {
-                        answer.with_committed_offset(*offset).with_metadata(Some(metadata.clone().into()))
+                    Some(Committed { offset, metadata, epoch }) => answer
+                        .with_committed_offset(*offset)
+                        .with_committed_leader_epoch(*epoch)
+                        .with_metadata(Some(metadata.clone().into())),
+                    None => {
+                        answer.with_committed_offset(-1).with_committed_leader_epoch(-1).with_metadata(Some("".into()))
                     }
-                    None => answer.with_committed_offset(-1).with_metadata(Some("".into())),
                 }
-                .with_committed_leader_epoch(-1)
             });
             let partitions = partitions.collect();
             OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions)
@@ -82,20 +84,33 @@ impl Kafka {
         OffsetFetchResponse::default().with_topics(topics.collect())
     }
 
+    /// Of each partition that somebody has read, the first offset that not everybody has.
+    pub(super) fn unread(&self) -> HashMap<(String, i32), i64> {
+        let mut unread = HashMap::new();
+        for (key, committed) in lock(&self.0.offsets).all() {
+            let first: &mut i64 = unread.entry((key.topic.clone(), key.partition)).or_insert(committed.offset);
+            *first = committed.offset.min(*first);
+        }
+        unread
+    }
+
     pub(super) fn groups_with_offsets(&self) -> HashSet<String> {
         lock(&self.0.offsets).all().map(|(key, _)| key.group.clone()).collect()
     }
 }
 
-/// What is to be kept.
-fn check(topics: &Topics, key: &Key, partition: OffsetCommitRequestPartition) -> Result<Committed, ResponseError> {
-    let is_there = topics.get(&key.topic).is_some_and(|topic| topic.partition(key.partition).is_some());
-    if !is_there {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
+/// What is to be kept. Nothing of who has read an earlier topic of the name.
+fn check(
+    topics: &Topics,
+    key: &Key,
+    partition: OffsetCommitRequestPartition,
+) -> Result<Option<Committed>, ResponseError> {
+    let topic = topics.get(&key.topic).filter(|topic| topic.partitions().any(|number| number == key.partition));
+    let epoch = topic.ok_or(ResponseError::UnknownTopicOrPartition)?.description.epoch;
     let metadata = partition.committed_metadata.unwrap_or_default().to_string();
     if metadata.len() > MOST_METADATA {
         return Err(ResponseError::OffsetMetadataTooLarge);
     }
-    Ok(Committed { offset: partition.committed_offset, metadata })
+    let is_of_this = !(0..epoch).contains(&partition.committed_leader_epoch);
+    Ok(is_of_this.then_some(Committed { offset: partition.committed_offset, metadata, epoch }))
 }

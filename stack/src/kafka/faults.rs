@@ -18,7 +18,7 @@ impl Kafka {
     /// Does these things wrong from now on, and nothing else.
     pub fn misbehave(&self, faults: Faults) {
         *lock(&self.0.faults) = faults;
-        self.0.changed.send_replace(());
+        lock(&self.0.topics).all().for_each(|(_, topic)| topic.changed.send_replace(()));
     }
 
     pub(super) fn check_leader(&self, topic: &str, partition: i32) -> Result<(), ResponseError> {

@@ -44,6 +44,16 @@ pub(super) fn append(file: &File, length: u64, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Cuts off what follows the bytes that are whole, and says so.
+pub(super) fn cut(path: &Path, file: &File, length: u64) -> io::Result<()> {
+    let cut = file.metadata()?.len().saturating_sub(length);
+    if cut > 0 {
+        warn!(file = %path.display(), bytes = cut, "what was not written to its end is cut off");
+        file.set_len(length)?;
+    }
+    Ok(())
+}
+
 /// An error that says which file it is about.
 pub(super) fn fault(path: &Path, error: impl Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))

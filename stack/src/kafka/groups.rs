@@ -3,7 +3,10 @@
 mod group;
 mod member;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError::{self, UnknownMemberId};
@@ -102,6 +105,11 @@ impl Groups {
     pub fn describe(&self, group: &str, has_offsets: bool) -> Described {
         let state = if has_offsets { "Empty" } else { "Dead" };
         self.0.get(group).map_or(Described { state, ..Described::default() }, Group::describe)
+    }
+
+    /// The names of those that somebody belongs to.
+    pub fn with_members(&self) -> HashSet<String> {
+        self.0.iter().filter(|(_, group)| !group.is_empty()).map(|(name, _)| name.clone()).collect()
     }
 
     /// Removes the members that are silent, or do not join. To be called now and then.

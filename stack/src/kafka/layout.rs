@@ -28,7 +28,7 @@ enum Field {
 }
 
 /// Of the requests that are answered, in the versions that are offered.
-const LAYOUTS: [(ApiKey, &[Field]); 18] = [
+const LAYOUTS: [(ApiKey, &[Field]); 19] = [
     (ApiKey::Produce, &[Text, Fixed(6), List(&[Text, List(&[Fixed(4), Bytes])])]),
     (
         ApiKey::Fetch,
@@ -82,6 +82,7 @@ const LAYOUTS: [(ApiKey, &[Field]); 18] = [
     ),
     (ApiKey::DeleteTopics, &[Many(&Text), Fixed(4)]),
     (ApiKey::InitProducerId, &[Text, Fixed(4), Since(3, &Fixed(10))]),
+    (ApiKey::OffsetForLeaderEpoch, &[Since(3, &Fixed(4)), List(&[Text, List(&[Fixed(12)])])]),
     (ApiKey::DescribeConfigs, &[List(&[Fixed(1), Text, Many(&Text)]), Fixed(1), Since(3, &Fixed(1))]),
 ];
 

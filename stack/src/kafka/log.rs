@@ -1,317 +1,187 @@
-//! The log of a partition: one file, to which batches of records are appended as the producers sent them. What was
-//! appended outlives the process, though not the machine: the system writes it to the disk when it likes.
-//!
-//! A batch's fields are those of <https://kafka.apache.org/documentation/#recordbatch>.
+//! The log of a partition: batches of records, appended as the producers sent them, in files of which the oldest go when
+//! they are old, or too many. What was appended outlives the process, though not the machine: the system writes it to the
+//! disk when it likes.
+
+mod batch;
+#[cfg(test)]
+pub(super) mod batches;
+mod records;
+mod segment;
+mod sequences;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
-    fs::{File, OpenOptions},
+    collections::VecDeque,
     io,
-    os::unix::fs::FileExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::ResponseError;
+use kafka_protocol::ResponseError::{self, OffsetOutOfRange};
+use tracing::warn;
 
-/// The length of a batch counts from here.
-const LENGTH_FROM: usize = 12;
-/// A batch without records.
-const HEADER: usize = 61;
-/// The only format of records since Kafka 0.11.
-const MAGIC: u8 = 2;
-/// Batches of a producer that it may send again, because it did not hear of them. A producer has at most five on their way.
-const REMEMBERED: usize = 5;
+use super::{files, topics::Settings};
+use batch::Header;
+use segment::Segment;
+use sequences::Sequences;
+
+const EXTENSION: &str = "log";
 
 #[derive(Debug)]
 pub(super) struct Log {
-    file: File,
-    /// Where the next batch begins in the file.
-    length: u64,
-    next_offset: i64,
-    /// By the offset of their first record.
-    batches: BTreeMap<i64, Place>,
-    /// Those that number their batches, by id.
-    producers: HashMap<i64, Producer>,
+    /// What the names of its files begin with.
+    stem: PathBuf,
+    /// The epoch of its leader, which is that of its topic.
+    epoch: i32,
+    /// The oldest first.
+    segments: VecDeque<Segment>,
+    /// The segment to which batches are appended.
+    active: Segment,
+    sequences: Sequences,
 }
 
-/// Where a batch is.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    position: u64,
-    length: u64,
-    /// Of its records, in milliseconds since 1970.
-    latest: i64,
-}
-
-#[derive(Debug)]
-struct Producer {
-    epoch: i16,
-    /// The latest batches.
-    batches: VecDeque<Numbered>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Numbered {
-    first: i32,
-    last: i32,
-    offset: i64,
-}
-
-/// What the header of a batch says.
-#[derive(Debug, Clone, Copy)]
-struct Header {
-    /// Of the whole batch, in bytes.
-    length: usize,
-    magic: u8,
-    /// The offset of the last record, from that of the first.
-    last: i32,
-    latest: i64,
-    producer: i64,
-    epoch: i16,
-    sequence: i32,
-}
-
-impl Header {
-    /// `None` if there are too few bytes for a header.
-    fn read(bytes: &[u8]) -> Option<Self> {
-        Some(Self {
-            length: usize::try_from(i32::from_be_bytes(field(bytes, 8)?)).ok()?.checked_add(LENGTH_FROM)?,
-            magic: *bytes.get(16)?,
-            last: i32::from_be_bytes(field(bytes, 23)?),
-            latest: i64::from_be_bytes(field(bytes, 35)?),
-            producer: i64::from_be_bytes(field(bytes, 43)?),
-            epoch: i16::from_be_bytes(field(bytes, 51)?),
-            sequence: i32::from_be_bytes(field(bytes, 53)?),
-        })
-        .filter(|header| bytes.len() >= HEADER && header.length >= HEADER && header.last >= 0)
-    }
-
-    fn last_sequence(&self) -> i32 {
-        sequence_after(self.sequence, self.last)
+/// The partition to which a file of a topic belongs, and the offset with which it begins. `None` for another file.
+pub(super) fn parse(name: &str) -> Option<(u32, i64)> {
+    let stem = name.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+    match stem.split_once('-') {
+        Some((partition, base)) => Some((partition.parse().ok()?, base.parse().ok()?)),
+        None => Some((stem.parse().ok()?, 0)),
     }
 }
 
-fn field<const N: usize>(bytes: &[u8], from: usize) -> Option<[u8; N]> {
-    bytes.get(from..from + N)?.try_into().ok()
-}
-
-/// Numbers begin again at 0 after the largest.
-fn sequence_after(sequence: i32, count: i32) -> i32 {
-    let after = i64::from(sequence) + i64::from(count);
-    i32::try_from(after % (i64::from(i32::MAX) + 1)).unwrap_or_default()
+/// The first segment of a log has no offset in its name.
+fn path(stem: &Path, base: i64) -> PathBuf {
+    let mut path = stem.as_os_str().to_owned();
+    if base > 0 {
+        path.push(format!("-{base}"));
+    }
+    PathBuf::from(path).with_extension(EXTENSION)
 }
 
 impl Log {
-    /// Opens a log, or begins one. What was not written to its end is cut off.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let written = file.metadata()?.len();
-        let mut log = Self { file, length: 0, next_offset: 0, batches: BTreeMap::new(), producers: HashMap::new() };
-        let mut bytes = [0; HEADER];
-        while log.length + HEADER as u64 <= written {
-            log.file.read_exact_at(&mut bytes, log.length)?;
-            let Some(header) = Header::read(&bytes).filter(|header| log.length + header.length as u64 <= written)
-            else {
-                break;
-            };
-            log.know(&header);
+    /// Opens a log of which there are segments that begin with these offsets. What was not written to its end is cut off.
+    pub fn open(topic: &Path, partition: u32, epoch: i32, mut bases: Vec<i64>) -> io::Result<Self> {
+        bases.sort_unstable();
+        let stem = topic.join(partition.to_string());
+        let (mut segments, mut sequences) = (VecDeque::new(), Sequences::default());
+        for base in bases {
+            let path = path(&stem, base);
+            let note = |header: &Header| sequences.note(header, header.offset);
+            segments.push_back(Segment::open(path.clone(), base, note).map_err(|error| files::fault(&path, error))?);
         }
-        log.file.set_len(log.length)?;
-        Ok(log)
+        let active = segments.pop_back().unwrap_or_else(|| Segment::new(path(&stem, 0), 0));
+        Ok(Self { stem, epoch, segments, active, sequences })
+    }
+
+    /// The offset of the oldest record.
+    pub fn first_offset(&self) -> i64 {
+        self.segments().next().map_or(0, |segment| segment.base)
     }
 
     /// The offset that the next record gets.
     pub fn next_offset(&self) -> i64 {
-        self.next_offset
+        self.active.next
     }
 
-    /// Appends what a producer sent, of which no batch may be larger than `most` bytes. Returns the offset of the first
-    /// record; a batch that is there already keeps its offset.
-    pub fn append(&mut self, records: &Bytes, most: usize) -> Result<i64, ResponseError> {
-        let (mut rest, mut first) = (records.clone(), None);
-        while !rest.is_empty() {
-            let header = Header::read(&rest).ok_or(ResponseError::CorruptMessage)?;
-            if header.magic != MAGIC {
-                return Err(ResponseError::UnsupportedForMessageFormat);
-            }
-            if header.length > rest.len() {
-                return Err(ResponseError::CorruptMessage);
-            }
-            if header.length > most {
-                return Err(ResponseError::MessageTooLarge);
-            }
-            let batch = rest.split_to(header.length);
-            let offset = match self.appended_before(&header)? {
-                Some(offset) => offset,
-                None => self.append_one(&header, &batch)?,
-            };
-            first.get_or_insert(offset);
-        }
-        first.ok_or(ResponseError::InvalidRecord)
+    fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter().chain([&self.active])
     }
 
-    /// The offset of a batch that its producer sends again.
-    fn appended_before(&self, header: &Header) -> Result<Option<i64>, ResponseError> {
-        let Some(producer) = self.producers.get(&header.producer).filter(|_| header.producer >= 0) else {
-            return Ok(None);
-        };
-        if header.epoch < producer.epoch {
-            return Err(ResponseError::InvalidProducerEpoch);
+    /// Appends the batch that a producer sent. Returns the offset of its first record; a batch that is there already keeps
+    /// its offset.
+    pub fn append(&mut self, batch: &Bytes, settings: &Settings) -> Result<i64, ResponseError> {
+        if batch.is_empty() {
+            return Err(ResponseError::InvalidRecord);
         }
-        if header.epoch > producer.epoch {
-            return if header.sequence == 0 { Ok(None) } else { Err(ResponseError::OutOfOrderSequenceNumber) };
+        let header = batch::check(batch, settings.max_message_bytes)?;
+        if let Some(offset) = self.sequences.appended_before(&header)? {
+            return Ok(offset);
         }
-        let is_same = |batch: &&Numbered| batch.first == header.sequence && batch.last == header.last_sequence();
-        if let Some(batch) = producer.batches.iter().find(is_same) {
-            return Ok(Some(batch.offset));
-        }
-        match producer.batches.back() {
-            Some(last) if header.sequence != sequence_after(last.last, 1) => {
-                Err(ResponseError::OutOfOrderSequenceNumber)
-            }
-            Some(_) | None => Ok(None),
-        }
-    }
-
-    fn append_one(&mut self, header: &Header, batch: &Bytes) -> Result<i64, ResponseError> {
+        let offset = self.next_offset();
         let mut batch = BytesMut::from(&batch[..]);
-        // Neither is part of the checksum. The leader is always the first.
-        batch[..8].copy_from_slice(&self.next_offset.to_be_bytes());
-        batch[12..16].fill(0);
-        self.file.write_all_at(&batch, self.length).map_err(|_| ResponseError::KafkaStorageError)?;
-        Ok(self.know(header))
+        // Neither is part of the checksum.
+        batch[..8].copy_from_slice(&offset.to_be_bytes());
+        batch[12..16].copy_from_slice(&self.epoch.to_be_bytes());
+        if self.active.length > 0 && self.active.length + batch.len() as u64 > settings.segment_bytes {
+            self.roll();
+        }
+        self.active.append(&header, &batch).map_err(files::refusal(self.active.path()))?;
+        self.sequences.note(&header, offset);
+        Ok(offset)
     }
 
-    /// Notes a batch that is in the file. Returns its offset.
-    fn know(&mut self, header: &Header) -> i64 {
-        let (offset, length) = (self.next_offset, header.length as u64);
-        self.batches.insert(offset, Place { position: self.length, length, latest: header.latest });
-        self.length += length;
-        self.next_offset += i64::from(header.last) + 1;
-        if header.producer >= 0 {
-            let new = || Producer { epoch: header.epoch, batches: VecDeque::new() };
-            let producer = self.producers.entry(header.producer).or_insert_with(new);
-            if producer.epoch != header.epoch {
-                *producer = new();
-            }
-            producer.batches.push_back(Numbered { first: header.sequence, last: header.last_sequence(), offset });
-            if producer.batches.len() > REMEMBERED {
-                producer.batches.pop_front();
-            }
-        }
-        offset
+    fn roll(&mut self) {
+        let next = Segment::new(path(&self.stem, self.next_offset()), self.next_offset());
+        self.segments.push_back(std::mem::replace(&mut self.active, next));
     }
 
-    /// The batches from that of a record on: as many as `most` bytes hold, but at least one. None at the end of the log.
-    pub fn read(&self, offset: i64, most: usize) -> Result<Bytes, ResponseError> {
-        if !(0..=self.next_offset).contains(&offset) {
-            return Err(ResponseError::OffsetOutOfRange);
+    /// The segment of a record. None at the end of the log.
+    fn segment_of(&self, offset: i64) -> Result<Option<&Segment>, ResponseError> {
+        if !(self.first_offset()..=self.next_offset()).contains(&offset) {
+            return Err(OffsetOutOfRange);
         }
-        let Some((first, place)) = self.batches.range(..=offset).next_back() else { return Ok(Bytes::new()) };
-        if offset == self.next_offset {
-            return Ok(Bytes::new());
+        Ok(self.segments().find(|segment| offset < segment.next))
+    }
+
+    /// How many bytes there are from the batch of a record on.
+    pub fn size_from(&self, offset: i64) -> Result<u64, ResponseError> {
+        let Some(segment) = self.segment_of(offset)? else { return Ok(0) };
+        let later = self.segments().filter(|later| later.base > segment.base).map(|later| later.length);
+        Ok(segment.size_from(offset) + later.sum::<u64>())
+    }
+
+    /// Batches from that of a record on: as many as `most` bytes hold, or one more if `one_at_least`. None at the end of the
+    /// log.
+    pub fn read(&self, offset: i64, most: usize, one_at_least: bool) -> Result<Bytes, ResponseError> {
+        let Some(segment) = self.segment_of(offset)? else { return Ok(Bytes::new()) };
+        segment.read(offset, most, one_at_least).map_err(files::refusal(segment.path()))
+    }
+
+    /// The first record that is not older, by its offset and its time.
+    pub fn find(&self, time: i64) -> Result<Option<(i64, i64)>, ResponseError> {
+        for segment in self.segments().filter(|segment| segment.latest >= time) {
+            if let Some(batch) = segment.find(time).map_err(files::refusal(segment.path()))? {
+                return Ok(Header::read(&batch).and_then(|header| batch::find(&header, &batch, time)));
+            }
         }
-        let (begin, mut end) = (place.position, place.position + place.length);
-        for (_, place) in self.batches.range(first + 1..) {
-            if place.position + place.length - begin > most as u64 {
+        Ok(None)
+    }
+
+    /// The first of the latest records, by its offset and its time.
+    pub fn find_latest(&self) -> Result<Option<(i64, i64)>, ResponseError> {
+        let latest = self.segments().map(|segment| segment.latest).max();
+        latest.map_or(Ok(None), |latest| self.find(latest))
+    }
+
+    /// Forgets what is old by the topic's settings, and producers that are silent. What is not old stays, also where it is
+    /// too much, as long as somebody has read no further than `unread`.
+    pub fn tidy(&mut self, now: i64, settings: &Settings, unread: Option<i64>) {
+        self.sequences.forget_the_silent();
+        if let Err(error) = self.forget_the_old(now, settings, unread) {
+            warn!(file = %self.stem.display(), %error, "cannot forget what is old");
+        }
+    }
+
+    fn forget_the_old(&mut self, now: i64, settings: &Settings, unread: Option<i64>) -> io::Result<()> {
+        if self.active.length > 0 && settings.is_old(now, self.active.made_at()?) {
+            self.roll();
+        }
+        if self.active.length == 0 && !self.segments.is_empty() {
+            self.active.begin()?;
+        }
+        let mut length: u64 = self.segments().map(|segment| segment.length).sum();
+        while let Some(oldest) = self.segments.front() {
+            let is_read = unread.is_none_or(|offset| oldest.next <= offset);
+            let is_too_much = settings.is_too_much(length - oldest.length) && is_read;
+            if !is_too_much && !settings.is_old(now, oldest.made_at()?) {
                 break;
             }
-            end = place.position + place.length;
+            oldest.remove()?;
+            length -= oldest.length;
+            self.segments.pop_front();
         }
-        let mut bytes = vec![0; usize::try_from(end - begin).unwrap_or(usize::MAX)];
-        self.file.read_exact_at(&mut bytes, begin).map_err(|_| ResponseError::KafkaStorageError)?;
-        Ok(bytes.into())
-    }
-
-    /// The first batch with a record that is not older, by its offset, with the time of its latest record.
-    pub fn find(&self, time: i64) -> Option<(i64, i64)> {
-        let (offset, place) = self.batches.iter().find(|(_, place)| place.latest >= time)?;
-        Some((*offset, place.latest))
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    const MOST: usize = 1024;
-
-    /// A batch of so many records, which are missing.
-    fn batch(records: i32, producer: i64, epoch: i16, sequence: i32) -> Bytes {
-        let mut bytes = vec![0; HEADER + 10];
-        let length = i32::try_from(bytes.len() - LENGTH_FROM).unwrap();
-        bytes[8..12].copy_from_slice(&length.to_be_bytes());
-        bytes[16] = MAGIC;
-        bytes[23..27].copy_from_slice(&(records - 1).to_be_bytes());
-        bytes[35..43].copy_from_slice(&i64::from(sequence).to_be_bytes());
-        bytes[43..51].copy_from_slice(&producer.to_be_bytes());
-        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
-        bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
-        bytes.into()
-    }
-
-    fn log() -> (tempfile::TempDir, Log) {
-        let directory = tempfile::tempdir().unwrap();
-        let log = Log::open(&directory.path().join("log")).unwrap();
-        (directory, log)
-    }
-
-    fn offset_of(batches: &Bytes) -> i64 {
-        i64::from_be_bytes(batches[..8].try_into().unwrap())
-    }
-
-    #[test]
-    fn a_record_in_the_middle_of_a_batch_is_read_with_its_batch_and_those_that_follow() {
-        let (_directory, mut log) = log();
-        assert_eq!(log.read(0, MOST).unwrap(), Bytes::new());
-        assert_eq!(log.append(&batch(10, -1, -1, -1), MOST), Ok(0));
-        assert_eq!(log.append(&batch(5, -1, -1, -1), MOST), Ok(10));
-        let read = log.read(7, MOST).unwrap();
-        assert_eq!((read.len(), offset_of(&read)), (2 * (HEADER + 10), 0));
-        let read = log.read(12, MOST).unwrap();
-        assert_eq!((read.len(), offset_of(&read)), (HEADER + 10, 10));
-        assert_eq!(log.read(0, 1).unwrap().len(), HEADER + 10, "at least one");
-        assert_eq!(log.read(15, MOST).unwrap(), Bytes::new());
-        assert_eq!(log.read(16, MOST), Err(ResponseError::OffsetOutOfRange));
-    }
-
-    #[test]
-    fn a_log_that_is_opened_again_has_all_that_was_written_whole() {
-        let (directory, mut log) = log();
-        log.append(&batch(3, 7, 0, 0), MOST).unwrap();
-        log.append(&batch(2, 7, 0, 3), MOST).unwrap();
-        let end = log.length;
-        log.file.write_all_at(&batch(4, 7, 0, 5)[..HEADER + 3], end).unwrap();
-        let mut log = Log::open(&directory.path().join("log")).unwrap();
-        assert_eq!((log.next_offset(), log.length), (5, end));
-        assert_eq!(log.append(&batch(2, 7, 0, 3), MOST), Ok(3), "it knows what the producer sent");
-        assert_eq!(log.append(&batch(1, 7, 0, 5), MOST), Ok(5));
-    }
-
-    #[test]
-    fn what_a_producer_sends_again_is_not_appended_again() {
-        let (_directory, mut log) = log();
-        assert_eq!(log.append(&batch(2, 7, 0, 4), MOST), Ok(0), "a log that begins anew takes any number");
-        assert_eq!(log.append(&batch(1, 7, 0, 6), MOST), Ok(2));
-        assert_eq!(log.append(&batch(2, 7, 0, 4), MOST), Ok(0));
-        assert_eq!(log.append(&batch(1, 7, 0, 8), MOST), Err(ResponseError::OutOfOrderSequenceNumber));
-        assert_eq!(log.append(&batch(1, 7, 1, 0), MOST), Ok(3));
-        assert_eq!(log.append(&batch(1, 7, 0, 7), MOST), Err(ResponseError::InvalidProducerEpoch));
-        assert_eq!(log.append(&batch(1, 8, 0, i32::MAX), MOST), Ok(4));
-        assert_eq!(log.append(&batch(1, 8, 0, 0), MOST), Ok(5), "numbers begin again");
-        assert_eq!(log.next_offset(), 6);
-    }
-
-    #[test]
-    fn what_is_no_batch_or_too_large_is_refused() {
-        let (_directory, mut log) = log();
-        assert_eq!(log.append(&Bytes::from_static(b"no batch"), MOST), Err(ResponseError::CorruptMessage));
-        assert_eq!(log.append(&batch(1, -1, -1, -1).slice(..65), MOST), Err(ResponseError::CorruptMessage));
-        assert_eq!(log.append(&batch(1, -1, -1, -1), 70), Err(ResponseError::MessageTooLarge));
-        assert_eq!(log.append(&Bytes::new(), MOST), Err(ResponseError::InvalidRecord));
-        assert_eq!(log.next_offset(), 0);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::Kafka;
 pub(super) const API_VERSIONS: i16 = 3;
 
 /// The requests that are answered, with their oldest and latest versions.
-pub(super) const OFFERED: [(ApiKey, i16, i16); 18] = [
+pub(super) const OFFERED: [(ApiKey, i16, i16); 19] = [
     (ApiKey::Produce, 3, 9),
     (ApiKey::Fetch, 4, 12),
     (ApiKey::ListOffsets, 1, 7),
@@ -29,6 +29,7 @@ pub(super) const OFFERED: [(ApiKey, i16, i16); 18] = [
     (ApiKey::CreateTopics, 2, 4),
     (ApiKey::DeleteTopics, 1, 3),
     (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::DescribeConfigs, 1, 3),
 ];
 
@@ -55,8 +56,9 @@ impl Kafka {
         let answer = match request {
             RequestKind::Produce(request) => return self.produce(request).map(Into::into),
             RequestKind::Fetch(request) => self.fetch(request).await.into(),
-            RequestKind::ListOffsets(request) => self.list_offsets(request).into(),
-            RequestKind::Metadata(request) => self.metadata(request).into(),
+            RequestKind::ListOffsets(request) => self.list_offsets(request, version).into(),
+            RequestKind::OffsetForLeaderEpoch(request) => self.ends_of_epochs(request).into(),
+            RequestKind::Metadata(request) => self.metadata(request, version).into(),
             RequestKind::OffsetCommit(request) => self.commit_offsets(request).into(),
             RequestKind::OffsetFetch(request) => self.committed_offsets(request).into(),
             RequestKind::FindCoordinator(_) => self.coordinator().into(),

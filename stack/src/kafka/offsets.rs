@@ -1,10 +1,11 @@
 //! The offsets that consumer groups committed, in a journal: a line for each commit.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use kafka_protocol::ResponseError;
@@ -15,6 +16,8 @@ use super::files;
 
 /// When the journal has so many bytes, and more than twice as many as needed, it is written anew.
 const MANY_BYTES: u64 = 4 * 1024 * 1024;
+/// The offsets of a group without members are forgotten when it commits none for so long, as Kafka does.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Whose offset of what.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub(super) struct Key {
 pub(super) struct Committed {
     pub offset: i64,
     pub metadata: String,
+    /// That of the topic. What was committed for an earlier topic of the name says nothing about this one.
+    #[serde(default)]
+    pub epoch: i32,
 }
 
 /// A line of the journal.
@@ -37,13 +43,19 @@ enum Line {
 }
 
 #[derive(Debug)]
+struct Kept {
+    committed: Committed,
+    used_at: Instant,
+}
+
+#[derive(Debug)]
 pub(super) struct Offsets {
     path: PathBuf,
     journal: File,
     /// Of the journal, in bytes: now, and when it was written anew.
     length: u64,
     needed: u64,
-    kept: BTreeMap<Key, Committed>,
+    kept: BTreeMap<Key, Kept>,
 }
 
 impl Offsets {
@@ -56,7 +68,7 @@ impl Offsets {
         };
         for (number, line) in journal.split(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
-                Ok(Line::Commit(key, committed)) => drop(kept.insert(key, committed)),
+                Ok(Line::Commit(key, committed)) => keep(&mut kept, key, committed),
                 Err(_) if line.is_empty() => {}
                 // The last one may not have been written to its end.
                 Err(error) => {
@@ -81,7 +93,9 @@ impl Offsets {
         }
         files::append(&self.journal, self.length, &text)?;
         self.length += text.len() as u64;
-        self.kept.extend(commits);
+        for (key, committed) in commits {
+            keep(&mut self.kept, key, committed);
+        }
         if self.length > MANY_BYTES.max(2 * self.needed) {
             self.write_anew();
         }
@@ -89,18 +103,31 @@ impl Offsets {
     }
 
     pub fn get(&self, key: &Key) -> Option<&Committed> {
-        self.kept.get(key)
+        self.kept.get(key).map(|kept| &kept.committed)
     }
 
     pub fn all(&self) -> impl Iterator<Item = (&Key, &Committed)> {
-        self.kept.iter()
+        self.kept.iter().map(|(key, kept)| (key, &kept.committed))
     }
 
     /// Keeps only what is wanted still.
     pub fn retain(&mut self, mut is_wanted: impl FnMut(&Key, &Committed) -> bool) {
         let before = self.kept.len();
-        self.kept.retain(|key, committed| is_wanted(key, committed));
+        self.kept.retain(|key, kept| is_wanted(key, &kept.committed));
         if self.kept.len() < before {
+            self.write_anew();
+        }
+    }
+
+    /// Forgets what groups have left that are not among these, which have members.
+    pub fn forget_the_unused(&mut self, groups: &HashSet<String>) {
+        let now = Instant::now();
+        for (_, kept) in self.kept.iter_mut().filter(|(key, _)| groups.contains(&key.group)) {
+            kept.used_at = now;
+        }
+        let unused = |kept: &Kept| now.duration_since(kept.used_at) >= FORGOTTEN_AFTER;
+        if self.kept.values().any(unused) {
+            self.kept.retain(|_, kept| !unused(kept));
             self.write_anew();
         }
     }
@@ -114,6 +141,10 @@ impl Offsets {
     }
 }
 
+fn keep(all: &mut BTreeMap<Key, Kept>, key: Key, committed: Committed) {
+    all.insert(key, Kept { committed, used_at: Instant::now() });
+}
+
 fn write_line(text: &mut Vec<u8>, key: &Key, committed: &Committed) -> io::Result<()> {
     serde_json::to_writer(&mut *text, &Line::Commit(key.clone(), committed.clone()))?;
     text.push(b'\n');
@@ -121,10 +152,10 @@ fn write_line(text: &mut Vec<u8>, key: &Key, committed: &Committed) -> io::Resul
 }
 
 /// Writes a journal of what is needed, in place of the one that is there. Returns it with its length.
-fn write_anew(path: &Path, kept: &BTreeMap<Key, Committed>) -> io::Result<(File, u64)> {
+fn write_anew(path: &Path, kept: &BTreeMap<Key, Kept>) -> io::Result<(File, u64)> {
     let mut text = Vec::new();
-    for (key, committed) in kept {
-        write_line(&mut text, key, committed)?;
+    for (key, kept) in kept {
+        write_line(&mut text, key, &kept.committed)?;
     }
     files::write_whole(path, &text)?;
     Ok((File::options().read(true).write(true).open(path)?, text.len() as u64))
@@ -143,7 +174,7 @@ mod tests {
     }
 
     fn committed(offset: i64) -> Committed {
-        Committed { offset, metadata: String::new() }
+        Committed { offset, metadata: String::new(), epoch: 1 }
     }
 
     fn open() -> (tempfile::TempDir, PathBuf, Offsets) {

@@ -1,41 +1,52 @@
-//! Records are appended, read, and looked for by time.
-
-use std::time::Duration;
+//! Records are appended, and looked for by time and by epoch.
 
 use bytes::Bytes;
 use kafka_protocol::{
     ResponseError,
     messages::{
-        FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, ProduceRequest, ProduceResponse,
-        fetch_request::FetchPartition,
-        fetch_response::{FetchableTopicResponse, PartitionData},
+        ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+        ProduceRequest, ProduceResponse,
+        list_offsets_request::ListOffsetsPartition,
         list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
+        offset_for_leader_epoch_request::OffsetForLeaderPartition,
+        offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
         produce_response::{PartitionProduceResponse, TopicProduceResponse},
     },
 };
-use tokio::time::{Instant, timeout_at};
 
-use super::{Kafka, answers::code, lock};
+use super::{Kafka, topics::Topic};
 
-/// Instead of a time: the end of the log, and its beginning.
+/// Instead of a time: the end of the log, its beginning, and its latest record.
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+/// From this version of ListOffsets on, epochs are told.
+const WITH_EPOCHS: i16 = 4;
+/// There is no such record, and no time of it.
+const NONE: (i64, i64) = (-1, -1);
 
-/// What was read of a partition.
-struct Read {
-    records: Bytes,
-    end: i64,
+/// Where a batch is.
+struct Appended {
+    offset: i64,
+    first_offset: i64,
 }
 
 impl Kafka {
     /// `None` for a producer that wants no answer.
     pub(super) fn produce(&self, request: ProduceRequest) -> Option<ProduceResponse> {
+        let acks = request.acks;
         let topics = request.topic_data.into_iter().map(|topic| {
             let partitions = topic.partition_data.into_iter().map(|partition| {
-                let appended = self.append(&topic.name, partition.index, &partition.records.unwrap_or_default());
+                let appended = if (-1..=1).contains(&acks) {
+                    self.append(&topic.name, partition.index, &partition.records.unwrap_or_default())
+                } else {
+                    Err(ResponseError::InvalidRequiredAcks)
+                };
                 let answer = PartitionProduceResponse::default().with_index(partition.index);
                 match appended {
-                    Ok(offset) => answer.with_base_offset(offset).with_log_start_offset(0),
+                    Ok(Appended { offset, first_offset }) => {
+                        answer.with_base_offset(offset).with_log_start_offset(first_offset)
+                    }
                     Err(error) => answer.with_error_code(error.code()).with_base_offset(-1),
                 }
             });
@@ -43,79 +54,29 @@ impl Kafka {
             TopicProduceResponse::default().with_name(topic.name).with_partition_responses(partitions)
         });
         let answer = ProduceResponse::default().with_responses(topics.collect());
-        self.0.changed.send_replace(());
-        (request.acks != 0).then_some(answer)
+        (acks != 0).then_some(answer)
     }
 
-    fn append(&self, topic: &str, partition: i32, records: &Bytes) -> Result<i64, ResponseError> {
-        self.check_leader(topic, partition)?;
-        let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let mut log = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        log.append(records, topic.description.max_message_bytes)
+    fn append(&self, topic: &str, partition: i32, batch: &Bytes) -> Result<Appended, ResponseError> {
+        let topic = self.topic(topic, partition)?;
+        let mut log = topic.partition(partition)?;
+        let offset = log.append(batch, &topic.description.settings)?;
+        topic.changed.send_replace(());
+        Ok(Appended { offset, first_offset: log.first_offset() })
     }
 
-    /// Waits for records as long as the client does.
-    pub(super) async fn fetch(&self, request: FetchRequest) -> FetchResponse {
-        let deadline = Instant::now() + Duration::from_millis(request.max_wait_ms.try_into().unwrap_or_default());
-        let mut changed = self.0.changed.subscribe();
-        loop {
-            changed.mark_unchanged();
-            let (answer, bytes, has_failed) = self.fetch_once(&request);
-            let is_enough = bytes >= usize::try_from(request.min_bytes).unwrap_or_default() || has_failed;
-            // The sender lives as long as the broker.
-            if is_enough || timeout_at(deadline, changed.changed()).await.is_err() {
-                return answer;
-            }
-        }
-    }
-
-    /// Also returns how many bytes of records there are, and whether a partition cannot be read.
-    fn fetch_once(&self, request: &FetchRequest) -> (FetchResponse, usize, bool) {
-        let mut room = usize::try_from(request.max_bytes).unwrap_or_default();
-        let (mut bytes, mut has_failed) = (0, false);
-        let topics = request.topics.iter().map(|topic| {
-            let partitions = topic.partitions.iter().map(|partition| {
-                let answer = PartitionData::default().with_partition_index(partition.partition);
-                match self.read(&topic.topic, partition, room, bytes == 0) {
-                    Ok(Read { records, end }) => {
-                        room = room.saturating_sub(records.len());
-                        bytes += records.len();
-                        answer.with_high_watermark(end).with_last_stable_offset(end).with_records(Some(records))
-                    }
-                    Err(error) => {
-                        has_failed = true;
-                        answer.with_error_code(error.code()).with_high_watermark(-1).with_records(Some(Bytes::new()))
-                    }
-                }
-                .with_log_start_offset(0)
-            });
-            let partitions = partitions.collect();
-            FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_partitions(partitions)
-        });
-        // Without a session, the client says each time what it wants.
-        let answer = FetchResponse::default().with_responses(topics.collect());
-        (answer, bytes, has_failed)
-    }
-
-    /// At least one batch if this is the first, so that a large one is in nobody's way.
-    fn read(&self, topic: &str, wanted: &FetchPartition, room: usize, is_first: bool) -> Result<Read, ResponseError> {
-        self.check_leader(topic, wanted.partition)?;
-        let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let log = topic.partition(wanted.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let most = room.min(usize::try_from(wanted.partition_max_bytes).unwrap_or_default());
-        let records = log.read(wanted.fetch_offset, most)?;
-        let fits = is_first || records.len() <= most;
-        Ok(Read { records: if fits { records } else { Bytes::new() }, end: log.next_offset() })
-    }
-
-    pub(super) fn list_offsets(&self, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    pub(super) fn list_offsets(&self, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
         let topics = request.topics.into_iter().map(|topic| {
             let partitions = topic.partitions.into_iter().map(|partition| {
-                let found = self.find(&topic.name, partition.partition_index, partition.timestamp);
+                let led = self.topic(&topic.name, partition.partition_index);
+                let found = led.and_then(|topic| find(&topic, &partition));
                 let answer = ListOffsetsPartitionResponse::default().with_partition_index(partition.partition_index);
                 match found {
-                    Ok((offset, time)) => answer.with_offset(offset).with_timestamp(time),
-                    Err(error) => answer.with_error_code(code(Err(error))).with_offset(-1).with_timestamp(-1),
+                    Ok((offset, time, epoch)) => {
+                        let epoch = if version >= WITH_EPOCHS { epoch } else { -1 };
+                        answer.with_offset(offset).with_timestamp(time).with_leader_epoch(epoch)
+                    }
+                    Err(error) => answer.with_error_code(error.code()).with_offset(-1).with_timestamp(-1),
                 }
             });
             let partitions = partitions.collect();
@@ -124,15 +85,46 @@ impl Kafka {
         ListOffsetsResponse::default().with_topics(topics.collect())
     }
 
-    /// An offset, and the time of its record if that was looked for. Both are -1 if all records are older.
-    fn find(&self, topic: &str, partition: i32, time: i64) -> Result<(i64, i64), ResponseError> {
-        self.check_leader(topic, partition)?;
-        let topic = lock(&self.0.topics).get(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let log = topic.partition(partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        Ok(match time {
-            LATEST => (log.next_offset(), -1),
-            EARLIEST => (0, -1),
-            time => log.find(time).unwrap_or((-1, -1)),
-        })
+    /// To a client that asks whether what it has read is still there.
+    pub(super) fn ends_of_epochs(&self, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let partitions = topic.partitions.into_iter().map(|partition| {
+                let led = self.topic(&topic.topic, partition.partition);
+                let end = led.and_then(|topic| end(&topic, &partition));
+                let answer = EpochEndOffset::default().with_partition(partition.partition);
+                match end {
+                    Ok((epoch, offset)) => answer.with_leader_epoch(epoch).with_end_offset(offset),
+                    Err(error) => answer.with_error_code(error.code()).with_leader_epoch(-1).with_end_offset(-1),
+                }
+            });
+            let partitions = partitions.collect();
+            OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
+        });
+        OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
     }
+}
+
+/// An offset, the time of its record if that was looked for, and its epoch.
+fn find(topic: &Topic, wanted: &ListOffsetsPartition) -> Result<(i64, i64, i32), ResponseError> {
+    topic.check_epoch(wanted.current_leader_epoch)?;
+    let log = topic.partition(wanted.partition_index)?;
+    let (offset, time) = match wanted.timestamp {
+        LATEST => (log.next_offset(), -1),
+        EARLIEST => (log.first_offset(), -1),
+        MAX_TIMESTAMP => log.find_latest()?.unwrap_or(NONE),
+        time if time >= 0 => log.find(time)?.unwrap_or(NONE),
+        _ => return Err(ResponseError::InvalidRequest),
+    };
+    Ok((offset, time, if offset < 0 { -1 } else { topic.description.epoch }))
+}
+
+/// Where the records of an epoch end, and which epoch that is. All of an earlier topic of the name are gone.
+fn end(topic: &Topic, wanted: &OffsetForLeaderPartition) -> Result<(i32, i64), ResponseError> {
+    topic.check_epoch(wanted.current_leader_epoch)?;
+    let log = topic.partition(wanted.partition)?;
+    Ok(match wanted.leader_epoch {
+        epoch if epoch == topic.description.epoch => (epoch, log.next_offset()),
+        epoch if (0..topic.description.epoch).contains(&epoch) => (epoch, log.first_offset()),
+        _ => (-1, -1),
+    })
 }

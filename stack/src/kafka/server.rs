@@ -27,12 +27,14 @@ const AHEAD: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(600);
 /// How often members are looked for that have left without a word.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How often what is old is looked for.
+const TIDY: Duration = Duration::from_secs(60);
 
 impl Kafka {
     /// Serves until the future is dropped, which cuts all connections.
     pub async fn serve(&self, listener: TcpListener) -> Infallible {
         let most = most_connections();
-        let (mut connections, mut sweeps) = (JoinSet::new(), interval(SWEEP));
+        let (mut connections, mut sweeps, mut tidies) = (JoinSet::new(), interval(SWEEP), interval(TIDY));
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -55,6 +57,7 @@ impl Kafka {
                 },
                 _ = connections.join_next(), if !connections.is_empty() => {}
                 _ = sweeps.tick() => lock(&self.0.groups).sweep(),
+                _ = tidies.tick() => self.tidy(),
             }
         }
     }

@@ -1,22 +1,36 @@
-//! The topics: each is a directory with a description and a log for each partition.
+//! The topics: each is a directory with a description, and files for each partition.
+
+mod settings;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use kafka_protocol::ResponseError;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tracing::warn;
 use uuid::Uuid;
 
-use super::log::Log;
+use super::{
+    files,
+    log::{self, Log},
+};
+pub(super) use settings::Settings;
 
 const DESCRIPTION: &str = "topic.json";
-/// What Kafka takes by default.
-const MAX_MESSAGE_BYTES: usize = 1_048_588;
+/// What the names of directories begin with that are not topics yet, or no more. No topic has such a name.
+const NEW: &str = "new ";
+const DELETED: &str = "deleted ";
+/// Of a topic, and of all topics together.
 const MOST_PARTITIONS: u32 = 1000;
+const MOST_IN_ALL: u32 = 50_000;
 const LONGEST_NAME: usize = 249;
 
 #[derive(Debug)]
@@ -29,63 +43,115 @@ pub(super) struct Topics {
 pub(super) struct Topic {
     pub description: Description,
     partitions: Vec<Mutex<Log>>,
+    is_deleted: AtomicBool,
+    /// Told when there are more records, and when it is deleted.
+    pub changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Description {
     pub id: Uuid,
+    /// Tells this topic from earlier ones of its name, which have lower epochs: as if those had had another leader.
+    #[serde(default)]
+    pub epoch: i32,
     pub partitions: u32,
-    /// The largest batch, in bytes.
-    pub max_message_bytes: usize,
+    #[serde(flatten)]
+    pub settings: Settings,
 }
 
 impl Description {
     /// `None` as elsewhere in Kafka: as the broker likes.
-    pub fn new(partitions: Option<u32>, max_message_bytes: Option<usize>) -> Result<Self, ResponseError> {
+    pub fn new(partitions: Option<u32>, settings: Settings) -> Result<Self, ResponseError> {
         let partitions = partitions.unwrap_or(1);
         if !(1..=MOST_PARTITIONS).contains(&partitions) {
             return Err(ResponseError::InvalidPartitions);
         }
-        let max_message_bytes = max_message_bytes.unwrap_or(MAX_MESSAGE_BYTES);
-        Ok(Self { id: Uuid::new_v4(), partitions, max_message_bytes })
+        Ok(Self { id: Uuid::new_v4(), epoch: 0, partitions, settings })
     }
 }
 
 impl Topic {
-    /// `None` if there are fewer partitions.
-    pub fn partition(&self, number: i32) -> Option<MutexGuard<'_, Log>> {
-        let log = self.partitions.get(usize::try_from(number).ok()?)?;
-        Some(log.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Refuses if there are fewer partitions.
+    pub fn partition(&self, number: i32) -> Result<MutexGuard<'_, Log>, ResponseError> {
+        let log = usize::try_from(number).ok().and_then(|number| self.partitions.get(number));
+        let log = log.ok_or(ResponseError::UnknownTopicOrPartition)?.lock().unwrap_or_else(PoisonError::into_inner);
+        // Its files may be those of another topic by now.
+        if self.is_deleted.load(Ordering::Relaxed) { Err(ResponseError::UnknownTopicOrPartition) } else { Ok(log) }
+    }
+
+    pub fn partitions(&self) -> impl Iterator<Item = i32> {
+        (0..self.description.partitions).map(u32::cast_signed)
+    }
+
+    /// Whether a client that knows this epoch speaks of this topic. -1 is that of a client that does not know.
+    pub fn check_epoch(&self, epoch: i32) -> Result<(), ResponseError> {
+        match epoch {
+            -1 => Ok(()),
+            old if old < self.description.epoch => Err(ResponseError::FencedLeaderEpoch),
+            new if new > self.description.epoch => Err(ResponseError::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
     }
 
     fn open(directory: &Path) -> io::Result<Self> {
-        let description: Description = serde_json::from_slice(&fs::read(directory.join(DESCRIPTION))?)?;
-        let open = |number| Ok(Mutex::new(Log::open(&directory.join(format!("{number}.log")))?));
+        let description = serde_json::from_slice(&fs::read(directory.join(DESCRIPTION))?)?;
+        let mut bases: HashMap<u32, Vec<i64>> = HashMap::new();
+        for entry in fs::read_dir(directory)? {
+            if let Some((partition, base)) = entry?.file_name().to_str().and_then(log::parse) {
+                bases.entry(partition).or_default().push(base);
+            }
+        }
+        Self::with(directory, description, bases)
+    }
+
+    /// A topic with files that begin with these offsets, by partition.
+    fn with(directory: &Path, description: Description, mut bases: HashMap<u32, Vec<i64>>) -> io::Result<Self> {
+        let open = |number| {
+            let bases = bases.remove(&number).unwrap_or_default();
+            Log::open(directory, number, description.epoch, bases).map(Mutex::new)
+        };
         let partitions = (0..description.partitions).map(open).collect::<io::Result<_>>()?;
-        Ok(Self { description, partitions })
+        Ok(Self { description, partitions, is_deleted: AtomicBool::new(false), changed: watch::Sender::new(()) })
+    }
+
+    /// Waits for those who work with it, and lets nobody do so any more.
+    fn end(&self) {
+        self.is_deleted.store(true, Ordering::Relaxed);
+        for partition in &self.partitions {
+            drop(partition.lock());
+        }
+        self.changed.send_replace(());
     }
 }
 
 impl Topics {
-    /// Opens the topics of a directory.
+    /// Opens the topics of a directory. What else is there stays as it is.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let mut topics = BTreeMap::new();
         for entry in fs::read_dir(directory)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-            // A topic whose creation or deletion did not come to its end has another name, or no description.
-            if is_name(&name) && path.join(DESCRIPTION).exists() {
-                topics.insert(name, Arc::new(Topic::open(&path)?));
+            if name.starts_with(NEW) || name.starts_with(DELETED) {
+                // Its creation or deletion did not come to its end.
+                fs::remove_dir_all(&path).map_err(|error| files::fault(&path, error))?;
+            } else if is_name(&name) && path.join(DESCRIPTION).exists() {
+                let topic = Topic::open(&path).map_err(|error| files::fault(&path, error))?;
+                topics.insert(name, Arc::new(topic));
             } else {
-                fs::remove_dir_all(&path)?;
+                warn!(file = %path.display(), "this is no topic");
             }
         }
         Ok(Self { directory: directory.to_owned(), topics })
     }
 
-    pub fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        self.topics.get(name).cloned()
+    pub fn get(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(name)
+    }
+
+    /// A topic by its id, with its name.
+    pub fn named(&self, id: Uuid) -> Option<(&String, &Arc<Topic>)> {
+        self.topics.iter().find(|(_, topic)| topic.description.id == id)
     }
 
     pub fn all(&self) -> impl Iterator<Item = (&String, &Arc<Topic>)> {
@@ -99,27 +165,35 @@ impl Topics {
         if self.topics.contains_key(name) { Err(ResponseError::TopicAlreadyExists) } else { Ok(()) }
     }
 
-    pub fn create(&mut self, name: &str, description: &Description) -> Result<(), ResponseError> {
+    pub fn create(&mut self, name: &str, description: Description) -> Result<(), ResponseError> {
         self.check(name)?;
+        let partitions: u32 = self.topics.values().map(|topic| topic.description.partitions).sum();
+        if partitions + description.partitions > MOST_IN_ALL {
+            return Err(ResponseError::InvalidPartitions);
+        }
+        let (new, path) = (self.directory.join(format!("{NEW}{}", description.id)), self.directory.join(name));
         let create = || {
-            let path = self.directory.join(name);
-            fs::create_dir(&path)?;
-            // Renamed when it is whole.
-            let (part, whole) = (path.join("part"), path.join(DESCRIPTION));
-            fs::write(&part, serde_json::to_vec(description)?)?;
-            fs::rename(&part, &whole)?;
-            Topic::open(&path)
+            fs::create_dir(&new)?;
+            fs::write(new.join(DESCRIPTION), serde_json::to_vec(&description)?)?;
+            fs::rename(&new, &path)?;
+            // There is nothing to open yet, and so nothing that fails.
+            Topic::with(&path, description, HashMap::new())
         };
-        let topic: io::Result<Topic> = create();
-        self.topics.insert(name.to_owned(), Arc::new(topic.map_err(|_| ResponseError::KafkaStorageError)?));
+        let topic = create().inspect_err(|_| {
+            let _ = fs::remove_dir_all(&new);
+        });
+        self.topics.insert(name.to_owned(), Arc::new(topic.map_err(files::refusal(&path))?));
         Ok(())
     }
 
     pub fn delete(&mut self, name: &str) -> Result<(), ResponseError> {
-        let topic = self.topics.remove(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        // No topic has this name. What cannot be removed now goes at the next start.
-        let deleted = self.directory.join(format!("deleted {}", topic.description.id));
-        fs::rename(self.directory.join(name), &deleted).map_err(|_| ResponseError::KafkaStorageError)?;
+        let topic = self.get(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let path = self.directory.join(name);
+        let deleted = self.directory.join(format!("{DELETED}{}", topic.description.id));
+        fs::rename(&path, &deleted).map_err(files::refusal(&path))?;
+        topic.end();
+        self.topics.remove(name);
+        // What cannot be removed now goes at the next start.
         let _ = fs::remove_dir_all(deleted);
         Ok(())
     }
@@ -131,45 +205,4 @@ fn is_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use super::*;
-
-    #[test]
-    fn topics_are_there_again_after_a_restart_and_deleted_ones_are_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut topics = Topics::open(directory.path()).unwrap();
-        for name in ["orders", "orders.dlq"] {
-            topics.create(name, &Description::new(Some(3), None).unwrap()).unwrap();
-        }
-        assert_eq!(
-            topics.create("orders", &Description::new(None, None).unwrap()),
-            Err(ResponseError::TopicAlreadyExists)
-        );
-        topics.delete("orders.dlq").unwrap();
-        assert_eq!(topics.delete("orders.dlq"), Err(ResponseError::UnknownTopicOrPartition));
-        let id = topics.get("orders").unwrap().description.id;
-        // A creation that did not come to its end.
-        fs::create_dir(directory.path().join("half")).unwrap();
-
-        let topics = Topics::open(directory.path()).unwrap();
-        assert_eq!(topics.all().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["orders"]);
-        assert_eq!(topics.get("orders").unwrap().description.id, id);
-        assert!(
-            topics.get("orders").unwrap().partition(2).is_some()
-                && topics.get("orders").unwrap().partition(3).is_none()
-        );
-    }
-
-    #[test]
-    fn names_that_are_no_names_are_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut topics = Topics::open(directory.path()).unwrap();
-        for name in ["", ".", "..", "a/b", "ä", "deleted 1", &"x".repeat(250)] {
-            let created = topics.create(name, &Description::new(None, None).unwrap());
-            assert_eq!(created, Err(ResponseError::InvalidTopicException), "{name}");
-        }
-        assert!(Description::new(Some(0), None).is_err() && Description::new(Some(1001), None).is_err());
-    }
-}
+mod tests;

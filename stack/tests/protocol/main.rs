@@ -1,21 +1,26 @@
-//! What the broker makes of clients that are hasty, hostile or gone.
+//! What the broker makes of clients that are hasty, hostile or gone, of a full disk, and of files that it did not write.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod client;
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use kafka_protocol::{
+    ResponseError::KafkaStorageError,
     messages::{
         ApiKey, ApiVersionsRequest, DescribeGroupsRequest, FetchRequest, JoinGroupRequest, SyncGroupRequest,
         join_group_request::JoinGroupRequestProtocol, join_group_response::JoinGroupResponse,
     },
 };
-use stack::process;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use stack::process::{self, Process};
 
-use client::{Client, TOPIC, batch, group, produce, spawn, start};
+use client::{Client, TOPIC, batch, commit, group, produce, spawn, start};
 
 const SOON: Duration = Duration::from_secs(20);
+/// Asks for the end of a log, and its beginning.
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
 
 /// Awaits that the log ends here.
 async fn ends_at(client: &mut Client, offset: i64) {
@@ -108,6 +113,56 @@ async fn a_member_that_hangs_up_while_it_joins_gets_no_share() {
     assert_eq!((joined.error_code, joined.members.len()), (0, 1));
 }
 
+/// Limits how long the files of a broker may become. What is written beyond that fails, as on a full disk.
+fn limit(broker: &Process, bytes: Option<u64>) {
+    let limit = Rlimit { current: bytes, maximum: None };
+    let id = Pid::from_raw(i32::try_from(broker.id()).unwrap());
+    prlimit(id, Resource::Fsize, limit).unwrap();
+}
+
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_for_a_moment_costs_nothing_but_what_was_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut broker, port) = start(directory.path(), "trap '' XFSZ").await;
+    let mut client = Client::connect(port).await;
+    client.create(TOPIC, 1, &[]).await;
+    assert_eq!((client.produce(batch(&[1])).await, client.commit(1).await), ((0, 0), 0));
+    let (journal, log) = (directory.path().join("data/offsets"), directory.path().join("data/topics/greetings/0.log"));
+    // Both are cut in the middle of what is written.
+    limit(&broker, Some(length(&journal) + 20));
+    assert_eq!(client.commit(2).await, KafkaStorageError.code());
+    limit(&broker, Some(length(&log) + 80));
+    assert_eq!(client.produce(batch(&[1])).await.0, KafkaStorageError.code());
+    limit(&broker, Some(0));
+    assert_eq!(client.create("more", 1, &[]).await, KafkaStorageError.code());
+    limit(&broker, None);
+    assert_eq!(client.create("more", 1, &[]).await, 0);
+    assert_eq!((client.produce(batch(&[1])).await, client.commit(3).await), ((0, 1), 0));
+    assert_eq!(client.commit(4).await, 0);
+
+    broker.kill();
+    let (_broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    assert_eq!((client.end_offset().await, client.committed().await), (2, 4));
+}
+
+#[tokio::test]
+async fn the_cause_of_what_cannot_be_stored_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    client.create(TOPIC, 1, &[]).await;
+    let topics = directory.path().join("data/topics");
+    fs::rename(topics.join(TOPIC), topics.join("away")).unwrap();
+    assert_eq!(client.produce(batch(&[1])).await.0, KafkaStorageError.code());
+    let told = fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(told.contains("topics/greetings/0.log") && told.contains("No such file"), "{told}");
+}
+
 #[tokio::test]
 async fn a_directory_that_a_broker_uses_is_not_opened_by_another() {
     let directory = tempfile::tempdir().unwrap();
@@ -125,4 +180,81 @@ async fn a_directory_that_a_broker_uses_is_not_opened_by_another() {
     assert_eq!(process::describe(status), "exited with code 1");
     let told = fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(told.contains("another broker uses it"), "{told}");
+}
+
+#[tokio::test]
+async fn partitions_take_no_files_that_connections_need() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut broker, port) = start(directory.path(), "ulimit -n 64").await;
+    let mut client = Client::connect(port).await;
+    assert_eq!(client.create(TOPIC, 1000, &[]).await, 0);
+    assert_eq!(client.create("others", 1000, &[]).await, 0);
+    // More clients than there may be: those that are there go on.
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(Client::connect(port).await);
+    }
+    assert_eq!(client.produce(batch(&[1])).await, (0, 0));
+    assert_eq!(client.create("more", 1, &[]).await, 0);
+    broker.stop(Signal::TERM, SOON).await;
+
+    let (_broker, port) = start(directory.path(), "ulimit -n 64").await;
+    assert_eq!(Client::connect(port).await.end_offset().await, 1);
+}
+
+#[tokio::test]
+async fn what_was_committed_for_a_topic_is_not_committed_for_the_next_one_of_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    client.create(TOPIC, 1, &[]).await;
+    assert_eq!((client.commit(7).await, client.committed().await), (0, 7));
+    assert_eq!((client.delete(TOPIC).await, client.create(TOPIC, 1, &[]).await), (0, 0));
+    assert_eq!(client.committed().await, -1);
+    assert_eq!((client.commit(7).await, client.committed().await), (0, 7));
+    broker.kill();
+    // As a kill in the middle of a deletion leaves it.
+    let topics = directory.path().join("data/topics");
+    fs::rename(topics.join(TOPIC), topics.join("deleted 1")).unwrap();
+    let (_broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    assert_eq!((client.create(TOPIC, 1, &[]).await, client.committed().await), (0, -1));
+}
+
+#[tokio::test]
+async fn records_are_found_by_their_time_also_within_a_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    client.create(TOPIC, 1, &[("retention.ms", "-1")]).await;
+    client.produce(batch(&[1000, 1100, 1200])).await;
+    client.produce(batch(&[1150])).await;
+    for (time, found) in [(0, (0, 1000)), (1101, (2, 1200)), (1201, (-1, -1)), (MAX_TIMESTAMP, (2, 1200))] {
+        assert_eq!(client.offset(time).await, found, "{time}");
+    }
+}
+
+#[tokio::test]
+async fn a_partition_does_not_grow_for_ever_and_keeps_what_is_not_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    let small = [("segment.bytes", "1"), ("retention.bytes", "1"), ("retention.ms", "-1")];
+    assert_eq!(client.create(TOPIC, 1, &small).await, 0);
+    for _ in 0..5 {
+        client.produce(batch(&[1])).await;
+    }
+    client.commit(3).await;
+    // What is too much is looked for at the start, and then now and then.
+    broker.stop(Signal::TERM, SOON).await;
+    let (_broker, port) = start(directory.path(), "").await;
+    let mut client = Client::connect(port).await;
+    let begins = async {
+        while client.offset(EARLIEST).await.0 != 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, begins).await.unwrap();
+    assert_eq!((client.end_offset().await, client.produce(batch(&[1])).await), (5, (0, 5)));
+    assert_eq!(client.call(&commit(9), 2).await.topics.len(), 1);
 }
