@@ -154,6 +154,20 @@ async fn every_request_that_is_offered_is_answered_in_each_of_its_versions() {
     }
 }
 
+/// A member that names itself would be taken for another each time, and both would get shares.
+#[test]
+fn no_version_is_offered_in_which_a_member_names_itself() {
+    for (api, first) in [
+        (ApiKey::JoinGroup, 5),
+        (ApiKey::SyncGroup, 3),
+        (ApiKey::Heartbeat, 3),
+        (ApiKey::LeaveGroup, 3),
+        (ApiKey::OffsetCommit, 7),
+    ] {
+        assert!(!offered::offers(api, first), "{api:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_fetch_waits_for_as_much_as_it_wants_of_its_own_topics() {
     let (_directory, kafka) = open();
