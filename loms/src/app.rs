@@ -39,12 +39,15 @@ impl Service for Loms {
         "forget_orders",
         "free_stock",
         "import_stock",
+        "inspect_order",
+        "inspect_outbox",
         "next_deadline",
         "order_details",
         "outbox_backlog",
         "outbox_has_events",
         "overdue_orders",
         "relay_events",
+        "relay_holder",
         "unset_stock",
     ];
     const REASONS: &'static [&'static str] = REASONS;

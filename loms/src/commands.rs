@@ -1,70 +1,36 @@
-//! The commands that only LOMS has, for people who keep its stock.
+//! The commands that only LOMS has, for people who keep its stock, and look after its orders.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+mod orders;
+mod outbox;
+mod stock;
 
-use anyhow::Context as _;
 use clap::Subcommand;
-use platform::{config::service::PostgresConfig, postgres::Database, terminal};
+use platform::{cli, config::service::PostgresConfig};
 use sqlx::migrate::Migrator;
 
-use crate::{
-    domain::{stock::Stock, stock_file::StockFile},
-    usecase::Stocks,
-};
-
-/// A person does not wait for a database as patiently as a service.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::usecase::{Inspection, Stocks};
+pub use orders::OrdersCommand;
+pub use outbox::OutboxCommand;
+pub use stock::StockCommand;
 
 #[derive(Debug, Subcommand)]
 pub enum Commands {
     /// Set or show what warehouses hold
     #[command(subcommand)]
     Stock(StockCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub enum StockCommand {
-    /// Set what is on hand from a CSV file with the header warehouse_id,sku,count
-    Import {
-        /// The file; stock that it does not name stays as it is
-        file: PathBuf,
-        /// Only where there is no stock yet
-        #[arg(long)]
-        first: bool,
-    },
-    /// Print all stock as CSV: warehouse_id,sku,on_hand,reserved,free
-    List,
+    /// Show an order with all that belongs to it
+    #[command(subcommand)]
+    Orders(OrdersCommand),
+    /// Show what waits to be published
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
 }
 
 pub async fn run(command: Commands, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<()> {
-    let Commands::Stock(command) = command;
-    let config = PostgresConfig { max_connections: PostgresConfig::MIN_CONNECTIONS, ..config.clone() };
-    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect("loms", &config, migrations));
-    let database = connecting.await.context("Postgres does not answer (postgres.connection_string)")??;
-    let stocks = Stocks::new(database.background());
+    let database = cli::database("loms", config, migrations).await?;
     match command {
-        StockCommand::Import { first: true, .. } if !stocks.all().await?.is_empty() => {
-            terminal::print("there is stock already: nothing is imported");
-        }
-        StockCommand::Import { file, first } => {
-            let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let text = StockFile::parse(&text);
-            // Nobody buys yet; and who sees any stock must see all of it, or the first import would never be finished.
-            let imported = if first { stocks.import_at_once(text).await } else { stocks.import(text).await };
-            let lines = imported.with_context(|| file.display().to_string())?;
-            terminal::print(format_args!("{}: {lines} lines imported", file.display()));
-        }
-        StockCommand::List => print(&stocks.all().await?).context("cannot write the list")?,
+        Commands::Stock(command) => stock::run(command, &Stocks::new(database)).await,
+        Commands::Orders(command) => orders::run(command, &Inspection { database }).await,
+        Commands::Outbox(command) => outbox::run(command, &Inspection { database }).await,
     }
-    Ok(())
-}
-
-fn print(stock: &[Stock]) -> Result<(), csv::Error> {
-    let mut output = csv::Writer::from_writer(io::stdout().lock());
-    output.write_record(["warehouse_id", "sku", "on_hand", "reserved", "free"])?;
-    for row in stock {
-        output.serialize((row.warehouse.get(), row.sku.get(), row.on_hand.get(), row.reserved.get(), row.free()))?;
-    }
-    output.flush()?;
-    Ok(())
 }

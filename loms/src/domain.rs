@@ -1,5 +1,6 @@
 //! The rules of orders and stock, as pure functions of their input: no database, no network, no clock.
 
+pub mod inspected;
 pub mod lines;
 pub mod message;
 pub mod order;

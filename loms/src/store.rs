@@ -3,6 +3,7 @@
 
 mod changes;
 pub mod floor;
+pub mod inspect;
 mod locks;
 pub mod orders;
 pub mod outbox;

@@ -10,6 +10,7 @@ pub mod change;
 pub mod create;
 mod expire;
 pub mod import_stock;
+mod inspect;
 mod pay;
 mod show;
 
@@ -33,6 +34,12 @@ impl Orders {
         let shown = Batches::new(OrderReads { database: database.clone() });
         Self { database, relay, batches: Batches::new(batch), shown }
     }
+}
+
+/// What operators look at.
+#[derive(Debug)]
+pub struct Inspection {
+    pub database: Database,
 }
 
 /// The stock of all warehouses. Clones work on the same one.

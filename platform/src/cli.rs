@@ -6,12 +6,15 @@ mod health;
 use std::{
     collections::BTreeSet,
     env,
+    fmt::Display,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use sqlx::migrate::Migrator;
 
 use crate::{
     config::{
@@ -19,7 +22,7 @@ use crate::{
         service::{PostgresConfig, ServiceConfig},
     },
     failure::chain,
-    postgres,
+    postgres::{self, Database},
     service::{App, Service},
     telemetry::Telemetry,
     terminal, tls,
@@ -27,10 +30,30 @@ use crate::{
 
 /// The exit code for a faulty configuration file or command line, from `sysexits.h`.
 const EX_USAGE: u8 = 64;
+/// A person does not wait for a database as patiently as a service.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 // For services without their own commands. This is no doc comment: clap would make it the help text of the program.
 #[derive(Debug, Subcommand)]
 pub enum NoCommands {}
+
+/// Arguments of a service's own command that make no sense together. They end like a faulty command line.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
+/// Reads an argument that is a number with bounds.
+pub fn number<T: TryFrom<i64, Error: Display>>(text: &str) -> Result<T, String> {
+    let number = text.parse::<i64>().map_err(|_| "must be a whole number".to_owned())?;
+    T::try_from(number).map_err(|fault| fault.to_string())
+}
+
+/// The database for a service's own command: with as few connections as may be.
+pub async fn database(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<Database> {
+    let config = PostgresConfig { max_connections: PostgresConfig::MIN_CONNECTIONS, ..config.clone() };
+    let connecting = tokio::time::timeout(CONNECT_TIMEOUT, Database::connect(service, &config, migrations));
+    Ok(connecting.await.context("Postgres does not answer (postgres.connection_string)")??.background())
+}
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -88,7 +111,7 @@ pub fn main<S: Service>() -> ExitCode {
         }
         Err(error) => {
             terminal::print_error(format_args!("{}: {}", S::NAME, chain(error.as_ref())));
-            ExitCode::FAILURE
+            if error.is::<Misuse>() { ExitCode::from(EX_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -78,7 +78,7 @@ pub async fn find(
 }
 
 /// Lines from columns of SKUs and counts.
-fn lines(skus: &[i64], counts: &[i32]) -> Result<Vec<Line>, Failure> {
+pub(super) fn lines(skus: &[i64], counts: &[i32]) -> Result<Vec<Line>, Failure> {
     std::iter::zip(skus, counts).map(|(sku, count)| Ok(Line { sku: read(*sku)?, count: read(*count)? })).collect()
 }
 
@@ -180,7 +180,7 @@ pub async fn details(on: impl PgExecutor<'_>, orders: &[OrderId]) -> Result<Vec<
 }
 
 /// An order from columns: the moments of its creation and of its payment deadline; what was short, if it failed.
-fn order(
+pub(super) fn order(
     id: i64,
     status: &str,
     (created_at, pay_before): (DateTime<Utc>, DateTime<Utc>),

@@ -11,6 +11,7 @@ mod expiry;
 mod idempotency;
 mod limits;
 mod operations;
+mod operators;
 mod past;
 mod plan;
 mod pooler;
