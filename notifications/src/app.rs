@@ -1,7 +1,6 @@
 //! Puts notifications together: the only place that sees all of it.
 
 use platform::{
-    cli::NoCommands,
     kafka::{self, Cluster, Consume, Pause, Subscription},
     postgres::Database,
     process::Process,
@@ -17,6 +16,7 @@ use tracing::info;
 
 use crate::{
     clients::telegram::Telegram,
+    commands::{self, Commands},
     config::{Config, Settings, TelegramConfig},
     deliver::Deliver,
     domain::pace::Allowance,
@@ -49,12 +49,15 @@ impl Service for Notifications {
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "claim_deliveries",
+        "dead_deliveries",
         "delivery_backlog",
         "forget_messages",
         "keep_messages",
+        "list_undelivered",
         "look_for_deliveries",
         "read_history",
         "rest_telegram_pace",
+        "retry_deliveries",
         "settle_deliveries",
     ];
     const REASONS: &'static [&'static str] = &[];
@@ -64,7 +67,7 @@ impl Service for Notifications {
     };
 
     type Config = Config;
-    type Commands = NoCommands;
+    type Commands = Commands;
 
     fn migrations() -> Migrator {
         sqlx::migrate!("../migrations/notifications")
@@ -105,7 +108,7 @@ impl Service for Notifications {
         Ok(routes!(NotificationsServer, grpc::Service { messages }))
     }
 
-    async fn run(command: NoCommands, _: Config) -> anyhow::Result<()> {
-        match command {}
+    async fn run(command: Commands, config: Config) -> anyhow::Result<()> {
+        commands::run(command, &config.service.postgres, &Self::migrations()).await
     }
 }

@@ -4,3 +4,4 @@
 pub mod delivery;
 pub mod history;
 pub mod pace;
+pub mod undelivered;

@@ -2,6 +2,7 @@
 
 pub mod app;
 mod clients;
+mod commands;
 pub mod config;
 mod deliver;
 pub mod domain;

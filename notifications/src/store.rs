@@ -5,3 +5,4 @@ pub mod delivery;
 pub mod message;
 pub mod past;
 pub mod telegram_pace;
+pub mod undelivered;

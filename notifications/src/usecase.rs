@@ -12,6 +12,9 @@ use crate::{
 pub mod deliver;
 mod keep;
 pub mod list;
+mod undelivered;
+
+pub use undelivered::Retry;
 
 /// The messages about orders. Clones work on the same ones.
 #[derive(Debug, Clone)]
@@ -19,6 +22,12 @@ pub struct Messages {
     pub database: Database,
     /// Wakes whoever delivers; without one, messages are only kept and logged.
     pub deliver: Option<Wake>,
+}
+
+/// The deliveries that are not made, as operators see them.
+#[derive(Debug)]
+pub struct Undelivered {
+    pub database: Database,
 }
 
 /// The deliveries of messages to Telegram.

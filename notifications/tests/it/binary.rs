@@ -1,7 +1,12 @@
 //! The program itself, as a process, with a configuration file and a broker of its own: it can read no topic but
 //! `orders` and be in no group but `notifications`.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output},
+    time::Duration,
+};
 
 use notifications::app::Notifications;
 use platform::service::Service as _;
@@ -63,6 +68,13 @@ impl Fleet {
         let path = self.directory.path().join(format!("{grpc}.yaml"));
         fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Runs a command of the program and waits for its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = tokio::process::Command::from(program());
+        command.args(arguments).arg("--config").arg(self.configure(0, 0)).kill_on_drop(true);
+        command.output().await.unwrap()
     }
 
     /// How many messages are kept.

@@ -8,6 +8,7 @@ mod consumption;
 mod delivery;
 mod failures;
 mod history;
+mod operators;
 mod past;
 mod poison;
 mod pooler;
