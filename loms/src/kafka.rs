@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use platform::{
     failure::Failure,
-    kafka::{Cluster, Producer, send_span, topics, with_header},
+    kafka::{Cluster, PARTITIONER, Producer, send_span, topics, with_header},
     telemetry::trace,
 };
 use proto::{
@@ -24,7 +24,7 @@ use crate::domain::unsent::Unsent;
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTINGS: [(&str, &str); 4] = [
     ("enable.idempotence", "true"),
-    ("partitioner", "fnv1a_random"),
+    PARTITIONER,
     ("message.timeout.ms", "5000"),
     // All events of a wave are there at once: waiting for more is of no use.
     ("linger.ms", "1"),
@@ -158,5 +158,5 @@ async fn publish_one(producer: &Producer, unsent: &Unsent) -> Result<(), Failure
         headers = with_header(headers, trace::TRACEPARENT, traceparent);
     }
     let record = FutureRecord::to(ORDERS.name).key(key.as_bytes()).payload(value.as_slice()).headers(headers);
-    producer.send(record, &span).await
+    producer.send(record, &span).await.map(drop)
 }

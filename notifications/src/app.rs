@@ -83,7 +83,8 @@ impl Service for Notifications {
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
         let Self { config: Config { settings, service, .. }, cluster, telegram, pause } = self;
-        let Settings { topic, dead_letter_topic, group, lease, retry, rest, .. } = settings;
+        let subscription = subscription(cluster, &settings);
+        let Settings { lease, retry, rest, .. } = settings;
 
         let arrived = Wake::default();
         let deliver = telegram.is_some().then(|| arrived.clone());
@@ -97,7 +98,6 @@ impl Service for Notifications {
             None => info!("telegram is not set: messages are kept and logged, and nobody is told"),
         }
         let reader = Messages { database: background.clone(), ..messages.clone() };
-        let subscription = Subscription { cluster, topic, dead_letter_topic, group };
         let consume = Consume::new(&subscription, pause, process.stop(), reader)?;
         if let Some(retention) = service.postgres.retention {
             process.work(Forget::new(OldMessages { database: background.clone() }, retention), Wake::default());
@@ -109,6 +109,12 @@ impl Service for Notifications {
     }
 
     async fn run(command: Commands, config: Config) -> anyhow::Result<()> {
-        commands::run(command, &config.service.postgres, &Self::migrations()).await
+        let subscription = subscription(Cluster::open(Self::NAME, &config.kafka)?, &config.settings);
+        commands::run(command, &config.service.postgres, &Self::migrations(), &subscription).await
     }
+}
+
+fn subscription(cluster: Cluster, settings: &Settings) -> Subscription {
+    let Settings { topic, dead_letter_topic, group, .. } = settings.clone();
+    Subscription { cluster, topic, dead_letter_topic, group }
 }

@@ -1,7 +1,8 @@
-//! `notifications deliveries`: what operators see and do without SQL.
+//! `notifications deliveries` and `notifications dead-letters`: what operators see and do without SQL and without kcat.
 
+use rdkafka::message::{Header, OwnedHeaders};
 use serde_json::{Value, json};
-use stack::telegram::Fault;
+use stack::{telegram::Fault, testing::eventually};
 
 use crate::{binary::Fleet, world::event};
 
@@ -14,6 +15,12 @@ async fn told(fleet: &Fleet, arguments: &[&str]) -> String {
 
 async fn json(fleet: &Fleet, arguments: &[&str]) -> Value {
     serde_json::from_str(&told(fleet, &[arguments, &["--json"]].concat()).await).unwrap()
+}
+
+/// The exit code and the words of a command that fails.
+async fn refusal(fleet: &Fleet, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = fleet.run(arguments).await;
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 async fn execute(fleet: &Fleet, statement: &'static str) {
@@ -60,4 +67,117 @@ async fn deliveries_that_were_given_up_are_listed_and_retried_in_the_order_of_ea
     let left: Vec<_> = left.as_array().unwrap().iter().map(|delivery| &delivery["text"]).collect();
     assert_eq!(left, [&json!("other")]);
     assert_eq!(program.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_whose_cause_is_gone_is_replayed_as_it_was_and_kept_once_however_often() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    execute(&fleet, "ALTER TABLE message ADD CONSTRAINT no_curse CHECK (text <> 'curse')").await;
+    let mut program = fleet.start().await;
+    let mut nameless = event(7, 4, "curse");
+    nameless.as_object_mut().unwrap().remove("EventID");
+    let headers = || OwnedHeaders::new().insert(Header { key: "color", value: Some("red") });
+    for (partition, body) in [(0, event(7, 3, "curse")), (1, nameless)] {
+        fleet.topics.put_with(partition, Some(body.to_string().as_bytes()), headers()).await;
+    }
+    fleet.topics.put(2, Some(b"\xff\x00 no event")).await;
+    program.until_metric(r#"notifications_events_total{result="dead_lettered"}"#, 3.0).await;
+
+    let letters = json(&fleet, &["dead-letters", "list"]).await;
+    assert_eq!(letters.as_array().unwrap().len(), 3, "{letters}");
+    let cursed = json(&fleet, &["dead-letters", "list", "--error", "no_curse"]).await;
+    assert_eq!(cursed.as_array().unwrap().len(), 2, "{cursed}");
+    assert_eq!(cursed[0]["origin"]["topic"], "orders");
+    assert_eq!(cursed[0]["key"], "the key");
+    let text = told(&fleet, &["dead-letters", "list", "--error", "UTF-8"]).await;
+    assert!(text.contains("orders/2/0") && text.contains("the key") && text.lines().count() == 2, "{text}");
+
+    execute(&fleet, "ALTER TABLE message DROP CONSTRAINT no_curse").await;
+    let rehearsed = told(&fleet, &["dead-letters", "replay", "--error", "no_curse", "--dry-run"]).await;
+    assert!(rehearsed.contains("2 letters would be in orders again."), "{rehearsed}");
+    for round in 1..=2 {
+        let replayed = told(&fleet, &["dead-letters", "replay", "--error", "no_curse"]).await;
+        assert!(replayed.contains("2 letters are in orders again."), "{replayed}");
+        let read = f64::from(2 * (round - 1));
+        program.until_metric(r#"notifications_events_total{result="stored"}"#, 2.0).await;
+        program.until_metric(r#"notifications_events_total{result="duplicate"}"#, read).await;
+        assert_eq!(fleet.kept().await, 2);
+    }
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT event_id FROM message").fetch_all(&fleet.database.pool).await.unwrap();
+    assert!(ids.contains(&"orders/1/0".to_owned()), "it has the identity of its first place: {ids:?}");
+
+    // What cannot be read yet becomes a letter again, which says where it was first.
+    let first = json(&fleet, &["dead-letters", "list", "--error", "UTF-8"]).await;
+    let place = format!("{}/{}", first[0]["partition"], first[0]["offset"]);
+    told(&fleet, &["dead-letters", "replay", &place]).await;
+    program.until_metric(r#"notifications_events_total{result="dead_lettered"}"#, 4.0).await;
+    let again = json(&fleet, &["dead-letters", "list", "--error", "UTF-8"]).await;
+    assert_eq!(again.as_array().unwrap().len(), 2);
+    let again = format!("{}/{}", again[0]["partition"], again[0]["offset"]);
+    let shown = json(&fleet, &["dead-letters", "show", &again]).await;
+    let headers: Vec<_> = shown["headers"].as_array().unwrap().iter().map(|header| &header["name"]).collect();
+    assert_eq!(headers, ["replayed-from", "error", "topic", "partition", "offset"]);
+    assert_eq!(shown["headers"][0]["value"], "orders/2/0");
+    assert_eq!(program.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_shown_with_its_headers_and_its_body_as_text_or_as_bytes() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    let mut program = fleet.start().await;
+    let headers = OwnedHeaders::new().insert(Header { key: "color", value: Some(&b"\xff\x1b[2J"[..]) });
+    fleet.topics.put_with(0, Some(b"{\"UserId\": 1}"), headers).await;
+    program.until_metric(r#"notifications_events_total{result="dead_lettered"}"#, 1.0).await;
+    fleet.topics.put(0, Some(b"\xff\x00")).await;
+    program.until_metric(r#"notifications_events_total{result="dead_lettered"}"#, 2.0).await;
+    assert_eq!(program.stop().await, Some(0));
+
+    let letters = json(&fleet, &["dead-letters", "list"]).await;
+    let place = |letter: &Value| [&letter["partition"], &letter["offset"]].map(ToString::to_string);
+    let ([newer, _], [partition, offset]) = (place(&letters[0]), place(&letters[1]));
+    let text = told(&fleet, &["dead-letters", "show", &partition, &offset]).await;
+    for line in
+        ["from     orders/0/0", "key      the key", "size     13 bytes", r"  color: \xff\x1b[2J", "{\"UserId\": 1}"]
+    {
+        assert!(text.lines().any(|told| told == line), "{line:?} is not in\n{text}");
+    }
+    let bytes = json(&fleet, &["dead-letters", "show", &format!("{newer}/{}", letters[0]["offset"])]).await;
+    assert_eq!((&bytes["body"], &bytes["body_base64"]), (&Value::Null, &json!("/wA=")));
+    assert_eq!(bytes["size_bytes"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_told_and_nothing_is_replayed() {
+    let mut fleet = Fleet::new().await;
+    let missing = told(&fleet, &["dead-letters", "list"]).await;
+    assert_eq!(missing, "The topic orders.dlq does not exist: nothing became a dead letter.\n");
+    fleet.topics.create().await;
+    assert_eq!(told(&fleet, &["dead-letters", "list"]).await, "There are no dead letters in orders.dlq.\n");
+    assert_eq!(json(&fleet, &["dead-letters", "list"]).await, json!([]));
+    let none = told(&fleet, &["dead-letters", "replay", "--error", "curse"]).await;
+    assert_eq!(none, "No letter in orders.dlq has \"curse\" in its error.\n");
+
+    for (arguments, code, fault) in [
+        (&["dead-letters", "show", "9/0"][..], 1, "orders.dlq has no partition 9, only partitions 0 to 2"),
+        (&["dead-letters", "show", "0", "5"], 1, "orders.dlq has nothing at 0/5: partition 0 is empty"),
+        (&["dead-letters", "replay", "0/5"], 1, "orders.dlq has nothing at 0/5: partition 0 is empty"),
+        (&["dead-letters", "show", "0/-1"], 64, "`-1` is no offset: say PARTITION/OFFSET, such as 0/17"),
+        (&["dead-letters", "show", "0"], 64, "`0` names no letter: say PARTITION/OFFSET, such as 0/17"),
+        (&["dead-letters", "replay"], 64, "required"),
+        (&["deliveries", "retry"], 64, "required"),
+        (&["deliveries", "retry", "--order", "0"], 64, "must be above 0, is 0"),
+    ] {
+        let (found, told) = refusal(&fleet, arguments).await;
+        assert!(found == Some(code) && told.contains(fault), "{arguments:?}: {found:?}, {told}");
+    }
+
+    drop(fleet.broker.take());
+    eventually("a broker that is away is told", async || {
+        let (code, told) = refusal(&fleet, &["dead-letters", "list"]).await;
+        (code == Some(1) && told.starts_with("notifications: Kafka is unavailable")).then_some(())
+    })
+    .await;
 }

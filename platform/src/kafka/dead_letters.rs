@@ -12,7 +12,7 @@ use tracing::{Instrument as _, Span, warn};
 use super::{Cluster, Producer, quiet::is_too_large, record, send_span, with_header};
 use crate::{failure::Failure, telemetry::trace};
 
-const SETTINGS: [(&str, &str); 5] = [
+pub(super) const SETTINGS: [(&str, &str); 5] = [
     // The producer must not refuse a record for its size. The broker decides.
     ("message.max.bytes", "100000000"),
     // The broker refuses batches. A letter that is too large takes no other along.
@@ -24,6 +24,15 @@ const SETTINGS: [(&str, &str); 5] = [
     // The time until the producer finds a topic that was just created.
     ("topic.metadata.refresh.interval.ms", "2000"),
 ];
+
+/// The headers that are added: the reason, and where the record was read.
+pub(super) const ERROR: &str = "error";
+pub(super) const TOPIC: &str = "topic";
+pub(super) const PARTITION: &str = "partition";
+pub(super) const OFFSET: &str = "offset";
+/// Those of a letter without the payload of its record: how large that is, and its digest.
+pub(super) const SIZE: &str = "size";
+const SHA256: &str = "sha256";
 
 /// A reason is never that long; but then it must not be what is too large.
 const MAX_REASON_CHARS: usize = 1000;
@@ -39,24 +48,24 @@ pub(super) struct DeadLetter {
 impl DeadLetter {
     fn with_origin(&self, headers: OwnedHeaders) -> OwnedHeaders {
         let Self { record, .. } = self;
-        let headers = with_header(headers, "topic", record.topic());
-        let headers = with_header(headers, "partition", &record.partition().to_string());
-        with_header(headers, "offset", &record.offset().to_string())
+        let headers = with_header(headers, TOPIC, record.topic());
+        let headers = with_header(headers, PARTITION, &record.partition().to_string());
+        with_header(headers, OFFSET, &record.offset().to_string())
     }
 
     /// The headers of the record, and those of the letter.
     fn headers(&self) -> OwnedHeaders {
         let headers = self.record.headers().cloned().unwrap_or_default();
-        self.with_origin(with_header(headers, "error", &self.reason))
+        self.with_origin(with_header(headers, ERROR, &self.reason))
     }
 
     /// For a letter without the payload and the headers of the record: what the payload is, as long as the record exists.
     fn headers_of_stub(&self) -> OwnedHeaders {
         let (payload, traceparent) = (self.record.payload().unwrap_or_default(), record::traceparent(&self.record));
         let reason: String = self.reason.chars().take(MAX_REASON_CHARS).collect();
-        let headers = with_header(OwnedHeaders::new(), "error", &reason);
-        let headers = with_header(self.with_origin(headers), "size", &payload.len().to_string());
-        let headers = with_header(headers, "sha256", &format!("{:x}", Sha256::digest(payload)));
+        let headers = with_header(OwnedHeaders::new(), ERROR, &reason);
+        let headers = with_header(self.with_origin(headers), SIZE, &payload.len().to_string());
+        let headers = with_header(headers, SHA256, &format!("{:x}", Sha256::digest(payload)));
         match traceparent {
             Some(traceparent) => with_header(headers, trace::TRACEPARENT, &traceparent),
             None => headers,
@@ -96,6 +105,6 @@ impl DeadLetterWriter {
         // The letter belongs to the trace of its record. The current step may be a later one.
         let sending = send_span(&self.topic, record::key(&letter.record));
         trace::set_parent(&sending, trace::traceparent(&letter.span).as_deref());
-        self.producer.send(record, &sending).instrument(letter.span.clone()).await
+        self.producer.send(record, &sending).instrument(letter.span.clone()).await.map(drop)
     }
 }

@@ -14,6 +14,16 @@ use crate::{failure::Failure, telemetry::trace};
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Puts records with a key where all writers of a topic put them, so that those of one key keep their order.
+pub const PARTITIONER: (&str, &str) = ("partitioner", "fnv1a_random");
+
+/// Where a record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    pub partition: i32,
+    pub offset: i64,
+}
+
 /// A producer whose records all in-sync replicas acknowledge. Clones share the client. Dropping the last one blocks until
 /// its thread has ended; [`close`](Self::close) does not.
 #[derive(Clone)]
@@ -32,7 +42,7 @@ impl Producer {
 
     /// Writes a record in its [span](super::send_span). After success, the broker has acknowledged it. The wait is limited
     /// by the producer's setting `message.timeout.ms`.
-    pub async fn send(&self, record: FutureRecord<'_, [u8], [u8]>, span: &Span) -> Result<(), Failure> {
+    pub async fn send(&self, record: FutureRecord<'_, [u8], [u8]>, span: &Span) -> Result<Written, Failure> {
         let sent = async {
             match self.client.send_result(record) {
                 Ok(delivery) => delivery.await.map_err(Failure::unforeseen),
@@ -44,7 +54,7 @@ impl Producer {
                 self.quiet.is_well();
                 span.record("messaging.destination.partition.id", delivery.partition.to_string());
                 span.record("messaging.kafka.offset", delivery.offset);
-                Ok(())
+                Ok(Written { partition: delivery.partition, offset: delivery.offset })
             }
             Err((error, _)) => {
                 trace::fail(span, &kind(&error));

@@ -6,20 +6,37 @@ use std::{
 };
 
 use chrono::{DateTime, Datelike as _, Utc};
-use rdkafka::message::{Headers as _, Message as _, OwnedMessage};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedMessage};
 
 use crate::telemetry::trace::TRACEPARENT;
 
 const MAX_KEY_BYTES: usize = 64;
+
+/// The header of a record that was a dead letter: where it was read first.
+pub(super) const REPLAYED_FROM: &str = "replayed-from";
+/// The longest name that Kafka allows for a topic, and two numbers.
+const MAX_PLACE_BYTES: usize = 249 + 32;
 
 /// The key for spans; `None` if it is long or not text.
 pub(super) fn key(record: &OwnedMessage) -> Option<&str> {
     record.key().filter(|key| key.len() <= MAX_KEY_BYTES).and_then(|key| str::from_utf8(key).ok())
 }
 
-/// An identifier of the record: `topic/partition/offset`.
+/// An identifier of the record: `topic/partition/offset`, where it was read first.
 pub fn place(record: &OwnedMessage) -> String {
-    format!("{}/{}/{}", record.topic(), record.partition(), record.offset())
+    header(record, REPLAYED_FROM)
+        .filter(|place| is_place(place))
+        .unwrap_or_else(|| format!("{}/{}/{}", record.topic(), record.partition(), record.offset()))
+}
+
+fn is_place(text: &str) -> bool {
+    let mut parts = text.rsplitn(3, '/');
+    let is_number = |part: Option<&str>| part.is_some_and(|part| part.parse::<u64>().is_ok());
+    let is_topic = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    text.len() <= MAX_PLACE_BYTES
+        && is_number(parts.next())
+        && is_number(parts.next())
+        && parts.next().is_some_and(is_topic)
 }
 
 /// The timestamp of the record, or the current time if the timestamp is missing or impossible.
@@ -29,13 +46,20 @@ pub fn published_at(record: &OwnedMessage) -> DateTime<Utc> {
 }
 
 pub(super) fn traceparent(record: &OwnedMessage) -> Option<String> {
-    let headers = record.headers()?;
-    // rdkafka panics at a header whose name is not UTF-8. Such a record has no traceparent.
-    let found = catch_unwind(AssertUnwindSafe(|| {
-        let header = headers.iter().find(|header| header.key == TRACEPARENT)?;
-        str::from_utf8(header.value?).ok().map(str::to_owned)
-    }));
-    found.ok().flatten().filter(|value| is_traceparent(value))
+    header(record, TRACEPARENT).filter(|value| is_traceparent(value))
+}
+
+/// The value of the first header of a name, if it is text.
+fn header(record: &OwnedMessage, name: &str) -> Option<String> {
+    let found = headers(record).flatten().find(|header| header.key == name)?;
+    str::from_utf8(found.value?).ok().map(str::to_owned)
+}
+
+/// The headers of the record; `None` for one whose name is not UTF-8, at which rdkafka panics.
+pub(super) fn headers(record: &OwnedMessage) -> impl Iterator<Item = Option<Header<'_, &[u8]>>> {
+    let all = record.headers().into_iter();
+    let places = all.flat_map(|headers| (0..headers.count()).map(move |index| (headers, index)));
+    places.map(|(headers, index)| catch_unwind(AssertUnwindSafe(|| headers.try_get(index))).ok().flatten())
 }
 
 /// Checks the shape of version 00 in <https://www.w3.org/TR/trace-context/>.
