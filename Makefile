@@ -40,6 +40,10 @@ run: build ## Run the whole fleet on this machine until Ctrl-C
 demo: build ## Tell a shopper's journey against the fleet, step by step
 	@exec $(BIN)/stack demo $(ARGS)
 
+.PHONY: status
+status: build ## Show what runs, what waits where, and which limits were met
+	@exec $(BIN)/stack status $(ARGS)
+
 .PHONY: load
 load: build ## Call the running fleet as many shoppers would, and check its books
 	@exec $(BIN)/stack load $(ARGS)

@@ -45,9 +45,9 @@ impl Service for Loms {
         "order_details",
         "outbox_backlog",
         "outbox_has_events",
-        "overdue_orders",
         "relay_events",
         "relay_holder",
+        "unpaid_orders",
         "unset_stock",
     ];
     const REASONS: &'static [&'static str] = REASONS;

@@ -1,5 +1,5 @@
 //! The background step that measures what waits: events in the outbox, above all while the broker is down, and orders
-//! whose payment deadline has passed.
+//! that are not paid, above all those whose payment deadline has passed.
 
 use std::time::Duration;
 
@@ -12,7 +12,11 @@ use platform::{
 
 use crate::{
     metrics,
-    store::{floor::Floor, outbox, unpaid},
+    store::{
+        floor::Floor,
+        outbox,
+        unpaid::{self, Unpaid},
+    },
 };
 
 /// How often it looks; scrapes are no more frequent.
@@ -40,7 +44,8 @@ impl Step for Measure {
         self.floor.raise(waiting.snapshot, waiting.places);
         metrics::OUTBOX_EVENTS.set(waiting.backlog.count);
         metrics::OUTBOX_OLDEST_AGE_SECONDS.set(waiting.backlog.oldest_seconds);
-        let overdue = unpaid::overdue(&self.database, &self.skipped.items()).await?;
+        let Unpaid { count, overdue } = unpaid::backlog(&self.database, &self.skipped.items()).await?;
+        metrics::UNPAID_ORDERS.set(count);
         metrics::OVERDUE_ORDERS.set(overdue.count);
         metrics::OLDEST_OVERDUE_SECONDS.set(overdue.oldest_seconds);
         Ok(Next::Idle(PAUSE))

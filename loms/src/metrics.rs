@@ -28,6 +28,8 @@ platform::metrics! {
     pub TIME_TO_PAYMENT_SECONDS: Histogram = histogram("loms_time_to_payment_seconds", TIME_TO_PAYMENT_BUCKETS);
     /// Time from an unpaid order's payment deadline to its cancellation, in seconds.
     pub EXPIRY_LAG_SECONDS: Histogram = histogram("loms_expiry_lag_seconds", LATENCY_BUCKETS);
+    /// Orders that await payment, over all replicas; 10,000 also stands for more.
+    pub UNPAID_ORDERS: IntGauge = gauge("loms_unpaid_orders");
     /// Orders that await payment and whose deadline has passed, over all replicas.
     pub OVERDUE_ORDERS: IntGauge = gauge("loms_expiry_overdue_orders");
     /// Time since the earliest of the payment deadlines that have passed, in seconds; 0 if there is none.

@@ -1,6 +1,10 @@
 //! The command line of `stack`.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Parser, Subcommand};
 use stack::{
@@ -8,6 +12,7 @@ use stack::{
     fleet, health,
     product_service::ProductService,
     signals::StopSignals,
+    status::Board,
     telegram::Telegram,
     terminal, with,
 };
@@ -35,6 +40,15 @@ enum Command {
         /// The directory for data, logs and configuration.
         #[arg(long, default_value = ".local")]
         state_dir: PathBuf,
+    },
+    /// Show what runs of the local fleet, what waits where, and which limits were met.
+    Status {
+        /// The directory of the local fleet.
+        #[arg(long, default_value = ".local")]
+        state_dir: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Call a fleet as many shoppers would, and check its books afterwards.
     Load(Drive),
@@ -120,6 +134,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Up(up) => return up::run(up).await,
         Command::Demo { state_dir } => return tell::run(state_dir).await,
+        Command::Status { state_dir, json } => return status(&state_dir, json).await,
         Command::Load(drive) => return drive::run(drive).await,
         Command::Bench(measure) => measure::run(measure).await?,
         Command::Clean { state_dir } => fleet::clean(&state_dir, &mut |line| terminal::print(line)).await?,
@@ -157,4 +172,18 @@ pub async fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::With { kafka, command } => return with::run(kafka, &command).await,
     }
     Ok(0)
+}
+
+/// The exit code is 1 unless the whole fleet is up.
+async fn status(state: &Path, json: bool) -> anyhow::Result<u8> {
+    let board = Board::of(state).await?;
+    if json {
+        terminal::print(serde_json::to_string_pretty(&board)?);
+    } else if let Some(board) = &board {
+        terminal::print(board);
+    }
+    if board.is_none() {
+        terminal::print_error(format_args!("No fleet is ready on {}: make run starts one.", state.display()));
+    }
+    Ok(u8::from(board.is_none_or(|board| !board.is_whole)))
 }

@@ -38,7 +38,7 @@ pub use ports::{Ports, ServicePorts};
 pub use replica::Replica;
 pub use service::{Facts, Service};
 use state::State;
-pub use state::running;
+pub use state::{pids, running};
 pub use steps::import_stock;
 
 /// Longer than the grace period in the services' configuration.

@@ -23,6 +23,7 @@ pub mod product_service;
 pub mod prometheus;
 pub mod signals;
 mod standin;
+pub mod status;
 pub mod telegram;
 pub mod terminal;
 pub mod testing;

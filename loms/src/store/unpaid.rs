@@ -32,13 +32,26 @@ pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Resul
     orders.into_iter().map(read).collect()
 }
 
-/// Measures the orders that should be cancelled already, but for those in `except`; up to [`MAX_COUNTED`].
-pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog, Failure> {
-    let backlog = sqlx::query_as!(
-        Backlog,
+/// The orders that await payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unpaid {
+    /// Up to [`MOST_UNPAID`].
+    pub count: i64,
+    /// Those that should be cancelled already, up to [`MAX_COUNTED`].
+    pub overdue: Backlog,
+}
+
+/// There may always be many, and nothing is wrong with that: to count them must cost little.
+const MOST_UNPAID: i64 = 10_000;
+
+/// Measures the orders that await payment; those in `except` do not count as overdue.
+pub async fn backlog(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Unpaid, Failure> {
+    let row = sqlx::query!(
         r#"
-        /* overdue_orders */
-        SELECT count(*) AS "count!",
+        /* unpaid_orders */
+        SELECT (SELECT count(*) FROM (SELECT FROM orders WHERE status = 'awaiting payment' LIMIT $3) AS unpaid)
+                   AS "unpaid!",
+               count(*) AS "overdue!",
                greatest(floor(extract(epoch FROM clock_timestamp() - min(pay_before))), 0)::bigint AS "oldest_seconds!"
         FROM (
             SELECT pay_before FROM orders
@@ -49,10 +62,11 @@ pub async fn overdue(on: impl PgExecutor<'_>, except: &[i64]) -> Result<Backlog,
         "#,
         except,
         MAX_COUNTED,
+        MOST_UNPAID,
     )
     .fetch_one(on)
     .await?;
-    Ok(backlog)
+    Ok(Unpaid { count: row.unpaid, overdue: Backlog { count: row.overdue, oldest_seconds: row.oldest_seconds } })
 }
 
 /// How long until the earliest payment deadline of all orders that await payment, but for those in `except`; `None` if

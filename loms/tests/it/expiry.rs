@@ -131,6 +131,6 @@ async fn an_order_that_has_lost_its_reservations_holds_up_no_other_and_says_so()
     })
     .await;
     // It has an alert of its own, and no longer wakes anybody because it is late.
-    let overdue = async |except| loms::store::unpaid::overdue(&world.database(), except).await.unwrap().count;
+    let overdue = async |except| loms::store::unpaid::backlog(&world.database(), except).await.unwrap().overdue.count;
     assert_eq!((overdue(&[]).await, overdue(&[lost]).await), (1, 0));
 }

@@ -2,6 +2,7 @@
 //! the launcher the next one can find and stop them.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::Write as _,
     os::unix::fs::MetadataExt as _,
@@ -85,10 +86,8 @@ impl State {
 
     /// Stops the processes that a killed launcher left running.
     pub async fn end_leftovers(&self, say: Say<'_>) -> anyhow::Result<()> {
-        let text = fs::read(self.directory.join(PROCESSES)).unwrap_or_default();
-        let records: Vec<Record> = serde_json::from_slice(&text).unwrap_or_default();
         // The services were started last, so they are stopped first.
-        for record in records.iter().rev() {
+        for record in records(&self.directory).iter().rev() {
             // The id may belong to another process by now.
             if process::command_line(record.pid).as_ref() != Some(&record.command_line) {
                 continue;
@@ -136,4 +135,15 @@ pub fn running(directory: &Path) -> Option<Addresses> {
         return None;
     }
     serde_json::from_slice(&fs::read(directory.join(ADDRESSES)).ok()?).ok()
+}
+
+/// The processes of the fleet on this state directory that are alive, by name.
+pub fn pids(directory: &Path) -> HashMap<String, u32> {
+    let alive = |record: &Record| process::command_line(record.pid).as_ref() == Some(&record.command_line);
+    records(directory).into_iter().filter(alive).map(|record| (record.name, record.pid)).collect()
+}
+
+fn records(directory: &Path) -> Vec<Record> {
+    let text = fs::read(directory.join(PROCESSES)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
 }

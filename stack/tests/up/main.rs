@@ -3,6 +3,7 @@
 
 mod load;
 mod observability;
+mod status;
 mod world;
 
 use std::{
