@@ -10,6 +10,7 @@ mod dockerfile;
 mod files;
 mod inputs;
 mod paging;
+mod project;
 mod promtool;
 mod queries;
 mod runbook;
