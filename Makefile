@@ -1,12 +1,13 @@
 # `make help` lists what is here.
 
-# `make run` and `make test` share one build; PROFILE=release makes an optimised one instead.
+# `make run` and `make test` share one build.
+## PROFILE=release: Build and run with optimisation, for figures
 PROFILE ?= dev
 $(if $(filter dev release,$(PROFILE)),,$(error PROFILE must be dev or release, not '$(PROFILE)'))
 CARGO_FLAGS := $(if $(filter release,$(PROFILE)),--release)
 export BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter release,$(PROFILE)),release,debug)
 
-# Options for what is run: make run ARGS="--payment-timeout 5s"
+## ARGS="...": Options for what is run: make run ARGS="--payment-timeout 5s"; ARGS=--help lists them
 ARGS ?=
 
 # Queries are checked against the committed results, whatever database the environment names.
@@ -19,6 +20,8 @@ DATABASES := checkout:CH_POSTGRES_URL loms:LOMS_POSTGRES_URL notifications:NOTIF
 .PHONY: help
 help: ## List what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@printf '\nWhat may stand behind it:\n'
+	@sed -n 's/^## \([A-Z_]*=[^:]*\): \(.*\)$$/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-17s %s\n", $$1, $$2 }'
 
 .PHONY: tools
 tools:
@@ -54,6 +57,7 @@ bench: ## Measure an optimised fleet of its own, and write docs/performance.md
 	@exec $(BIN:debug=release)/stack bench --page docs/performance.md $(ARGS)
 
 # Tests wait more than they compute.
+## TEST_THREADS=8: How many tests run at once
 TEST_THREADS ?= 8
 
 # The rooms of the tests in which something is published or consumed.
