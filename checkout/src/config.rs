@@ -5,11 +5,13 @@ use std::time::Duration;
 use platform::{
     config::{
         Section, ServiceUrl,
-        service::{ClientTlsConfig, ServiceConfig},
+        service::{ClientTlsConfig, ServiceConfig, WAITS},
     },
     section,
 };
 use secrecy::SecretString;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 section! {
     /// What checkout is told at start.
@@ -43,15 +45,15 @@ section! {
     /// `products`: how ProductService is used.
     pub struct ProductsConfig {
         /// In no second does it get more calls, from all replicas together.
-        pub rate_per_second: u16 = positive(10),
+        pub rate_per_second: u16 = within(10, 1..=10_000),
         /// At no time does it have more calls to answer, from all replicas together.
-        pub max_concurrent: u16 = positive(5),
+        pub max_concurrent: u16 = within(5, 1..=10_000),
         /// A call that takes longer is given up and tried again.
-        pub attempt_timeout: Duration = positive(Duration::from_secs(1)),
+        pub attempt_timeout: Duration = within(Duration::from_secs(1), WAITS),
         /// A name and a price that are older are asked again before they are shown, if ProductService answers quickly.
-        pub max_age: Duration = positive(Duration::from_secs(60)),
+        pub max_age: Duration = within(Duration::from_secs(60), Duration::from_millis(1)..=30 * DAY),
         /// Older ones are not shown, whatever becomes of ProductService.
-        pub max_stale: Duration = positive(Duration::from_secs(24 * 60 * 60)),
+        pub max_stale: Duration = within(DAY, Duration::from_millis(1)..=365 * DAY),
     }
     rule Self::check;
 }
@@ -69,9 +71,9 @@ section! {
     pub struct PurchaseConfig {
         /// How long after its call's deadline the background step takes a purchase up; it waits twice as long after each
         /// attempt that leaves it in doubt again.
-        pub resume_after: Duration = positive(Duration::from_secs(2)),
+        pub resume_after: Duration = within(Duration::from_secs(2), Duration::from_millis(1)..=DAY),
         /// The longest it waits between two attempts.
-        pub resume_at_most: Duration = default(Duration::from_secs(30)),
+        pub resume_at_most: Duration = within(Duration::from_secs(30), Duration::from_millis(1)..=DAY),
     }
     rule Self::check;
 }

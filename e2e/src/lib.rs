@@ -6,6 +6,7 @@ pub mod metrics;
 use std::{
     env,
     path::{Path, PathBuf},
+    str::FromStr as _,
     sync::atomic::{AtomicI64, Ordering},
 };
 
@@ -22,6 +23,9 @@ use proto::{
     notifications::{
         Date, GetHistoryWithPeriodRequest, Message, notifications_client::NotificationsClient, notifications_server,
     },
+};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
 };
 use stack::{
     fleet::{Addresses, Fleet, Ports, Replica, Service, Settings},
@@ -131,6 +135,16 @@ impl World {
         let replica = Replica::start(service, &self.addresses, changes)?;
         eventually("the replica is ready", || async { replica.is_ready().await.then_some(()) }).await;
         Ok(replica)
+    }
+
+    /// The address of a service's database for an account of the fleet's own kind that gets so many connections at most.
+    pub async fn database_of_few(&self, service: Service, connections: u32) -> anyhow::Result<String> {
+        let (owner, few) = (service.name(), format!("few_{}_{connections}", service.name()));
+        let create = format!("CREATE ROLE {few} LOGIN PASSWORD 'few' CONNECTION LIMIT {connections} IN ROLE {owner}");
+        let mut superuser = PgConnection::connect(&self.fleet.superusers_database()).await?;
+        superuser.execute(AssertSqlSafe(create)).await?;
+        let options = PgConnectOptions::from_str(&self.addresses.service(service).database)?;
+        Ok(options.username(&few).password("few").to_url_lossy().to_string())
     }
 
     /// What Telegram was told, oldest first; messages that came together one by one.

@@ -2,7 +2,8 @@
 //!
 //! [`section!`](crate::section) declares a configuration type; each field is a key. All keys of a section are read
 //! before the section is built, so that one missing key does not hide the next fault. A value may contain `${NAME}` for
-//! an environment variable. Faults never quote a value, because it may be a secret.
+//! an environment variable. Numbers and durations have bounds: no key takes one without, and none of them stops a service
+//! that takes it. Faults never quote a value, because it may be a secret.
 
 use std::{fs, ops::RangeInclusive, path::Path};
 
@@ -12,7 +13,7 @@ pub mod kafka;
 pub mod service;
 mod value;
 
-pub use value::{FromText, HostPort, LogLevel, PostgresUrl, ServiceUrl};
+pub use value::{FromText, HostPort, LogLevel, PostgresUrl, Quantity, ServiceUrl};
 
 pub trait FromSection: Sized {
     /// Reads all keys before it returns `None` for a faulty one.
@@ -28,7 +29,7 @@ pub trait FromSection: Sized {
 ///     /// `delivery`: how messages are sent.
 ///     pub struct DeliveryConfig {
 ///         pub address: String = required(),
-///         pub timeout: Duration = positive(Duration::from_secs(5)),
+///         pub timeout: Duration = within(Duration::from_secs(5), Duration::from_millis(1)..=Duration::from_secs(60)),
 ///     }
 /// }
 /// ```
@@ -124,34 +125,18 @@ impl<'a> Section<'a> {
         Some(self.optional(key)?.unwrap_or(default))
     }
 
-    /// A number or a duration above 0, with a default.
-    pub fn positive<T: FromText + Default + PartialEq>(&mut self, key: &str, default: T) -> Option<T> {
-        let value = self.default(key, default)?;
-        if value == T::default() {
-            self.reject(key, "must be above 0");
+    /// A number or a duration, with a default and bounds.
+    pub fn within<T: Quantity>(&mut self, key: &str, default: T, bounds: RangeInclusive<T>) -> Option<T> {
+        match self.take(key) {
+            Some(value) => self.scalar(&self.path_of(key), &value, |text| T::within(text, &bounds)),
+            None => Some(default),
         }
-        Some(value)
-    }
-
-    /// A value with a default and bounds; `description` says the bounds in words.
-    pub fn within<T: FromText + PartialOrd>(
-        &mut self,
-        key: &str,
-        default: T,
-        bounds: RangeInclusive<T>,
-        description: &str,
-    ) -> Option<T> {
-        let value = self.default(key, default)?;
-        if !bounds.contains(&value) {
-            self.reject(key, description);
-        }
-        Some(value)
     }
 
     /// A value that may be absent. The outer `None` means a fault, the inner one an absent value.
     pub fn optional<T: FromText>(&mut self, key: &str) -> Option<Option<T>> {
         match self.take(key) {
-            Some(value) => self.scalar(&self.path_of(key), &value).map(Some),
+            Some(value) => self.scalar(&self.path_of(key), &value, T::from_text).map(Some),
             None => Some(None),
         }
     }
@@ -165,7 +150,7 @@ impl<'a> Section<'a> {
                 let read: Vec<Option<T>> = values
                     .iter()
                     .enumerate()
-                    .map(|(index, value)| self.scalar(&format!("{path}[{index}]"), value))
+                    .map(|(index, value)| self.scalar(&format!("{path}[{index}]"), value, T::from_text))
                     .collect();
                 read.into_iter().collect()
             }
@@ -183,8 +168,8 @@ impl<'a> Section<'a> {
                     .iter()
                     .map(|(name, value)| {
                         let path = format!("{path}.{}", without_value(name));
-                        let name = self.scalar(&path, name);
-                        let value = self.scalar(&path, value);
+                        let name = self.scalar(&path, name, K::from_text);
+                        let value = self.scalar(&path, value, V::from_text);
                         name.zip(value)
                     })
                     .collect();
@@ -248,7 +233,7 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    fn scalar<T: FromText>(&mut self, path: &str, value: &Value) -> Option<T> {
+    fn scalar<T>(&mut self, path: &str, value: &Value, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Bool(flag) => flag.to_string(),
@@ -258,7 +243,7 @@ impl<'a> Section<'a> {
                 return self.fault(path, "must be a single value");
             }
         };
-        match value::substitute(&text, self.variables).and_then(|text| T::from_text(&text)) {
+        match value::substitute(&text, self.variables).and_then(|text| read(&text)) {
             Ok(value) => Some(value),
             Err(description) => self.fault(path, &description),
         }

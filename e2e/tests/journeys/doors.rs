@@ -32,7 +32,7 @@ pub async fn strangers_are_refused_where_a_certificate_is_demanded_and_served_wh
 pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &World) {
     for service in Service::ALL {
         let (addresses, service) = (world.addresses.service(service), service.facts().rpc);
-        let channel = channel(world, addresses.grpc.port());
+        let channel = channel_to(world, addresses.grpc.port());
         for name in ["", service] {
             let request = HealthCheckRequest { service: name.into() };
             let status = HealthClient::new(channel.clone()).check(request).await.unwrap().into_inner().status();
@@ -59,7 +59,7 @@ pub async fn every_service_has_health_reflection_metrics_and_a_trace_id(world: &
 }
 
 /// A channel without anything of ours, as any gRPC client would make it.
-fn channel(world: &World, port: u16) -> Channel {
+pub fn channel_to(world: &World, port: u16) -> Channel {
     let tls = certs::client_tls(&world.addresses.certs).unwrap();
     Endpoint::from_shared(format!("https://localhost:{port}")).unwrap().tls_config(tls).unwrap().connect_lazy()
 }

@@ -1,6 +1,7 @@
 //! Journeys of shoppers through one whole fleet, seen from outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod bounds;
 mod buying;
 mod doors;
 mod outages;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             buying::the_story_of_the_demo_holds,
             buying::a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses,
             buying::sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders,
+            bounds::services_live_at_both_ends_of_what_their_configuration_takes,
             doors::strangers_are_refused_where_a_certificate_is_demanded_and_served_where_it_is_not,
             doors::every_service_has_health_reflection_metrics_and_a_trace_id,
             outages::a_checkout_killed_during_purchases_loses_none_and_doubles_none,

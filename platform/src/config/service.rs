@@ -1,11 +1,18 @@
 //! The sections that the configuration file of every service has.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use http::{HeaderName, HeaderValue};
 
-use super::{FromSection, FromText, HostPort, LogLevel, PostgresUrl, Section, ServiceUrl};
+use super::{FromSection, FromText, HostPort, LogLevel, PostgresUrl, Quantity as _, Section, ServiceUrl};
 use crate::section;
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// For what a caller waits for.
+pub const WAITS: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 
 section! {
     /// The part of a configuration file that the platform needs.
@@ -28,11 +35,11 @@ section! {
         /// Without this section, the port speaks plaintext.
         pub tls: Option<ServerTlsConfig> = optional_section(),
         /// A call above this number is refused with RESOURCE_EXHAUSTED.
-        pub max_concurrent_requests: u32 = positive(Self::MAX_CONCURRENT_REQUESTS),
+        pub max_concurrent_requests: u32 = within(Self::MAX_CONCURRENT_REQUESTS, 1..=100_000),
         /// The deadline of a call whose caller sets none.
-        pub default_deadline: Duration = positive(Self::DEFAULT_DEADLINE),
+        pub default_deadline: Duration = within(Self::DEFAULT_DEADLINE, WAITS),
         /// The deadline of a call whose caller sets a longer one.
-        pub max_deadline: Duration = positive(Self::MAX_DEADLINE),
+        pub max_deadline: Duration = within(Self::MAX_DEADLINE, WAITS),
         pub connections: ConnectionsConfig = section_or_defaults(),
     }
     rule default_deadline_is_within_max;
@@ -68,13 +75,13 @@ section! {
     pub struct ConnectionsConfig {
         /// For one more, the connection that waits longest without a request is closed; if there is none, the new one. If
         /// the process may not open that many files, there are fewer.
-        pub max: u32 = positive(Self::MAX),
+        pub max: u32 = within(Self::MAX, 1..=1_000_000),
         /// The same for connections from one address.
-        pub max_per_address: u32 = positive(Self::MAX_PER_ADDRESS),
+        pub max_per_address: u32 = within(Self::MAX_PER_ADDRESS, 1..=1_000_000),
         /// A connection on which no request arrives for this long, from its beginning, is closed.
-        pub first_request_timeout: Duration = positive(Self::FIRST_REQUEST_TIMEOUT),
+        pub first_request_timeout: Duration = within(Self::FIRST_REQUEST_TIMEOUT, MILLISECOND..=DAY),
         /// A connection on which nothing runs for this long after a request is closed.
-        pub idle_timeout: Duration = positive(Self::IDLE_TIMEOUT),
+        pub idle_timeout: Duration = within(Self::IDLE_TIMEOUT, MILLISECOND..=DAY),
     }
 }
 
@@ -154,21 +161,18 @@ section! {
         pub connection_string: PostgresUrl = required(),
         /// A quarter of them is for background work, a quarter for calls that only read; the rest is for calls that
         /// write. One more watches whether Postgres answers.
-        pub max_connections: u32 = within(
-            Self::MAX_CONNECTIONS,
-            Self::MIN_CONNECTIONS..=u32::MAX,
-            "must be at least 3: for calls that write, calls that read, and background work"
-        ),
+        pub max_connections: u32 = within(Self::MAX_CONNECTIONS, Self::MIN_CONNECTIONS..=10_000),
         /// What `connection_string` leads to, if it is not Postgres itself.
         pub pooler: Option<Pooler> = optional(),
         /// The longest wait for a connection of the pool.
-        pub acquire_timeout: Duration = positive(Self::ACQUIRE_TIMEOUT),
+        pub acquire_timeout: Duration = within(Self::ACQUIRE_TIMEOUT, WAITS),
         /// How long what is over is kept; for ever if it is not said.
         pub retention: Option<Retention> = optional(),
     }
 }
 
 impl PostgresConfig {
+    /// For calls that write, calls that read, and background work.
     pub const MIN_CONNECTIONS: u32 = 3;
     const MAX_CONNECTIONS: u32 = 16;
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -191,9 +195,7 @@ pub struct Retention(pub Duration);
 
 impl FromText for Retention {
     fn from_text(text: &str) -> Result<Self, String> {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let age = Duration::from_text(text)?;
-        (DAY..=3650 * DAY).contains(&age).then_some(Self(age)).ok_or_else(|| "must be from 1d to 3650d".into())
+        Duration::within(text, &(DAY..=3650 * DAY)).map(Self)
     }
 }
 
@@ -229,7 +231,7 @@ section! {
         /// Sent with all spans: a token that the collector asks for.
         pub headers: Vec<(HeaderName, HeaderValue)> = map(),
         /// The share of traces that are kept, of those that begin here. For other traces, the caller decides.
-        pub sampling_ratio: f64 = within(1.0, 0.0..=1.0, "must be from 0 to 1"),
+        pub sampling_ratio: f64 = within(1.0, 0.0..=1.0),
     }
     rule ca_is_for_tls;
 }
@@ -250,6 +252,6 @@ section! {
 section! {
     pub struct ShutdownConfig {
         /// The time that running calls and steps have after SIGTERM.
-        pub grace_period: Duration = default(Duration::from_secs(7)),
+        pub grace_period: Duration = within(Duration::from_secs(7), Duration::ZERO..=HOUR),
     }
 }

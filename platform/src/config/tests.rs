@@ -7,15 +7,15 @@ use super::*;
 section! {
     struct Shop {
         name: String = required(),
-        timeout: Duration = default(Duration::from_secs(1)),
-        ports: Vec<u16> = list(),
+        timeout: Duration = within(Duration::from_secs(1), Duration::from_millis(250)..=Duration::from_secs(3600)),
+        flags: Vec<bool> = list(),
         stock: Option<Stock> = optional_section(),
     }
 }
 
 section! {
     struct Stock {
-        size: u32 = required(),
+        size: u32 = within(1, 1..=9),
     }
 }
 
@@ -25,32 +25,46 @@ fn read(text: &str) -> Result<Shop, Faults> {
 
 #[test]
 fn values_defaults_and_variables_are_read() {
-    let shop = read("name: The ${SHOP_NAME}!\nports: [1, '2']\nstock: {size: 3}").unwrap();
+    let shop = read("name: The ${SHOP_NAME}!\nflags: [true, 'false']\nstock: {size: 3}").unwrap();
     assert_eq!(shop.name, "The Corner: \"shop\" # 7!");
     assert_eq!(shop.timeout, Duration::from_secs(1));
-    assert_eq!(shop.ports, [1, 2]);
+    assert_eq!(shop.flags, [true, false]);
     assert_eq!(shop.stock.unwrap().size, 3);
 }
 
 #[test]
 fn every_fault_is_reported_at_once_with_its_key() {
-    let faults = read("timeout: soon\nports: [70000, x]\nstock: {sise: 3}\ncolour: red").unwrap_err();
+    let faults = read("timeout: soon\nflags: [70000, x]\nstock: {sise: 3, size: many}\ncolour: red").unwrap_err();
     assert_eq!(
         faults.to_string(),
         "shop.yaml:\n  name: is missing\n  timeout: must be a duration with its unit, such as 10m, 5s or 250ms\n  \
-         ports[0]: must be a whole number from 0 to 65535\n  ports[1]: must be a whole number from 0 to 65535\n  \
-         stock.size: is missing\n  stock.sise: unknown key\n  colour: unknown key"
+         flags[0]: must be true or false\n  flags[1]: must be true or false\n  \
+         stock.size: must be a whole number from 1 to 9\n  stock.sise: unknown key\n  colour: unknown key"
     );
 }
 
 #[test]
 fn an_unset_variable_is_named_and_a_value_never_quoted() {
-    let faults = read("name: ${NOWHERE}\nports: [1]\ntimeout: hunter2").unwrap_err().to_string();
+    let faults = read("name: ${NOWHERE}\nflags: [true]\ntimeout: hunter2").unwrap_err().to_string();
     assert!(faults.contains("name: the environment variable NOWHERE is not set"), "{faults}");
     assert!(!faults.contains("hunter2"), "{faults}");
     // The space before the value is missing.
-    let faults = read("name: a\nports: [1]\nstock: {size: 1, password:hunter2}").unwrap_err().to_string();
+    let faults = read("name: a\nflags: [true]\nstock: {size: 1, password:hunter2}").unwrap_err().to_string();
     assert_eq!(faults, "shop.yaml:\n  stock.password: unknown key");
+}
+
+#[test]
+fn a_number_or_a_duration_is_read_up_to_its_bounds_and_no_further() {
+    let read = |timeout: &str, size: &str| {
+        let text = format!("name: a\nflags: [true]\ntimeout: {timeout}\nstock: {{size: '{size}'}}");
+        read(&text).map(|shop| (shop.timeout, shop.stock.unwrap().size)).map_err(|faults| faults.to_string())
+    };
+    assert_eq!(read("250ms", "1"), Ok((Duration::from_millis(250), 1)));
+    assert_eq!(read("1h", "9"), Ok((Duration::from_secs(3600), 9)));
+    let faults = "shop.yaml:\n  timeout: must be from 250ms to 1h\n  stock.size: must be a whole number from 1 to 9";
+    for (timeout, size) in [("249ms", "0"), ("1h 1ns", "10"), ("500000000000y", "18446744073709551616"), ("0s", "-1")] {
+        assert_eq!(read(timeout, size), Err(faults.into()), "{timeout}, {size}");
+    }
 }
 
 #[test]
@@ -59,7 +73,7 @@ fn rules_between_keys_and_bounds_are_told_with_the_key() {
                 postgres: {connection_string: 'postgres://x', max_connections: 2}\n";
     let faults = parse::<service::ServiceConfig>("shop.yaml", text, &|_| None).unwrap_err().to_string();
     assert!(faults.contains("grpc.default_deadline: must not be above max_deadline"), "{faults}");
-    assert!(faults.contains("postgres.max_connections: must be at least 3"), "{faults}");
+    assert!(faults.contains("postgres.max_connections: must be a whole number from 3 to 10000"), "{faults}");
 }
 
 #[test]

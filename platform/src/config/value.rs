@@ -1,6 +1,6 @@
 //! Single values of a configuration file. The fault of a wrong value says what would be right.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, str::FromStr as _, time::Duration};
 
 use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 use secrecy::{ExposeSecret, SecretString};
@@ -58,30 +58,43 @@ impl FromText for SocketAddr {
     }
 }
 
-impl FromText for Duration {
-    fn from_text(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|_| "must be a duration with its unit, such as 10m, 5s or 250ms".into())
+/// A value of which there may be too much or too little. It is no [`FromText`], so that each key must say its bounds.
+pub trait Quantity: Sized {
+    /// Reads the value. The error says what the value must be.
+    fn within(text: &str, bounds: &RangeInclusive<Self>) -> Result<Self, String>;
+}
+
+impl Quantity for Duration {
+    fn within(text: &str, bounds: &RangeInclusive<Self>) -> Result<Self, String> {
+        let value = humantime::parse_duration(text)
+            .map_err(|_| "must be a duration with its unit, such as 10m, 5s or 250ms".to_owned())?;
+        let is_within = bounds.contains(&value);
+        is_within
+            .then_some(value)
+            .ok_or_else(|| format!("must be from {} to {}", in_one_unit(*bounds.start()), in_one_unit(*bounds.end())))
     }
 }
 
-impl FromText for f64 {
-    fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "must be a number such as 0.25".into())
-    }
+/// Unlike humantime, which makes `11months 30days 6h` of a year.
+fn in_one_unit(duration: Duration) -> String {
+    let units = [("d", 24 * 60 * 60 * 1000), ("h", 60 * 60 * 1000), ("m", 60 * 1000), ("s", 1000), ("ms", 1)];
+    let ms = duration.as_millis();
+    let fitting = units.into_iter().find(|(_, unit)| ms > 0 && ms.is_multiple_of(*unit));
+    fitting.map_or_else(|| "0s".into(), |(name, unit)| format!("{}{name}", ms / unit))
 }
 
 macro_rules! numbers {
-    ($($number:ty),*) => {
-        $(impl FromText for $number {
-            fn from_text(text: &str) -> Result<Self, String> {
-                text.parse()
-                    .map_err(|_| format!("must be a whole number from {} to {}", <$number>::MIN, <$number>::MAX))
+    ($($number:ty: $name:literal),*) => {
+        $(impl Quantity for $number {
+            fn within(text: &str, bounds: &RangeInclusive<Self>) -> Result<Self, String> {
+                let value = text.parse().ok().filter(|value| bounds.contains(value));
+                value.ok_or_else(|| format!("must be {} from {} to {}", $name, bounds.start(), bounds.end()))
             }
         })*
     };
 }
 
-numbers!(u16, u32, i64);
+numbers!(u16: "a whole number", u32: "a whole number", f64: "a number");
 
 /// The address of a gRPC service: `https://host:port`, or `http://host:port` for a service behind a proxy that speaks
 /// plaintext. `host:port` alone means `https`.

@@ -22,20 +22,27 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Starts a replica of a service. Each change is a section, as its path (`grpc.tls`), a key and its value. The replica's
-    /// configuration and log are written beside those of the fleet's own process.
+    /// Starts a replica of a service. Each change is a section, as its path (`grpc.tls`), a key and its value.
     pub fn start(service: Service, fleet: &Addresses, changes: &[(&str, &str, &str)]) -> anyhow::Result<Self> {
+        Self::start_with(service, fleet, |config| {
+            for (section, key, value) in changes {
+                let section = section.split('.').fold(&mut *config, |outer, name| &mut outer[name]);
+                section[*key] = Value::String((*value).to_owned());
+            }
+        })
+    }
+
+    /// Starts a replica with a changed configuration. Its configuration and its log are written beside those of the fleet's
+    /// own process.
+    pub fn start_with(service: Service, fleet: &Addresses, change: impl FnOnce(&mut Value)) -> anyhow::Result<Self> {
         let original = fleet.service(service);
         let text = fs::read_to_string(&original.config)
             .with_context(|| format!("cannot read {}", original.config.display()))?;
         let mut config: Value = serde_yaml::from_str(&text)?;
         let (port, admin) = (ports::free()?, ports::loopback(ports::free()?));
-        let listen = [ports::loopback(port), admin].map(|address| address.to_string());
-        let own = [("grpc", "listen", listen[0].as_str()), ("admin", "listen", listen[1].as_str())];
-        for (section, key, value) in own.iter().chain(changes) {
-            let section = section.split('.').fold(&mut config, |outer, name| &mut outer[name]);
-            section[*key] = Value::String((*value).to_owned());
-        }
+        config["grpc"]["listen"] = Value::String(ports::loopback(port).to_string());
+        config["admin"]["listen"] = Value::String(admin.to_string());
+        change(&mut config);
         let name = format!("{}-{port}", service.name());
         let file = original.config.with_file_name(format!("{name}.yaml"));
         replace_secret(&file, &serde_yaml::to_string(&config)?)?;
