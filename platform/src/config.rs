@@ -133,6 +133,19 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A value with a default that an environment variable overrides, unless the variable is unset or empty.
+    pub fn overridable<T: FromText>(&mut self, key: &str, variable: &str, default: T) -> Option<T> {
+        let value = self.default(key, default);
+        let Some(text) = (self.variables)(variable).filter(|text| !text.is_empty()) else { return value };
+        match T::from_text(&text) {
+            Ok(overriding) => value.map(|_| overriding),
+            Err(description) => {
+                let path = self.path_of(key);
+                self.fault(&path, &format!("the environment variable {variable}, which overrides it, {description}"))
+            }
+        }
+    }
+
     /// A value that may be absent. The outer `None` means a fault, the inner one an absent value.
     pub fn optional<T: FromText>(&mut self, key: &str) -> Option<Option<T>> {
         match self.take(key) {

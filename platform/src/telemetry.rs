@@ -40,7 +40,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Must be called inside a Tokio runtime, once in a process.
     ///
-    /// Log lines are JSON, or text if standard output is a terminal. `RUST_LOG` overrides the configured level.
+    /// Log lines are JSON, or text if standard output is a terminal.
     pub fn install(
         service: &'static str,
         log: &LogConfig,

@@ -7,16 +7,25 @@ mod serve;
 mod tell;
 mod up;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use stack::terminal;
 
+/// The exit code for a faulty environment, from `sysexits.h`.
+const EX_USAGE: u8 = 64;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let level = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let Some(level) = level() else {
+        terminal::print_error(format_args!(
+            "stack: the environment variable RUST_LOG must be error, warn, info, debug or trace, or directives \
+             such as info,sqlx=debug"
+        ));
+        return ExitCode::from(EX_USAGE);
+    };
     // A log that cannot be written, as on a full disk, would be told of by a panic.
     tracing_subscriber::fmt().with_env_filter(level).with_writer(std::io::stderr).log_internal_errors(false).init();
     match cli::run(cli::Cli::parse()).await {
@@ -26,4 +35,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is logged: what `RUST_LOG` says, else warnings. `None` if it cannot be read.
+fn level() -> Option<EnvFilter> {
+    let text = env::var("RUST_LOG").ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "warn".into());
+    // `EnvFilter` takes any unknown text for the name of a module: a slip of the pen would turn all logging off.
+    let is_known = |directive: &str| directive.contains('=') || directive.parse::<LevelFilter>().is_ok();
+    let is_known = |directive: &str| is_known(directive) && !directive.contains(char::is_whitespace);
+    text.split(',').map(str::trim).all(is_known).then(|| EnvFilter::try_new(&text).ok()).flatten()
 }

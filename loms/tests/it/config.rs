@@ -66,8 +66,10 @@ fn the_example_shows_the_defaults() {
                  postgres: {connection_string: postgres://x}\nbrokers: [a:1]\n";
     let least: Config = platform::config::parse("least.yaml", least, &|_| None).unwrap();
     let example = include_str!("../../config.example.yaml");
-    let example: Config =
-        platform::config::parse("config.example.yaml", example, &|_| Some("postgres://x".into())).unwrap();
+    let example: Config = platform::config::parse("config.example.yaml", example, &|name| {
+        (name == "LOMS_POSTGRES_URL").then(|| "postgres://x".into())
+    })
+    .unwrap();
     assert_eq!(least.orders.payment_timeout, example.orders.payment_timeout);
     let (least, example) = (least.service, example.service);
     assert_eq!(least.grpc.max_concurrent_requests, example.grpc.max_concurrent_requests);
@@ -105,6 +107,21 @@ async fn every_fault_is_told_at_once_and_nothing_starts() {
             assert!(faults.contains(fault), "{fault:?} is not among\n{faults}");
         }
         assert_eq!(faults.lines().count(), 9, "the file, and a line for each fault:\n{faults}");
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_overrides_the_file_is_checked_like_the_file() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.yaml");
+    for (level, code) in [("foo bar", 64), ("info,sqlx=loud", 64), ("sqlx", 64), ("info,sqlx=debug", 0), ("", 0)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loms"));
+        command.arg("check-config").arg("--config").arg(&example);
+        let output = command.env("LOMS_POSTGRES_URL", "postgres://x").env("RUST_LOG", level).output().await.unwrap();
+        assert_eq!(output.status.code(), Some(code), "{level}: {output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let fault =
+            "config.example.yaml:\n  log.level: the environment variable RUST_LOG, which overrides it, must be error";
+        assert_eq!(told.contains(fault), code == 64, "{level}: {told}");
     }
 }
 

@@ -58,7 +58,8 @@ pub static CERTS: LazyLock<Certs> = LazyLock::new(|| {
 
 /// Spans get trace ids only when somebody listens; the lines stay away unless `RUST_LOG` asks for them.
 static TELEMETRY: LazyLock<Telemetry> = LazyLock::new(|| {
-    Telemetry::install("loms", &LogConfig { level: LogLevel::from_text("off").unwrap() }, None, None).unwrap()
+    let level = std::env::var("RUST_LOG").unwrap_or_else(|_| "off".into());
+    Telemetry::install("loms", &LogConfig { level: LogLevel::from_text(&level).unwrap() }, None, None).unwrap()
 });
 
 /// A user whom no other test knows, so that tests can share a broker.

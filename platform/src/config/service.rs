@@ -217,8 +217,7 @@ impl FromText for Pooler {
 
 section! {
     pub struct LogConfig {
-        /// The variable `RUST_LOG` overrides this level.
-        pub level: LogLevel = default(LogLevel::default()),
+        pub level: LogLevel = overridable("RUST_LOG", LogLevel::default()),
     }
 }
 

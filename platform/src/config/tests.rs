@@ -68,6 +68,28 @@ fn a_number_or_a_duration_is_read_up_to_its_bounds_and_no_further() {
 }
 
 #[test]
+fn a_variable_overrides_a_key_and_its_fault_is_told_with_the_others() {
+    let read = |level: &str, variable: &str| {
+        let text = format!(
+            "grpc: {{listen: '127.0.0.1:1'}}\nadmin: {{listen: nowhere}}\n\
+             postgres: {{connection_string: 'postgres://x'}}\nlog: {{level: {level}}}\n"
+        );
+        let variables = |name: &str| (name == "RUST_LOG").then(|| variable.to_owned());
+        let faults = parse::<service::ServiceConfig>("shop.yaml", &text, &variables).unwrap_err().to_string();
+        faults.lines().skip(2).collect::<Vec<_>>().join("\n")
+    };
+    for good in ["", "debug", "info,sqlx=debug"] {
+        assert!(read("info", good).is_empty(), "{good}");
+    }
+    let should = "must be error, warn, info, debug or trace, or directives such as info,sqlx=debug";
+    let fault = format!("  log.level: the environment variable RUST_LOG, which overrides it, {should}");
+    for wrong in ["foo bar", "foo bar=info", "info,sqlx", "info,sqlx=loud"] {
+        assert_eq!(read("info", wrong), fault, "{wrong}");
+    }
+    assert_eq!(read("loud", "foo bar"), format!("  log.level: {should}\n{fault}"));
+}
+
+#[test]
 fn rules_between_keys_and_bounds_are_told_with_the_key() {
     let text = "grpc: {listen: '127.0.0.1:1', default_deadline: 2m}\nadmin: {listen: '127.0.0.1:2'}\n\
                 postgres: {connection_string: 'postgres://x', max_connections: 2}\n";
@@ -124,6 +146,7 @@ fn a_service_is_reached_over_tls_unless_its_address_says_http() {
 #[test]
 fn values_that_only_a_later_step_would_stumble_over_are_refused_at_once() {
     assert!(LogLevel::from_text("info,sqlx=debug,platform::net=off").is_ok());
+    assert!(LogLevel::from_text("warn,platform[rpc]=debug").is_ok());
     // The filter would take a typo for the name of a module, and log nothing.
     assert!(LogLevel::from_text("inof").is_err());
     assert!(LogLevel::from_text("info,sqlx=loud").is_err());

@@ -191,9 +191,9 @@ pub struct LogLevel(String);
 impl FromText for LogLevel {
     fn from_text(text: &str) -> Result<Self, String> {
         let known = |level: &str| level.parse::<LevelFilter>().is_ok();
-        // `EnvFilter` takes a single unknown word for the name of a module: a typo would turn all logging off.
+        // `EnvFilter` takes any unknown text for the name of a module: a slip of the pen would turn all logging off.
         let is_valid = |directive: &str| match directive.rsplit_once('=') {
-            Some((target, level)) => !target.is_empty() && known(level),
+            Some((target, level)) => !target.is_empty() && !target.contains(char::is_whitespace) && known(level),
             None => known(directive),
         };
         if text.split(',').all(|directive| is_valid(directive.trim())) && EnvFilter::try_new(text).is_ok() {

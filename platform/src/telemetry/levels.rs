@@ -1,4 +1,4 @@
-//! Filters log lines: by `RUST_LOG` or the configuration, but never more than what is safe to show.
+//! Filters log lines by the configuration, but never more than what is safe to show.
 
 use anyhow::Context as _;
 use tracing::{Metadata, level_filters::LevelFilter};
@@ -30,11 +30,7 @@ impl OwnCrates {
 }
 
 pub(super) fn filter<S>(log: &LogConfig, own_crates: OwnCrates) -> anyhow::Result<impl Filter<S> + use<S>> {
-    let requested = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(directives).context("RUST_LOG")?,
-        Ok(_) | Err(_) => EnvFilter::try_new(log.level.as_ref()).context("log.level")?,
-    };
-    Ok(limit(requested, own_crates))
+    Ok(limit(EnvFilter::try_new(log.level.as_ref()).context("log.level")?, own_crates))
 }
 
 fn limit<S>(requested: EnvFilter, own_crates: OwnCrates) -> impl Filter<S> {

@@ -3,6 +3,7 @@
 
 mod load;
 mod observability;
+mod printed;
 mod status;
 mod world;
 
