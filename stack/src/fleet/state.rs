@@ -52,11 +52,14 @@ impl State {
         for part in [directory, &directory.join("log"), &directory.join("config")] {
             fs::create_dir_all(part).with_context(|| format!("cannot make the directory {}", part.display()))?;
         }
-        let directory = directory.canonicalize()?;
+        let directory = directory.canonicalize().with_context(|| format!("cannot find {}", directory.display()))?;
         let path = directory.join(LOCK);
         loop {
-            let mut lock =
-                File::options().create(true).append(true).open(&path).context("cannot open the lock file")?;
+            let mut lock = File::options()
+                .create(true)
+                .append(true)
+                .open(&path)
+                .with_context(|| format!("cannot open the lock file {}{}", path.display(), owner_of(&path)))?;
             if lock.try_lock().is_err() {
                 let owner = fs::read_to_string(&path).unwrap_or_default();
                 let addresses = directory.join(ADDRESSES);
@@ -128,6 +131,13 @@ impl Drop for State {
     }
 }
 
+/// Says whose the file is, if it belongs to another account; nothing otherwise.
+fn owner_of(path: &Path) -> String {
+    let owner = fs::metadata(path).map(|file| file.uid());
+    let another = owner.ok().filter(|owner| *owner != rustix::process::geteuid().as_raw());
+    another.map_or_else(String::new, |owner| format!(", which belongs to another account (user id {owner})"))
+}
+
 /// The addresses of the fleet that runs on this state directory; none if no fleet is ready.
 pub fn running(directory: &Path) -> Option<Addresses> {
     let lock = File::open(directory.join(LOCK)).ok()?;
@@ -146,4 +156,26 @@ pub fn pids(directory: &Path) -> HashMap<String, u32> {
 fn records(directory: &Path) -> Vec<Record> {
     let text = fs::read(directory.join(PROCESSES)).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::os::unix::fs::chown;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_account_is_told_with_its_owner() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(owner_of(file.path()), "");
+        let (path, owner) = if rustix::process::geteuid().is_root() {
+            chown(file.path(), Some(4242), None).unwrap();
+            (file.path(), 4242)
+        } else {
+            (Path::new("/"), 0)
+        };
+        assert_eq!(owner_of(path), format!(", which belongs to another account (user id {owner})"));
+    }
 }

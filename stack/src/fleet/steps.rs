@@ -41,7 +41,7 @@ pub(super) async fn start(settings: &Settings, say: Say<'_>) -> anyhow::Result<F
     if let CertificateSet::Made(reason) = certs::ensure(&settings.certs)? {
         say(&format!("making certificates: {reason}"));
     }
-    let certs = settings.certs.canonicalize()?;
+    let certs = settings.certs.canonicalize().with_context(|| format!("cannot find {}", settings.certs.display()))?;
 
     say("starting Postgres");
     let log = state.log(Part::Postgres);

@@ -60,7 +60,7 @@ impl Cluster {
         // Renamed when it is complete, so that the cluster of an interrupted `initdb` is never opened.
         let unfinished = home.join("data.new");
         if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
+            fs::remove_dir_all(&unfinished).with_context(|| format!("cannot remove {}", unfinished.display()))?;
         }
         let mut initdb = server.command("initdb", account.as_ref());
         initdb
@@ -77,7 +77,8 @@ impl Cluster {
         if !output.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
-        fs::rename(&unfinished, home.join("data"))?;
+        fs::rename(&unfinished, home.join("data"))
+            .with_context(|| format!("cannot rename {}", unfinished.display()))?;
         Ok(Self { home: home.to_owned(), account, password })
     }
 

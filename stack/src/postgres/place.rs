@@ -43,7 +43,7 @@ pub(super) async fn prepare(wanted: &Path, account: Option<&Account>, say: Say<'
         }
         // It is left over from a state directory that was at this path and was deleted.
         stale::stop(&elsewhere.join("data"), say).await?;
-        fs::remove_dir_all(&elsewhere)?;
+        fs::remove_dir_all(&elsewhere).with_context(|| format!("cannot remove {}", elsewhere.display()))?;
     }
     make(&elsewhere)?;
     let _ = fs::remove_file(wanted);

@@ -1,5 +1,7 @@
 //! What is printed of what is wrong.
 
+use std::fs;
+
 use crate::world::World;
 
 #[test]
@@ -11,4 +13,16 @@ fn a_faulty_variable_for_logging_is_told_and_nothing_starts() {
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(error.starts_with("stack: the environment variable RUST_LOG must be error, warn"), "{error}");
     }
+}
+
+#[test]
+fn a_lock_file_that_cannot_be_opened_is_told_with_its_path() {
+    let world = World::new();
+    let lock = world.state().join("launcher.lock");
+    fs::create_dir_all(&lock).unwrap();
+    let output = world.command().output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with(&format!("stack: cannot open the lock file {}", lock.display())), "{error}");
+    fs::remove_dir(&lock).unwrap();
 }
