@@ -21,7 +21,7 @@ use crate::{
     drive::{self, Drive},
     measure::{self, Measure},
     serve, tell,
-    up::{self, Up},
+    up::{self, Place, Up},
 };
 
 /// The local fleet: everything that the services need around them, on this machine alone.
@@ -36,11 +36,7 @@ enum Command {
     /// Run the whole fleet until Ctrl-C.
     Up(Up),
     /// Tell a shopper's journey against the running fleet, step by step; without one, start it for the story.
-    Demo {
-        /// The directory for data, logs and configuration.
-        #[arg(long, default_value = ".local")]
-        state_dir: PathBuf,
-    },
+    Demo(Place),
     /// Show what runs of the local fleet, what waits where, and which limits were met.
     Status {
         /// The directory of the local fleet.
@@ -133,7 +129,7 @@ enum Health {
 pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Up(up) => return up::run(up).await,
-        Command::Demo { state_dir } => return tell::run(state_dir).await,
+        Command::Demo(place) => return tell::run(place).await,
         Command::Status { state_dir, json } => return status(&state_dir, json).await,
         Command::Load(drive) => return drive::run(drive).await,
         Command::Bench(measure) => measure::run(measure).await?,

@@ -33,8 +33,15 @@ const SHORT_PAYMENT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest wait for something that happens in the background.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub async fn tell(fleet: &Addresses) -> anyhow::Result<()> {
-    let mut story = Story::begin(fleet)?;
+/// What becomes of the fleet when the story is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Afterwards {
+    Stays,
+    Ends,
+}
+
+pub async fn tell(fleet: &Addresses, afterwards: Afterwards) -> anyhow::Result<()> {
+    let mut story = Story::begin(fleet, afterwards)?;
     story.browse().await?;
     story.fill_the_cart().await?;
     let order = story.purchase().await?;
@@ -58,14 +65,17 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn begin(fleet: &'a Addresses) -> anyhow::Result<Self> {
+    fn begin(fleet: &'a Addresses, afterwards: Afterwards) -> anyhow::Result<Self> {
         let calls = Calls::new(fleet)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let anna = i64::try_from(now.as_millis())?;
-        terminal::print(format_args!(
-            "Anna is user {anna}, Boris is user {}. Every call below can be repeated with grpcurl.",
-            anna + 1
-        ));
+        terminal::print(format_args!("Anna is user {anna}, Boris is user {}.", anna + 1));
+        terminal::print(match afterwards {
+            Afterwards::Stays => "Every call below can be repeated with grpcurl.",
+            Afterwards::Ends => {
+                "This fleet ends with the story. To repeat a call below with grpcurl, tell the story beside `make run`."
+            }
+        });
         Ok(Self { fleet, calls, anna, boris: anna + 1, purchase_trace: String::new() })
     }
 

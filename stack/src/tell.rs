@@ -1,27 +1,27 @@
 //! `stack demo`: tells the story against the running fleet, or starts a fleet for it.
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 use stack::{
-    demo,
-    fleet::{self, Fleet, Settings},
+    demo::{self, Afterwards},
+    fleet::{self, Fleet},
     signals::StopSignals,
     terminal,
 };
 
+use crate::up::Place;
+
 /// Returns the exit code.
-pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
+pub async fn run(place: Place) -> anyhow::Result<u8> {
     let mut signals = StopSignals::new()?;
-    if let Some(addresses) = fleet::running(&state) {
+    if let Some(addresses) = fleet::running(&place.state_dir) {
         // After a signal, the future of the story is dropped, and with it all that the story has started.
         return tokio::select! {
-            told = demo::tell(&addresses) => told.map(|()| 0),
+            told = demo::tell(&addresses, Afterwards::Stays) => told.map(|()| 0),
             _ = signals.next() => Ok(1),
         };
     }
-    terminal::print(format_args!("No fleet is ready on {}; one is started for the story.", state.display()));
-    let settings = Settings::new(state, "certs");
+    terminal::print(format_args!("No fleet is ready on {}; one is started for the story.", place.state_dir.display()));
+    let settings = place.settings()?;
     let mut say = |line: &str| terminal::print(format_args!("  {line}"));
     let mut fleet = tokio::select! {
         fleet = Fleet::start(&settings, &mut say) => fleet?,
@@ -29,7 +29,7 @@ pub async fn run(state: PathBuf) -> anyhow::Result<u8> {
     };
     let addresses = fleet.addresses().clone();
     let told = tokio::select! {
-        told = demo::tell(&addresses) => told.map(|()| 0),
+        told = demo::tell(&addresses, Afterwards::Ends) => told.map(|()| 0),
         death = fleet.died() => bail!("{death}"),
         _ = signals.next() => Ok(1),
     };

@@ -36,9 +36,16 @@ pub struct Up {
     /// Send logs to this Graylog, GELF by TCP: checkout's to port 12201, loms's to 12202, notifications' to 12203.
     #[arg(long, value_name = "HOST")]
     graylog: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+// Where a fleet lives. This is no doc comment: clap would make it the help text of the commands.
+#[derive(Debug, Args)]
+pub struct Place {
     /// The directory for data, logs and configuration.
     #[arg(long, default_value = ".local")]
-    state_dir: PathBuf,
+    pub state_dir: PathBuf,
     /// The directory of the certificates.
     #[arg(long, default_value = "certs")]
     certs: PathBuf,
@@ -55,26 +62,23 @@ enum Choice {
     Free,
 }
 
+impl Place {
+    pub fn settings(self) -> anyhow::Result<Settings> {
+        let ports = match self.ports {
+            Choice::Default => Ports::DEFAULT,
+            Choice::Free => Ports::free()?,
+        };
+        Ok(Settings { ports, ..Settings::new(self.state_dir, self.certs) })
+    }
+}
+
 /// Returns the exit code.
 pub async fn run(up: Up) -> anyhow::Result<u8> {
     let begin = Instant::now();
     let say = |line: &str| terminal::print(format_args!("{:6.1} s  {line}", begin.elapsed().as_secs_f64()));
-    let ports = match up.ports {
-        Choice::Default => Ports::DEFAULT,
-        Choice::Free => Ports::free()?,
-    };
-    let Up { payment_timeout, kafka, state_dir: state, certs, otlp, graylog, observability, .. } = up;
+    let Up { payment_timeout, kafka, observability, otlp, graylog, place } = up;
     let receivers = Receivers::from_environment();
-    let settings = Settings {
-        ports,
-        payment_timeout,
-        kafka,
-        otlp,
-        graylog,
-        observability,
-        receivers,
-        ..Settings::new(state, certs)
-    };
+    let settings = Settings { payment_timeout, kafka, observability, otlp, graylog, receivers, ..place.settings()? };
 
     let mut signals = StopSignals::new()?;
     let mut tell = say;

@@ -48,8 +48,10 @@ macro_rules! grpcurl_requests {
 }
 
 grpcurl_requests! {
-    ListSkusRequest: |request| json!({"count": request.count, "start_after_sku": request.start_after_sku});
-    GetProductRequest: |request| json!({"sku": request.sku});
+    ListSkusRequest: |request| {
+        json!({"token": request.token, "count": request.count, "start_after_sku": request.start_after_sku})
+    };
+    GetProductRequest: |request| json!({"token": request.token, "sku": request.sku});
     StocksRequest: |request| json!({"sku": request.sku});
     AddToCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});
     DeleteFromCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});

@@ -1,8 +1,21 @@
-//! What is printed of what is wrong.
+//! What is printed for people.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use crate::world::World;
+
+#[test]
+fn a_story_with_a_fleet_of_its_own_tells_nobody_to_repeat_its_calls_there() {
+    let world = World::new();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_stack"));
+    demo.args(["demo", "--ports", "free", "--state-dir"]).arg(world.state());
+    demo.arg("--certs").arg(world.directory.path().join("certs"));
+    let output = demo.output().unwrap();
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("This fleet ends with the story.") && !story.contains("Every call below"), "{story}");
+    assert!(!fs::exists(world.state().join("launcher.lock")).unwrap(), "the fleet has ended");
+}
 
 #[test]
 fn a_faulty_variable_for_logging_is_told_and_nothing_starts() {
