@@ -22,7 +22,7 @@ use narrator::{chapter, say};
 use crate::{
     fleet::{Addresses, Replica, Service},
     telegram::Message,
-    terminal,
+    terminal::{self, GOOD},
 };
 
 /// What Anna buys: SKU and count.
@@ -49,7 +49,7 @@ pub async fn tell(fleet: &Addresses, afterwards: Afterwards) -> anyhow::Result<(
     story.cancel_by_hand().await?;
     story.leave_unpaid().await?;
     story.run_out_of_stock().await?;
-    terminal::print("\nThat is all: everything happened as it should.");
+    terminal::print(format_args!("\n{GOOD}That is all: everything happened as it should.{GOOD:#}"));
     terminal::print(format_args!("\n{}", lookup::instructions(&story.purchase_trace, fleet)));
     Ok(())
 }

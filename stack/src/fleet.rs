@@ -29,6 +29,7 @@ use crate::{
     broker::Broker,
     postgres::{self, Postgres},
     process::{self, Process},
+    terminal::BAD,
 };
 
 pub use addresses::{Addresses, ServiceAddresses};
@@ -203,8 +204,8 @@ async fn stop_all(processes: impl Iterator<Item = &mut Process>, grace: Duration
 
 impl std::fmt::Display for Death {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (how, log) = (process::describe(self.status), shown(&self.log));
-        write!(f, "{} {how}; the end of {}:\n{}", self.part.name(), log.display(), process::tail(&self.log, 20))
+        let (name, how, log) = (self.part.name(), process::describe(self.status), shown(&self.log));
+        write!(f, "{BAD}{name} {how}{BAD:#}; the end of {}:\n{}", log.display(), process::tail(&self.log, 20))
     }
 }
 

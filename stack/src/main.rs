@@ -12,7 +12,7 @@ use std::{env, process::ExitCode};
 use clap::Parser as _;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
-use stack::terminal;
+use stack::terminal::{self, BAD};
 
 /// The exit code for a faulty environment, from `sysexits.h`.
 const EX_USAGE: u8 = 64;
@@ -21,7 +21,7 @@ const EX_USAGE: u8 = 64;
 async fn main() -> ExitCode {
     let Some(level) = level() else {
         terminal::print_error(format_args!(
-            "stack: the environment variable RUST_LOG must be error, warn, info, debug or trace, or directives \
+            "{BAD}stack:{BAD:#} the environment variable RUST_LOG must be error, warn, info, debug or trace, or directives \
              such as info,sqlx=debug"
         ));
         return ExitCode::from(EX_USAGE);
@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
     match cli::run(cli::Cli::parse()).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            terminal::print_error(format_args!("stack: {error:#}"));
+            terminal::print_error(format_args!("{BAD}stack:{BAD:#} {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -11,7 +11,7 @@ use stack::{
     alertmanager::Receivers,
     fleet::{Addresses, Fleet, Installed, Part, Ports, Settings, overview, shown},
     signals::StopSignals,
-    terminal,
+    terminal::{self, FAINT, GOOD, TITLE},
 };
 
 /// After a signal, another one within this time counts as the same signal.
@@ -75,7 +75,9 @@ impl Place {
 /// Returns the exit code.
 pub async fn run(up: Up) -> anyhow::Result<u8> {
     let begin = Instant::now();
-    let say = |line: &str| terminal::print(format_args!("{:6.1} s  {line}", begin.elapsed().as_secs_f64()));
+    let say = |line: &str| {
+        terminal::print(format_args!("{FAINT}{:6.1} s{FAINT:#}  {line}", begin.elapsed().as_secs_f64()));
+    };
     let Up { payment_timeout, kafka, observability, otlp, graylog, place } = up;
     let receivers = Receivers::from_environment();
     let settings = Settings { payment_timeout, kafka, observability, otlp, graylog, receivers, ..place.settings()? };
@@ -90,7 +92,7 @@ pub async fn run(up: Up) -> anyhow::Result<u8> {
             return Ok(0);
         }
     };
-    say("everything is healthy");
+    say(&format!("{GOOD}everything is healthy{GOOD:#}"));
     let missing = if observability { Installed::find().missing() } else { Vec::new() };
     terminal::print(format_args!("\n{}\n{}\nready", table(&mut fleet, &missing), hints(fleet.addresses())));
 
@@ -160,7 +162,8 @@ fn table(fleet: &mut Fleet, missing: &[String]) -> String {
         format!("  {}\n", cells.join("  ").trim_end())
     };
     let missing = missing.iter().map(|sentence| format!("  {sentence}\n"));
-    rows.iter().map(line).chain(missing).collect()
+    let titled = rows.iter().take(1).map(|titles| format!("{TITLE}{}{TITLE:#}\n", line(titles).trim_end()));
+    titled.chain(rows.iter().skip(1).map(line)).chain(missing).collect()
 }
 
 /// Commands that the user can try next.
@@ -170,7 +173,7 @@ fn hints(addresses: &Addresses) -> String {
     let telegram = addresses.telegram;
     let dashboard = overview(addresses).map_or_else(String::new, |url| format!("Dashboards: {url}\n"));
     format!(
-        "Try, in another terminal:
+        "{TITLE}Try, in another terminal:{TITLE:#}
   make demo
   grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1, \"sku\": 1001, \"count\": 2}}' localhost:{checkout} {CART}/AddToCart
   grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1}}' localhost:{checkout} {CART}/ListCart

@@ -110,7 +110,7 @@ fn reply<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> String
                 return Err(status).context("the call failed");
             };
             let refusal = format!("{:?} {}: {}", status.code(), info.reason, status.message());
-            narrator::answer(&refusal);
+            narrator::refusal(&refusal);
             Ok(Reply::Refused(refusal))
         }
     }

@@ -2,10 +2,10 @@
 
 use std::fmt::Display;
 
-use crate::terminal;
+use crate::terminal::{self, CALL, GOOD, REFUSED, TITLE};
 
 pub fn chapter(title: &str) {
-    terminal::print(format_args!("\n{title}\n{}", "─".repeat(title.chars().count())));
+    terminal::print(format_args!("\n{TITLE}{title}\n{}{TITLE:#}", "─".repeat(title.chars().count())));
 }
 
 pub fn say(text: impl Display) {
@@ -13,9 +13,13 @@ pub fn say(text: impl Display) {
 }
 
 pub fn call(service: &str, method: &str, request: impl Display) {
-    terminal::print(format_args!("    ▸ {service}/{method} {request}"));
+    terminal::print(format_args!("    {CALL}▸ {service}/{method}{CALL:#} {request}"));
 }
 
 pub fn answer(text: impl Display) {
-    terminal::print(format_args!("    ◂ {text}"));
+    terminal::print(format_args!("    {GOOD}◂{GOOD:#} {text}"));
+}
+
+pub fn refusal(text: impl Display) {
+    terminal::print(format_args!("    {REFUSED}◂ {text}{REFUSED:#}"));
 }

@@ -57,6 +57,7 @@ impl World {
         let mut lines = Vec::new();
         for line in BufReader::new(launcher.stdout.as_mut().unwrap()).lines() {
             lines.push(line.unwrap());
+            assert!(!lines.last().unwrap().contains('\u{1b}'), "a colour in a pipe: {lines:?}");
             if lines.last().unwrap() == "ready" {
                 let errors = listen(launcher.stderr.take().unwrap());
                 return Up { launcher, lines, errors };
