@@ -22,7 +22,7 @@ use crate::{
         service::{PostgresConfig, ServiceConfig},
     },
     failure::chain,
-    postgres::{self, Database},
+    postgres::{self, Database, Reverted},
     service::{App, Service},
     telemetry::Telemetry,
     terminal, tls,
@@ -83,9 +83,12 @@ enum Command<C: Subcommand> {
 
 #[derive(Args)]
 struct Migrate {
-    /// Take back the latest migration instead
+    /// Take back the latest migration instead, unless that drops a table or a column that holds rows
     #[arg(long)]
     revert: bool,
+    /// Drop them all the same
+    #[arg(long, requires = "revert")]
+    yes: bool,
     /// Take the database's URL from this environment variable, and read no configuration file
     #[arg(long, value_name = "NAME")]
     url_from: Option<String>,
@@ -137,13 +140,16 @@ fn run<S: Service>(cli: Cli<S::Commands>) -> anyhow::Result<ExitCode> {
                 telemetry.shut_down().await;
                 Ok(if served.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
-            Command::Migrate(Migrate { revert, url_from }) => {
+            Command::Migrate(Migrate { revert, yes, url_from }) => {
                 let postgres = match url_from {
                     Some(variable) => PostgresConfig::from_url(url_from_variable(&variable)?),
                     None => load()?.as_ref().postgres.clone(),
                 };
-                let (before, after) = postgres::migrate(S::NAME, &postgres, &S::migrations(), revert).await?;
-                print_changes(S::NAME, &before, &after);
+                if revert {
+                    print_reverted(S::NAME, &postgres::revert(S::NAME, &postgres, &S::migrations(), yes).await?);
+                } else {
+                    print_applied(S::NAME, &postgres::migrate(S::NAME, &postgres, &S::migrations()).await?);
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Command::CheckConfig => {
@@ -166,14 +172,18 @@ fn url_from_variable(variable: &str) -> anyhow::Result<PostgresUrl> {
     PostgresUrl::from_text(&text).map_err(|fault| anyhow::anyhow!("{variable}: {fault}"))
 }
 
-fn print_changes(service: &str, before: &BTreeSet<i64>, after: &BTreeSet<i64>) {
-    if before == after {
+fn print_applied(service: &str, versions: &BTreeSet<i64>) {
+    if versions.is_empty() {
         terminal::print(format_args!("{service}: the database is up to date"));
     }
-    for version in after.difference(before) {
+    for version in versions {
         terminal::print(format_args!("{service}: applied {version}"));
     }
-    for version in before.difference(after) {
-        terminal::print(format_args!("{service}: took back {version}"));
+}
+
+fn print_reverted(service: &str, Reverted { version, dropped }: &Reverted) {
+    for dropped in dropped {
+        terminal::print(format_args!("{service}: dropped {dropped}"));
     }
+    terminal::print(format_args!("{service}: took back {version}"));
 }

@@ -9,6 +9,7 @@ mod lease;
 mod migrations;
 mod observe;
 mod pool;
+mod revert;
 mod rows;
 mod server;
 mod single;
@@ -23,6 +24,7 @@ use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 pub(crate) use errors::is_of_the_data;
 pub use migrations::migrate;
+pub use revert::{Dropped, Reverted, revert};
 pub use rows::{MAX_COUNTED, expect_rows, read};
 pub use server::PLANNING;
 pub use transaction::Transaction;

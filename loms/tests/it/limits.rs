@@ -117,7 +117,7 @@ async fn a_database_that_is_gone_makes_calls_unavailable() {
     config.service.postgres.connection_string = PostgresUrl::from_text(&postgres.url("postgres")).unwrap();
     config.service.postgres.acquire_timeout = Duration::from_millis(500);
     let migrations = <loms::app::Loms as platform::service::Service>::migrations();
-    platform::postgres::migrate("loms", &config.service.postgres, &migrations, false).await.unwrap();
+    platform::postgres::migrate("loms", &config.service.postgres, &migrations).await.unwrap();
     let loms = Running::start(config).await;
     loms.client().stocks(StocksRequest { sku: 7 }).await.unwrap();
     postgres.stop().await;

@@ -256,6 +256,54 @@ async fn a_database_without_its_migrations_is_refused_until_they_are_applied() {
     assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n");
 }
 
+#[tokio::test]
+async fn a_migration_is_taken_back_with_what_holds_rows_only_for_whoever_says_so() {
+    let shop = Shop::with_stock(&[(1, 7, 10)]).await;
+    shop.world.database.leave_unchecked();
+    let revert = async |options: &[&str]| {
+        let output = run(&[&["migrate", "--revert"], options].concat(), Some(&shop.config)).await;
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let tables = "SELECT string_agg(relname || relnatts, ' ' ORDER BY relname) FROM pg_class \
+                  WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
+    let tables = async || sqlx::query_scalar::<_, String>(tables).fetch_one(&shop.world.database.pool).await.unwrap();
+    let loms = shop.world.loms().await;
+    create(&loms.client(), order(user(), &[(7, 1)])).await.unwrap();
+    loms.stop().await;
+    for statement in [
+        "UPDATE orders SET traceparent = NULL",
+        "DELETE FROM outbox",
+        "INSERT INTO outbox (order_id, user_id, status, message, occurred_at) \
+         SELECT id, user_id, status, '', now() FROM orders, generate_series(1, 2)",
+    ] {
+        shop.world.execute(statement).await.unwrap();
+    }
+
+    let (code, said) = revert(&[]).await;
+    assert_eq!(code, Some(0), "nothing has a value in the column: {said}");
+    assert!(
+        said.starts_with("loms: dropped column orders.traceparent: 0 rows with a value\nloms: took back "),
+        "{said}"
+    );
+
+    let before = tables().await;
+    let (code, said) = revert(&[]).await;
+    assert_eq!((code, tables().await), (Some(1), before), "{said}");
+    let refusal =
+        "_outbox drops what holds rows:\n  table outbox: 2 rows\nnothing was changed; with --yes it is dropped";
+    assert!(said.contains(refusal), "{said}");
+
+    let (code, said) = revert(&["--yes"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("loms: dropped table outbox: 2 rows\nloms: took back "), "{said}");
+
+    let (code, said) = revert(&[]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("  table reservation: 1 row\n  table stock: 1 row\n"), "{said}");
+    assert_eq!(run(&["migrate", "--yes"], Some(&shop.config)).await.status.code(), Some(64), "--yes to what?");
+}
+
 proptest! {
     #[test]
     fn a_file_is_read_to_its_end_whatever_it_holds(text in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -1,20 +1,31 @@
-//! Applies and reverts migrations, and checks that a database has all of them.
+//! Applies migrations, and checks that a database has all of them.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail, ensure};
-use sqlx::{ConnectOptions as _, PgConnection, Row as _, migrate::Migrator, raw_sql};
+use sqlx::{
+    ConnectOptions as _, PgConnection, Row as _,
+    migrate::{Migration, Migrator},
+    raw_sql,
+};
 
 use super::{CONNECT_TIMEOUT, errors, server::Server};
 use crate::config::service::PostgresConfig;
 
-/// Applies the missing migrations, or reverts the latest one. Returns the versions in the database before and after.
-pub async fn migrate(
+/// Applies the missing migrations. Returns their versions.
+pub async fn migrate(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<BTreeSet<i64>> {
+    let mut connection = connect(service, config, &[]).await?;
+    let before = applied(&mut connection).await?;
+    migrations.run(&mut connection).await?;
+    Ok(&applied(&mut connection).await? - &before)
+}
+
+/// A session of its own, in which a statement may take as long as it takes.
+pub(super) async fn connect(
     service: &str,
     config: &PostgresConfig,
-    migrations: &Migrator,
-    revert: bool,
-) -> anyhow::Result<(BTreeSet<i64>, BTreeSet<i64>)> {
+    settings: &[(&str, &str)],
+) -> anyhow::Result<PgConnection> {
     let server = Server::new(service, config)?;
     ensure!(
         !server.is_pooled(),
@@ -22,21 +33,12 @@ pub async fn migrate(
          the address of Postgres itself, --url-from NAME"
     );
     // A migration may take longer than a statement of a service.
-    let options = server.options().clone().options([("statement_timeout", "0")]);
+    let options = server.options().clone().options([("statement_timeout", "0")]).options(settings.iter().copied());
     let unreachable = format!("cannot connect to Postgres at {}:{}", options.get_host(), options.get_port());
-    let mut connection = errors::within(CONNECT_TIMEOUT, options.connect()).await.context(unreachable)?;
-    let before = applied(&mut connection).await?;
-    if revert {
-        let Some(latest) = before.last() else { bail!("there is no migration to take back") };
-        let target = before.range(..latest).next_back().copied().unwrap_or(0);
-        migrations.undo(&mut connection, target).await?;
-    } else {
-        migrations.run(&mut connection).await?;
-    }
-    Ok((before, applied(&mut connection).await?))
+    errors::within(CONNECT_TIMEOUT, options.connect()).await.context(unreachable)
 }
 
-async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<i64>> {
+pub(super) async fn applied(connection: &mut PgConnection) -> sqlx::Result<BTreeSet<i64>> {
     const UNDEFINED_TABLE: &str = "42P01";
     // In one message, so that a pooler has no place to change the session.
     let versions =
@@ -57,10 +59,15 @@ pub(super) async fn require_current(
     let missing: Vec<_> = migrations
         .iter()
         .filter(|migration| !migration.migration_type.is_down_migration() && !applied.contains(&migration.version))
-        .map(|migration| format!("{}_{}", migration.version, migration.description.replace(' ', "_")))
+        .map(name)
         .collect();
     if !missing.is_empty() {
         bail!("the database lacks the migrations {}; run `{service} migrate`", missing.join(", "));
     }
     Ok(())
+}
+
+/// The name of the migration's files.
+pub(super) fn name(migration: &Migration) -> String {
+    format!("{}_{}", migration.version, migration.description.replace(' ', "_"))
 }

@@ -91,7 +91,7 @@ async fn a_pooler_that_the_configuration_does_not_name_is_refused_in_a_sentence(
 async fn migrations_are_not_applied_through_a_pooler_and_it_is_said_how_they_are() {
     let test = TestDatabase::create_empty().await;
     let config = config(&test.url, Some(Pooler::Transaction));
-    let refused = migrate("test", &config, &Migrator::DEFAULT, false).await.unwrap_err().to_string();
+    let refused = migrate("test", &config, &Migrator::DEFAULT).await.unwrap_err().to_string();
     assert!(refused.contains("--url-from NAME"), "{refused}");
 }
 
