@@ -14,7 +14,7 @@ use axum::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{metrics, postgres::Database, worker::Progress};
+use crate::{metrics, postgres::Database, tls, worker::Progress};
 
 /// Whether the service is ready for calls: not while it starts or drains, nor without its database.
 #[derive(Debug, Clone, Default)]
@@ -88,6 +88,7 @@ async fn render(State(readiness): State<Readiness>) -> Response {
     for worker in readiness.workers().iter() {
         worker.update_metrics();
     }
+    tls::refresh();
     match metrics::render() {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

@@ -7,6 +7,7 @@ pub(crate) mod postgres;
 pub(crate) mod rpc;
 mod runtime;
 pub(crate) mod telemetry;
+pub(crate) mod tls;
 
 use std::{
     collections::HashSet,
@@ -77,6 +78,7 @@ pub(crate) fn declare_for(service: &'static str, transactions: &[&str], reasons:
     rpc::declare();
     postgres::declare_for(transactions);
     telemetry::declare();
+    tls::declare();
     REFUSALS.declare(reasons.iter().map(|reason| [*reason]));
 }
 

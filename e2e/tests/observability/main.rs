@@ -44,6 +44,7 @@ fn main() -> ExitCode {
             metrics::services_show_exactly_the_metrics_that_the_docs_list,
             metrics::promtool_finds_no_fault_in_what_services_show,
             metrics::calls_and_transactions_are_counted_from_zero_on,
+            metrics::the_ends_of_certificates_are_told_and_anew_when_the_files_change,
             sampling::a_call_that_its_caller_does_not_sample_is_logged_and_exported_nowhere,
             sampling::a_service_that_samples_nothing_by_itself_follows_its_callers,
             sampling::steps_that_find_nothing_to_do_are_exported_nowhere,

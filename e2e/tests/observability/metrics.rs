@@ -6,10 +6,11 @@ use std::{
     process::Command,
 };
 
+use chrono::Utc;
 use e2e::metrics::{Exposition, documented};
 use futures::future::join_all;
 use proto::cart::{AddToCartRequest, ListCartRequest, PurchaseRequest};
-use stack::fleet::Service;
+use stack::{certs::Authority, fleet::Service};
 use tonic::Code;
 
 use crate::world::TracedWorld;
@@ -91,6 +92,40 @@ pub async fn calls_and_transactions_are_counted_from_zero_on(world: &TracedWorld
     for (series, count) in expected {
         assert_eq!(after.sum(series), Some(count), "{series}");
     }
+    replica.stop().await;
+}
+
+/// The replica is a process of its own, with a certificate of its own.
+pub async fn the_ends_of_certificates_are_told_and_anew_when_the_files_change(world: &TracedWorld) {
+    const DAY: f64 = 86_400.0;
+    let series = |key: &str| format!(r#"tls_certificate_end_timestamp_seconds{{certificate="{key}"}}"#);
+    for (service, exposition) in expositions(world).await {
+        let ca = if service == "checkout" { "client_tls.ca" } else { "grpc.tls.client_ca" };
+        for key in ["grpc.tls.certificate", ca] {
+            let left = exposition.sum(&series(key)).unwrap_or_default() - Utc::now().timestamp() as f64;
+            assert!((300.0 * DAY..366.0 * DAY).contains(&left), "{key} of {service} ends in {left} s");
+        }
+    }
+
+    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new().unwrap());
+    let issue =
+        |days| authority.issue_for_days(days, &["checkout"]).unwrap().write(directory.path(), "checkout").unwrap();
+    issue(20);
+    let [certificate, key] = ["pem", "key"].map(|kind| directory.path().join(format!("checkout.{kind}")));
+    let changes = [("certificate", &certificate), ("key", &key)];
+    let changes = changes.map(|(name, path)| ("client_tls", name, path.to_str().unwrap()));
+    let replica = world.replica(Service::Checkout, &changes).await.unwrap();
+    let end =
+        || async { Exposition::fetch(replica.admin).await.unwrap().sum(&series("client_tls.certificate")).unwrap() };
+    let first = end().await;
+    let left = first - Utc::now().timestamp() as f64;
+    assert!((17.0 * DAY..20.0 * DAY).contains(&left), "it ends in {left} s");
+
+    // What cannot be used is not in use.
+    fs::write(&certificate, "no certificate").unwrap();
+    assert_eq!(end().await, first);
+    issue(30);
+    assert_eq!(end().await, first + 10.0 * DAY);
     replica.stop().await;
 }
 

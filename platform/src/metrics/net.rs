@@ -11,6 +11,8 @@ const PORTS: [&str; 2] = ["admin", "grpc"];
 metrics! {
     /// Open connections, by port.
     pub(crate) CONNECTIONS: IntGaugeVec = gauges("server_connections", &["port"]);
+    /// The most connections that may be open, by port.
+    pub(crate) MAX_CONNECTIONS: IntGaugeVec = gauges("server_connections_max", &["port"]);
     /// Connections that were closed before their first request, by port and reason.
     REFUSED: Counters<2> = counters("server_connections_refused_total", ["port", "reason"], pairs());
     /// Bytes of large answers that their callers have not taken yet.
@@ -57,6 +59,7 @@ pub(super) fn declare_all() {
     declare();
     for port in PORTS {
         CONNECTIONS.with_label_values(&[port]);
+        MAX_CONNECTIONS.with_label_values(&[port]);
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) struct Admitted {
 
 impl Admission {
     pub(super) fn new(port: &'static str, max: usize, max_per_address: usize) -> Arc<Self> {
+        metrics::MAX_CONNECTIONS.with_label_values(&[port]).set(max.try_into().unwrap_or(i64::MAX));
         Arc::new(Self { port, max, max_per_address, open: Mutex::default(), refusals: Default::default() })
     }
 

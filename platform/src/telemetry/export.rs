@@ -44,7 +44,7 @@ pub(super) fn provider(service: &'static str, jaeger: Option<&JaegerConfig>) -> 
         .build();
     let builder = SdkTracerProvider::builder().with_resource(resource);
     let Some(jaeger) = jaeger else { return Ok(builder.build()) };
-    let tls = jaeger.endpoint.is_tls().then(|| ClientTls::trusting(jaeger.ca.as_ref()));
+    let tls = jaeger.endpoint.is_tls().then(|| ClientTls::of_collector(jaeger.ca.as_ref()));
     let tls = tls.transpose().context("jaeger.endpoint asks for TLS")?;
     let collector = transport(&jaeger.endpoint, tls.as_ref(), |endpoint| {
         endpoint

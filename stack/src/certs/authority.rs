@@ -27,7 +27,7 @@ pub struct Issued {
 
 impl Authority {
     pub fn new() -> Result<Self, rcgen::Error> {
-        let mut params = valid_from_now(CertificateParams::default(), "route256 development CA");
+        let mut params = valid_for(VALIDITY_DAYS, CertificateParams::default(), "route256 development CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
@@ -47,9 +47,14 @@ impl Authority {
 
     /// Issues a certificate for exactly these DNS names and addresses. The first is the common name.
     pub fn issue_for(&self, names: &[&str]) -> Result<Issued, rcgen::Error> {
+        self.issue_for_days(VALIDITY_DAYS, names)
+    }
+
+    /// Issues one that ends at a midnight so many days after yesterday.
+    pub fn issue_for_days(&self, days: u64, names: &[&str]) -> Result<Issued, rcgen::Error> {
         let subject = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let common_name = names.first().copied().unwrap_or_default();
-        let mut params = valid_from_now(CertificateParams::new(subject)?, common_name);
+        let mut params = valid_for(days, CertificateParams::new(subject)?, common_name);
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -60,10 +65,10 @@ impl Authority {
     }
 }
 
-fn valid_from_now(mut params: CertificateParams, common_name: &str) -> CertificateParams {
+fn valid_for(days: u64, mut params: CertificateParams, common_name: &str) -> CertificateParams {
     // Valid since yesterday, for peers whose clocks are behind.
     let first = Utc::now().date_naive() - Days::new(1);
-    let last = first + Days::new(VALIDITY_DAYS);
+    let last = first + Days::new(days);
     let midnight = |day: NaiveDate| rcgen::date_time_ymd(day.year(), day.month() as u8, day.day() as u8);
     params.not_before = midnight(first);
     params.not_after = midnight(last);
