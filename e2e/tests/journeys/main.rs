@@ -4,7 +4,9 @@
 mod bounds;
 mod buying;
 mod doors;
+mod grpcurl;
 mod outages;
+mod readme;
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -26,8 +28,14 @@ macro_rules! journeys {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().unwrap());
+    if grpcurl::is_asked_for() {
+        let called = runtime
+            .block_on(grpcurl::call())
+            .inspect_err(|error| stack::terminal::print_error(format_args!("{error:#}")));
+        return if called.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let arguments = Arguments::from_args();
     let world = (!arguments.list).then(|| Arc::new(runtime.block_on(World::start()).expect("the fleet starts")));
     let trials = journeys!(
         runtime,
@@ -41,6 +49,7 @@ fn main() -> ExitCode {
             doors::every_service_has_health_reflection_metrics_and_a_trace_id,
             outages::a_checkout_killed_during_purchases_loses_none_and_doubles_none,
             outages::messages_that_telegram_refuses_for_a_while_arrive_later_and_in_order,
+            readme::the_walk_of_the_readme_shows_all_three_messages_when_it_is_pasted_at_once,
         ]
     );
     let conclusion = libtest_mimic::run(&arguments, trials);
