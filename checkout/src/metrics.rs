@@ -20,9 +20,9 @@ platform::metrics! {
     pub PURCHASES_PENDING: IntGauge = gauge("checkout_purchases_pending");
     /// Time since the oldest purchase under way began, in seconds, over all replicas; 0 if there is none.
     pub OLDEST_PENDING_SECONDS: IntGauge = gauge("checkout_purchases_oldest_pending_seconds");
-    /// Lines of carts by where name and price came from: the database (hit), the database because ProductService does not
-    /// tell in time what is newer (old), a call to ProductService (miss), or such a call that was under way for somebody
-    /// else already (joined).
+    /// Lines of carts by where name and price were looked for: in the database (hit), or by a call to ProductService (miss)
+    /// or one that was under way for somebody else already (joined); old, beside these, if they came from the database
+    /// because ProductService did not tell in time what is newer.
     pub PRODUCT_LOOKUPS: Counters<1> =
         counters("checkout_product_lookups_total", ["source"], [["hit"], ["old"], ["miss"], ["joined"]]);
     /// How long ago ProductService told the oldest name and price that a cart was shown with, in seconds.

@@ -8,7 +8,7 @@ use platform::{
     worker::{Next, Step, Wake},
 };
 
-use crate::usecase::catalogue::Catalogue;
+use crate::usecase::catalogue::{Catalogue, LEASE, Refreshed};
 
 /// How often the list of products is read.
 const LIST_EVERY: Duration = Duration::from_secs(600);
@@ -27,11 +27,13 @@ pub struct ReadCatalogue {
     /// The last one that was read.
     behind: u32,
     next_at: Instant,
+    /// Why the list is read again before its time.
+    failure: Option<Failure>,
 }
 
 impl ReadCatalogue {
     pub fn new(catalogue: Catalogue, due: Wake) -> Self {
-        Self { catalogue, due, behind: 0, next_at: Instant::now() }
+        Self { catalogue, due, behind: 0, next_at: Instant::now(), failure: None }
     }
 }
 
@@ -41,10 +43,13 @@ impl Step for ReadCatalogue {
     async fn step(&mut self) -> Result<Next, Failure> {
         let pause = self.next_at.saturating_duration_since(Instant::now());
         if !pause.is_zero() {
-            return Ok(Next::Idle(pause));
+            // Until the next call, it does not work again.
+            return self.failure.clone().map_or(Ok(Next::Idle(pause)), Err);
         }
         self.next_at = Instant::now() + LIST_AGAIN;
-        let last = self.catalogue.read_list(self.behind).await?;
+        let last = self.catalogue.read_list(self.behind).await;
+        self.failure = last.as_ref().err().cloned();
+        let last = last?;
         self.behind = last.unwrap_or_default();
         if last.is_none() {
             self.next_at = Instant::now() + LIST_EVERY;
@@ -61,11 +66,13 @@ pub struct RefreshProducts {
     catalogue: Catalogue,
     /// When it looks again although carts have shown nothing.
     look_at: Instant,
+    /// Why ProductService was not heard when it was last asked, and until when what it did not tell is left alone.
+    failure: Option<(Failure, Instant)>,
 }
 
 impl RefreshProducts {
     pub fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, look_at: Instant::now() }
+        Self { catalogue, look_at: Instant::now(), failure: None }
     }
 }
 
@@ -78,8 +85,17 @@ impl Step for RefreshProducts {
             return Ok(Next::Idle(PAUSE));
         }
         self.look_at = Instant::now();
-        if self.catalogue.refresh().await? > 0 {
-            return Ok(Next::Worked);
+        match self.catalogue.refresh().await? {
+            Refreshed::Nothing => {}
+            Refreshed::Some => {
+                self.failure = None;
+                return Ok(Next::Worked);
+            }
+            Refreshed::InVain(failure) => self.failure = Some((failure, Instant::now() + LEASE)),
+        }
+        if let Some((failure, _)) = self.failure.as_ref().filter(|(_, until)| Instant::now() < *until) {
+            // While nothing is due because it was asked for in vain, it does not work again.
+            return Err(failure.clone());
         }
         self.look_at += LOOK_EVERY;
         Ok(Next::Idle(PAUSE))

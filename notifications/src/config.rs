@@ -83,7 +83,7 @@ impl FromSection for TelegramConfig {
         let chat_id: Option<ChatId> = section.required("chat_id");
         // In the order of the keys in the file, should both be wrong.
         let usual = chat_id.as_ref().map_or(ChatId::PER_MINUTE_OF_A_GROUP, ChatId::per_minute);
-        let per_minute = section.within("per_minute", usual, 1..=60_000, "must be from 1 to 60000");
+        let per_minute = section.within("per_minute", usual, 1..=60_000);
         let (api_url, api_key) = match (key?, stand_in?) {
             (Key::Token(token), _) => (api_url?, token),
             (Key::Empty, Some(stand_in)) => (stand_in, STAND_IN_KEY.into()),

@@ -24,6 +24,7 @@ use proto::ids::{Sku, UserId};
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, field::Empty, info_span};
 
+pub use self::refresh::{LEASE, Refreshed};
 use self::{shared::Shared, turns::Turns};
 use crate::{
     clients::{

@@ -78,6 +78,8 @@ impl Story {
             Service::start(&world, fleet::Service::Checkout, name, |config| {
                 to_graylog(config);
                 config["token"] = token.into();
+                // Each asks ProductService itself, whatever another was told a moment ago.
+                config["products"] = serde_yaml::from_str("{max_age: 1ms, max_stale: 1ms}").unwrap();
                 config["services"]["loms"] = loms.into();
             })
         };

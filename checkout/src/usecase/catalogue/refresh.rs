@@ -11,10 +11,19 @@ use crate::{domain::product::UnknownProduct, metrics, store::product};
 
 /// How many products are asked for at once.
 const BATCH: i64 = 4;
-/// For how long other replicas leave these alone.
-const LEASE: Duration = Duration::from_secs(30);
+/// How long these are left alone, by other replicas while they are asked for, and by all after that was in vain.
+pub const LEASE: Duration = Duration::from_secs(30);
 /// How many products are noted as shown in one statement.
 const NOTED: usize = 1000;
+
+/// What came of asking again.
+pub enum Refreshed {
+    /// Nothing is due.
+    Nothing,
+    Some,
+    /// ProductService told of none of those that are due.
+    InVain(Failure),
+}
 
 impl Catalogue {
     /// Notes what carts have shown since the last time; answers whether there was anything.
@@ -28,16 +37,15 @@ impl Catalogue {
         Ok(!skus.is_empty())
     }
 
-    /// Asks again for a few of the products that are due; answers how many there were. Fails if ProductService tells of
-    /// none of them.
-    pub async fn refresh(&self) -> Result<usize, Failure> {
+    /// Asks again for a few of the products that are due.
+    pub async fn refresh(&self) -> Result<Refreshed, Failure> {
         let due = product::take_due(&self.database, BATCH, self.max_stale / 2, LEASE).await?;
-        let refreshed = join_all(due.iter().map(|sku| self.refresh_one(*sku))).await;
-        let none_done = refreshed.iter().all(Result::is_err);
-        match refreshed.into_iter().collect::<Result<(), _>>() {
-            Err(failure) if none_done => Err(failure),
-            Ok(()) | Err(_) => Ok(due.len()),
-        }
+        let mut outcomes = join_all(due.iter().map(|sku| self.refresh_one(*sku))).await;
+        Ok(match outcomes.pop() {
+            None => Refreshed::Nothing,
+            Some(Err(failure)) if outcomes.iter().all(Result::is_err) => Refreshed::InVain(failure),
+            Some(Ok(()) | Err(_)) => Refreshed::Some,
+        })
     }
 
     async fn refresh_one(&self, sku: Sku) -> Result<(), Failure> {
