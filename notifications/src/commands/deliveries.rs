@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args, Subcommand};
 use platform::{
     cli,
-    config::FromText as _,
+    config::Quantity as _,
     terminal::{self, Table, ago, count},
 };
 use proto::ids::OrderId;
@@ -57,7 +57,7 @@ pub struct Again {
     #[arg(long, value_name = "N", value_parser = cli::number::<OrderId>, allow_negative_numbers = true)]
     order: Option<OrderId>,
     /// Those that were given up within this time, such as 2h
-    #[arg(long, value_name = "TIME", value_parser = Duration::from_text)]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     within: Option<Duration>,
     /// Only say which they are
     #[arg(long)]
@@ -188,6 +188,12 @@ struct Retried {
 struct RetriedDelivery {
     message: i64,
     order: i64,
+}
+
+/// A time that a database can take from its clock.
+fn time(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Duration::within(text, &(Duration::ZERO..=100 * YEAR))
 }
 
 impl Again {
