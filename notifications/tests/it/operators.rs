@@ -32,19 +32,21 @@ async fn deliveries_that_were_given_up_are_listed_and_retried_in_the_order_of_ea
     let fleet = Fleet::new().await;
     fleet.topics.create().await;
     let description = Some("Bad Request: can't parse\u{1b}[31m entities".to_owned());
-    fleet.telegram.misbehave(Fault { status: Some(400), times: Some(4), description, ..Fault::default() });
+    fleet.telegram.misbehave(Fault { status: Some(400), times: Some(1000), description, ..Fault::default() });
     let mut program = fleet.start().await;
     for (order, text) in [(3, "one"), (3, "two"), (3, "three"), (4, "other")] {
         fleet.topics.publish(&event(7, order, text)).await;
     }
     program.until_metric("notifications_deliveries_dead", 4.0).await;
+    fleet.telegram.forgive();
     assert_eq!(told(&fleet, &["deliveries", "list", "--due"]).await, "No delivery is due.\n");
     assert_eq!(told(&fleet, &["deliveries", "list", "--order", "5"]).await, "No delivery of order 5 is due or dead.\n");
 
     let dead = json(&fleet, &["deliveries", "list", "--dead", "--order", "3"]).await;
     let texts: Vec<_> = dead.as_array().unwrap().iter().map(|delivery| delivery["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["three", "two", "one"]);
-    assert_eq!((&dead[0]["state"], &dead[0]["user"], &dead[0]["attempts"]), (&json!("dead"), &json!(7), &json!(1)));
+    assert_eq!((&dead[0]["state"], &dead[0]["user"]), (&json!("dead"), &json!(7)));
+    assert!(dead[0]["attempts"].as_i64().unwrap() > 0, "{dead}");
     let text = told(&fleet, &["deliveries", "list", "--limit", "2"]).await;
     assert!(text.ends_with("There are more; --limit shows them.\n"), "{text}");
     assert!(text.contains("400: Bad Request: can't parse[31m entities") && !text.contains('\u{1b}'), "{text}");
@@ -61,8 +63,9 @@ async fn deliveries_that_were_given_up_are_listed_and_retried_in_the_order_of_ea
     let text = told(&fleet, &["deliveries", "retry", "--order", "3"]).await;
     assert!(text.starts_with("3 deliveries of 1 order are due again"), "{text}");
     program.until_metric(r#"notifications_deliveries_total{result="sent"}"#, 3.0).await;
-    let sent: Vec<_> = fleet.telegram.messages().into_iter().map(|message| message.text).collect();
-    assert_eq!(sent, ["one", "two", "three"]);
+    // Messages may share a request.
+    let sent = fleet.telegram.messages().into_iter().map(|message| message.text).collect::<Vec<_>>().join("\n");
+    assert_eq!(sent.lines().collect::<Vec<_>>(), ["one", "two", "three"]);
     let left = json(&fleet, &["deliveries", "list"]).await;
     let left: Vec<_> = left.as_array().unwrap().iter().map(|delivery| &delivery["text"]).collect();
     assert_eq!(left, [&json!("other")]);
