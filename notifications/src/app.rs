@@ -109,8 +109,8 @@ impl Service for Notifications {
     }
 
     async fn run(command: Commands, config: Config) -> anyhow::Result<()> {
-        let subscription = subscription(Cluster::open(Self::NAME, &config.kafka)?, &config.settings);
-        commands::run(command, &config.service.postgres, &Self::migrations(), &subscription).await
+        let subscription = || Ok(subscription(Cluster::open(Self::NAME, &config.kafka)?, &config.settings));
+        commands::run(command, &config.service.postgres, &Self::migrations(), subscription).await
     }
 }
 

@@ -28,13 +28,13 @@ pub async fn run(
     command: Commands,
     postgres: &PostgresConfig,
     migrations: &Migrator,
-    subscription: &Subscription,
+    subscription: impl FnOnce() -> anyhow::Result<Subscription>,
 ) -> anyhow::Result<()> {
     match command {
         Commands::Deliveries(command) => {
             let database = cli::database("notifications", postgres, migrations).await?;
             deliveries::run(command, &Undelivered { database }).await
         }
-        Commands::DeadLetters(command) => dead_letters::run(command, subscription).await,
+        Commands::DeadLetters(command) => dead_letters::run(command, &subscription()?).await,
     }
 }
