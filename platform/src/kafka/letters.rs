@@ -201,11 +201,7 @@ fn is_final(error: &KafkaError) -> bool {
         || matches!(error, KafkaError::MessageConsumptionFatal(_))
 }
 
-fn ask_for_ranges(
-    config: &ClientConfig,
-    topic: &str,
-    quiet: Quiet,
-) -> KafkaResult<Option<HashMap<i32, Range<i64>>>> {
+fn ask_for_ranges(config: &ClientConfig, topic: &str, quiet: Quiet) -> KafkaResult<Option<HashMap<i32, Range<i64>>>> {
     let consumer: BaseConsumer<Quiet> = config.create_with_context(quiet)?;
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(None) };
