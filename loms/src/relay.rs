@@ -1,8 +1,8 @@
 //! The background step that publishes the outbox, in waves: the oldest unsent events, those of different orders in flight at
 //! once, those of one order one after the other. What is acknowledged is deleted, the rest stays. What is not acknowledged
-//! soon is waited for while other waves go on ([`flight`]). A wave after failures begins behind them, and comes back to
-//! them when it has been through the outbox, so that an event that fails holds back the later ones of its order and
-//! nobody else's. One replica at a time does it.
+//! soon is waited for while other waves go on (`relay/flight.rs`). A wave after failures begins behind them, and comes
+//! back to them when it has been through the outbox, so that an event that fails holds back the later ones of its order
+//! and nobody else's. One replica at a time does it.
 //!
 //! Its transaction is open while the broker is spoken to: the lock in it is what keeps a second relay away, and goes by
 //! itself with the process that holds it. An event whose deletion is lost is published again, with the same identity.

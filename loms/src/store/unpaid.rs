@@ -35,7 +35,7 @@ pub async fn due(on: impl PgExecutor<'_>, limit: usize, except: &[i64]) -> Resul
 /// The orders that await payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unpaid {
-    /// Up to [`MOST_UNPAID`].
+    /// Up to `MOST_UNPAID`.
     pub count: i64,
     /// Those that should be cancelled already, up to [`MAX_COUNTED`].
     pub overdue: Backlog,
