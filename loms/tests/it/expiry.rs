@@ -60,13 +60,15 @@ async fn an_order_whose_deadline_passed_while_loms_was_down_is_cancelled_when_it
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_whose_stock_is_locked_hold_up_no_other() {
     let world = World::with_stock(&[(1, 7, 1000), (1, 8, 1000)]).await;
-    let loms = world.loms_that_waits(Duration::from_secs(2)).await;
+    let loms = world.loms_that_waits(Duration::from_secs(600)).await;
     let client = loms.client();
     let locked = (0..250).map(|_| create(&client, order(user(), &[(7, 1)])));
     let locked: Vec<i64> = join_all(locked).await.into_iter().map(Result::unwrap).collect();
     let free = create(&client, order(user(), &[(8, 1)])).await.unwrap();
     let mut holder = world.database.pool.begin().await.unwrap();
     lock(&mut holder, "SELECT FROM stock WHERE sku = 7 FOR UPDATE").await;
+    // However long that took, all are due only now.
+    world.execute("UPDATE orders SET pay_before = created_at + interval '1 microsecond'").await.unwrap();
     until_status(&client, free, "cancelled").await;
     for &order in &locked {
         assert_eq!(status(&client, order).await, "awaiting payment");
