@@ -31,6 +31,9 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 /// All that a step waits for ends much earlier: statements, calls, the broker's answers. A step that takes longer is given
 /// up, with what it holds, and begun anew.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
+/// However long a step wants to rest, it is run again by then, so that a worker that does not run can be told from one that
+/// rests.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 /// A step that does not even end then is beyond help.
 const STUCK_AFTER: Duration = Duration::from_secs(180);
 
@@ -154,7 +157,7 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, progress: Arc<Progress
             Ok(Next::Idle(pause)) => {
                 span.record(OUTCOME, IDLE);
                 idle.inc();
-                pause
+                pause.min(LONGEST_REST)
             }
             Err(failure) => {
                 span.record(OUTCOME, "failed");
@@ -209,6 +212,28 @@ mod tests {
         stop.cancel();
         assert!(running.await.is_ok());
         assert_eq!(metrics::WORKER_STEPS.with([Hangs::NAME, "failed"]).get(), 1);
+    }
+
+    /// Never has work.
+    struct Rests(u32);
+
+    impl Step for Rests {
+        const NAME: &'static str = "rests";
+
+        async fn step(&mut self) -> Result<Next, Failure> {
+            self.0 += 1;
+            Ok(Next::Idle(Duration::MAX))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_rests_ends_a_step_each_minute_all_the_same() {
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(Rests(0), Wake::default(), Progress::new(Rests::NAME), stop.clone()));
+        tokio::time::sleep(10 * LONGEST_REST).await;
+        stop.cancel();
+        assert!(running.await.is_ok());
+        assert!(metrics::WORKER_STEPS.with([Rests::NAME, "idle"]).get() >= 10);
     }
 
     #[test]
