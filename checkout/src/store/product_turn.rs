@@ -33,14 +33,22 @@ pub async fn make(on: impl PgExecutor<'_>, in_a_second: u16, at_once: u16) -> Re
     Ok(())
 }
 
-/// Takes a turn for `lease` at most, if one is free among the first `in_a_second` and `at_once`; else says when to look
-/// again.
+/// Why there is no turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoTurn {
+    /// One is free after so long.
+    For(Duration),
+    /// They are still to be [made](make), or somebody has deleted them.
+    Unmade,
+}
+
+/// Takes a turn for `lease` at most, if one is free among the first `in_a_second` and `at_once`.
 pub async fn take(
     on: impl PgExecutor<'_>,
     in_a_second: u16,
     at_once: u16,
     lease: Duration,
-) -> Result<Result<Taken, Duration>, Failure> {
+) -> Result<Result<Taken, NoTurn>, Failure> {
     let holder = Uuid::now_v7();
     let row = sqlx::query!(
         r#"
@@ -65,7 +73,7 @@ pub async fn take(
             extract(epoch FROM greatest(
                 (SELECT min(free_at) FROM product_turn WHERE bound = 'in_a_second' AND number <= $1),
                 (SELECT min(free_at) FROM product_turn WHERE bound = 'at_once' AND number <= $2)
-            ) - now())::double precision AS "free_in!"
+            ) - now())::double precision AS free_in
         "#,
         i32::from(in_a_second),
         i32::from(at_once),
@@ -76,7 +84,9 @@ pub async fn take(
     .await?;
     Ok(match (row.in_a_second, row.at_once) {
         (Some(in_a_second), Some(at_once)) if row.taken == 2 => Ok(Taken { in_a_second, at_once, holder }),
-        _ => Err(Duration::try_from_secs_f64(row.free_in).unwrap_or_default()),
+        _ => Err(row
+            .free_in
+            .map_or(NoTurn::Unmade, |seconds| NoTurn::For(Duration::try_from_secs_f64(seconds).unwrap_or_default()))),
     })
 }
 

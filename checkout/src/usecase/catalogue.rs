@@ -156,8 +156,12 @@ impl Catalogue {
             turn.call(self.products.get(sku)).await.answer
         };
         let answer = ask.retry(RETRY).when(may_pass).await;
-        if let Ok(product) = &answer {
-            self.keep(sku, product).await?;
+        match &answer {
+            Ok(product) => self.keep(sku, product).await?,
+            Err(Error::Refused(UnknownProduct(sku))) => {
+                deadline::scope(Instant::now() + STATEMENT, product::forget(&self.database, *sku)).await?;
+            }
+            Err(Error::Failure(_)) => {}
         }
         answer.inspect_err(mark)
     }

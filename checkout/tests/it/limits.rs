@@ -78,6 +78,19 @@ async fn replicas_share_the_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn turns_that_somebody_has_deleted_are_made_anew() {
+    let world = World::new().await;
+    let checkout = world.checkout().await;
+    let client = checkout.client();
+    for sku in [1, 2] {
+        fill(&world, &client, 1, sku..=sku).await;
+        client.list(1).await.unwrap();
+        sqlx::query("DELETE FROM product_turn").execute(&world.database.pool).await.unwrap();
+    }
+    assert_eq!(world.products.lookups().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cart_of_a_hundred_new_products_is_not_in_the_way_of_anothers_single_one() {
     let world = World::new().await;
     let checkout = world.checkout().await;

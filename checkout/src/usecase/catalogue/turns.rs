@@ -27,7 +27,7 @@ use super::queue::{Queue, Want};
 use crate::{
     clients::products::Attempt,
     metrics,
-    store::product_turn::{self, Taken},
+    store::product_turn::{self, NoTurn, Taken},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -135,7 +135,8 @@ impl Turns {
             let taken = tokio::spawn(Arc::clone(&self.inner).take().in_current_span()).await;
             match taken.map_err(Failure::unforeseen)?? {
                 Ok(turn) => return Ok(turn),
-                Err(pause) => {
+                Err(NoTurn::Unmade) => self.inner.make().await?,
+                Err(NoTurn::For(pause)) => {
                     let pause = pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                     // Either way, it is time to look again.
                     let _ = timeout(pause, self.inner.given_back.notified()).await;
@@ -146,10 +147,16 @@ impl Turns {
 }
 
 impl Inner {
-    async fn take(self: Arc<Self>) -> Result<Result<Turn, Duration>, Failure> {
-        let Self { database, in_a_second, at_once, lease, queue, given_back, made } = &*self;
+    async fn make(&self) -> Result<(), Failure> {
+        let make = product_turn::make(&self.database, self.in_a_second, self.at_once);
+        deadline::scope(Instant::now() + STATEMENT, make).await
+    }
+
+    async fn take(self: Arc<Self>) -> Result<Result<Turn, NoTurn>, Failure> {
+        // There may be fewer than this process may take.
+        self.made.get_or_try_init(|| self.make()).await?;
+        let Self { database, in_a_second, at_once, lease, queue, given_back, .. } = &*self;
         let take = async {
-            made.get_or_try_init(|| product_turn::make(database, *in_a_second, *at_once)).await?;
             // What users of any replica may want at once is left by background work.
             let slots = if queue.has_users() { *in_a_second } else { in_a_second.div_ceil(2) };
             product_turn::take(database, slots, *at_once, *lease).await
