@@ -58,8 +58,9 @@ pub struct Pace {
 }
 
 impl Answer {
-    /// Judges an attempt, the first being 1, of one of so many messages that shared a request.
-    pub fn judge(self, attempt: u32, together: usize, pace: &Pace) -> Verdict {
+    /// Judges an attempt to deliver one of so many messages that shared a request. If it has failed, it is this failure of
+    /// the message, the first being 1.
+    pub fn judge(self, failure: u32, together: usize, pace: &Pace) -> Verdict {
         match self {
             Self::Refused(reason) if together > 1 => Verdict::Apart(reason),
             Self::Taken => Verdict::Sent,
@@ -70,7 +71,7 @@ impl Answer {
                 Verdict::Postponed { pause, rest, rate_limited: true, reason: "too many requests".into() }
             }
             Self::Trouble(reason) => {
-                Verdict::Postponed { pause: pace.pause(attempt), rest: None, rate_limited: false, reason }
+                Verdict::Postponed { pause: pace.pause(failure), rest: None, rate_limited: false, reason }
             }
             Self::Refused(reason) => Verdict::Dead(reason),
         }

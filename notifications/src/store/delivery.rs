@@ -24,9 +24,16 @@ pub struct Claim {
     pub traceparent: Option<String>,
     /// Which attempt this is, from 1; also what tells this claim from others of the message.
     attempts: i32,
+    /// How many attempts before it failed for no reason that is the message's or the chat's bound.
+    failures: i32,
 }
 
 impl Claim {
+    /// Which failure it would be, from 1.
+    pub fn failure(&self) -> u32 {
+        self.failures.unsigned_abs().saturating_add(1)
+    }
+
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempts.unsigned_abs()
@@ -59,7 +66,7 @@ pub async fn waiting(transaction: &mut Transaction, limit: usize, except: &[i64]
     let rows = sqlx::query!(
         r#"
         /* waiting_deliveries */
-        SELECT candidate.message_id, candidate.order_id, candidate.attempts,
+        SELECT candidate.message_id, candidate.order_id, candidate.attempts, candidate.failures,
             message.text, message.occurred_at, message.traceparent
         FROM delivery AS candidate
         CROSS JOIN LATERAL (SELECT * FROM message WHERE id = candidate.message_id LIMIT 1) AS message
@@ -88,6 +95,7 @@ pub async fn waiting(transaction: &mut Transaction, limit: usize, except: &[i64]
                 occurred_at: row.occurred_at,
                 traceparent: row.traceparent,
                 attempts: row.attempts + 1,
+                failures: row.failures,
             })
         })
         .collect()
@@ -122,7 +130,7 @@ pub async fn settle(
     attempts: impl Iterator<Item = (&Claim, &Verdict)>,
 ) -> Result<HashSet<i64>, Failure> {
     let (mut messages, mut numbers, mut states) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut pauses, mut errors) = (Vec::new(), Vec::new());
+    let (mut pauses, mut errors, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (claim, verdict) in attempts {
         let (state, pause, error) = match verdict {
             Verdict::Sent => ("sent", None, None),
@@ -135,6 +143,7 @@ pub async fn settle(
         states.push(state);
         pauses.push(pause);
         errors.push(error);
+        failures.push(matches!(verdict, Verdict::Postponed { rate_limited: false, .. }));
     }
     let settled = sqlx::query_scalar!(
         r#"
@@ -143,9 +152,10 @@ pub async fn settle(
         SET state = attempt.state,
             settled_at = CASE WHEN attempt.state <> 'due' THEN now() END,
             next_attempt_at = coalesce(now() + make_interval(secs => attempt.pause), next_attempt_at),
-            last_error = attempt.error
-        FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::double precision[], $5::text[])
-            AS attempt (message_id, number, state, pause, error)
+            last_error = attempt.error,
+            failures = failures + attempt.has_failed::integer
+        FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::double precision[], $5::text[], $6::boolean[])
+            AS attempt (message_id, number, state, pause, error, has_failed)
         WHERE delivery.message_id = attempt.message_id AND delivery.attempts = attempt.number
         RETURNING delivery.message_id
         "#,
@@ -154,6 +164,7 @@ pub async fn settle(
         &states as &[&str],
         &pauses as &[Option<f64>],
         &errors as &[Option<&str>],
+        &failures,
     )
     .fetch_all(on)
     .await?;

@@ -94,7 +94,7 @@ pub async fn retry(on: impl PgExecutor<'_>, messages: &[i64]) -> Result<Vec<i64>
     let retried = sqlx::query_scalar!(
         r#"
         /* retry_deliveries */
-        UPDATE delivery SET state = 'due', settled_at = NULL, next_attempt_at = now()
+        UPDATE delivery SET state = 'due', settled_at = NULL, next_attempt_at = now(), failures = 0
         WHERE message_id = ANY ($1) AND state = 'dead'
         RETURNING message_id
         "#,

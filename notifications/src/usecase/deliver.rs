@@ -109,7 +109,7 @@ impl Deliveries {
         let number = claims.iter().map(Claim::attempt).min().unwrap_or(1);
         let answer = self.telegram.send(&text, number).instrument(first.clone()).await;
         let attempt = |(claim, span): (Claim, Span)| {
-            let verdict = answer.clone().judge(claim.attempt(), together, &self.retry);
+            let verdict = answer.clone().judge(claim.failure(), together, &self.retry);
             span.in_scope(|| report(&claim, &verdict));
             Attempt { claim, verdict, span }
         };
@@ -163,8 +163,9 @@ fn report(claim: &Claim, verdict: &Verdict) {
             Some(if *rate_limited { "rate_limited" } else { "failed" })
         }
         Verdict::Apart(reason) => {
+            // It is not known of which of them Telegram speaks.
             info!(error = reason, "message not delivered with others; it is tried again with fewer");
-            Some("failed")
+            return;
         }
         Verdict::Dead(reason) => {
             warn!(error = reason, "message refused for good");

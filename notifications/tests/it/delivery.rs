@@ -241,6 +241,18 @@ async fn messages_that_are_more_than_a_chat_may_get_are_told_together_in_the_ord
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_had_to_wait_for_the_chat_again_and_again_does_not_wait_longer_for_it_when_telegram_fails() {
+    let world = World::new().await;
+    world.keep_due(1, 1).await;
+    // As if it had been put off so often.
+    sqlx::query("UPDATE delivery SET attempts = 30").execute(world.pool()).await.unwrap();
+    world.telegram.misbehave(status(500, 1));
+    let replica = world.start().await;
+    assert_eq!(world.until_told(1).await, ["0001"]);
+    replica.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_few_messages_at_once_are_told_one_by_one() {
     let world = World::new().await;
     let replica = world.start_with(bounded(&world)).await;

@@ -66,9 +66,9 @@ async fn a_database_that_lacks_migrations_is_refused_until_migrate_has_run() {
     };
     let (code, log, _) = run("serve");
     assert_eq!(code, Some(1));
-    let missing = "20261130000001_due_of_order, 20261130000002_telegram_pace; run `notifications migrate`";
+    let missing = "20261130000002_telegram_pace, 20261130000003_delivery_failures; run `notifications migrate`";
     assert!(log.contains(missing), "{log}");
-    let applied = ["20261122000001", "20261130000001", "20261130000002"];
+    let applied = ["20261122000001", "20261130000001", "20261130000002", "20261130000003"];
     let applied = applied.iter().map(|version| format!("notifications: applied {version}\n")).collect();
     assert_eq!(run("migrate"), (Some(0), applied, String::new()));
     assert!(!columns(&database).await.is_empty());
