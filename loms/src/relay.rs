@@ -34,6 +34,8 @@ use flight::{Flight, Landed, Outcome};
 
 /// How many events a wave has at most.
 const WAVE: usize = 500;
+/// How many waves in a row a flight passes over, because their partitions take nothing.
+const MAX_PASSED: usize = 20;
 /// How often it looks for events that nobody woke it for: those of other replicas, and those left behind.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -79,12 +81,13 @@ impl Relay {
         mut wave: Vec<Unsent>,
         flight: &mut Flight,
     ) -> Result<i64, Failure> {
-        let (mut behind, mut last) = (start, start);
+        let (mut behind, mut last, mut passed) = (start, start, 0);
         loop {
             behind = wave.last().map_or(behind, |unsent| unsent.id);
             last = last.max(behind);
             let is_the_rest = wave.len() < WAVE;
             let launched = flight.launch(&self.publisher, wave)?;
+            passed = if launched > 0 { 0 } else { passed + 1 };
             if launched > 0 {
                 #[allow(clippy::cast_precision_loss, reason = "a wave has at most 500 events")]
                 metrics::WAVE_EVENTS.observe(launched as f64);
@@ -102,10 +105,14 @@ impl Relay {
                     return Ok(last);
                 }
                 if has_found_a_partition {
-                    behind = start;
+                    (behind, passed) = (start, 0);
                 }
             }
-            wave = outbox::wave(transaction, behind, WAVE).await?.events;
+            // The rest is for the next flight, which begins behind what this one has read.
+            wave = match flight.takes_more() && passed < MAX_PASSED {
+                true => outbox::wave(transaction, behind, WAVE).await?.events,
+                false => Vec::new(),
+            };
         }
     }
 

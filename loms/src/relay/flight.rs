@@ -105,6 +105,12 @@ impl Flight {
         Ok(launched)
     }
 
+    /// Whether events that are read now could be sent.
+    pub fn takes_more(&self) -> bool {
+        let age = self.since.elapsed();
+        age < TRIES_FOR || age < LASTS && !self.good.is_empty()
+    }
+
     /// Whether nothing is on its way.
     pub fn is_over(&self) -> bool {
         self.on_their_way.is_empty()
