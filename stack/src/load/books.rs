@@ -27,6 +27,8 @@ const AT_ONCE: usize = 32;
 /// How long the last messages may take, and purchases in doubt.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long one call may take.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How a shopper left an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,11 +204,12 @@ async fn list_order(clients: &Clients, order_id: i64) -> anyhow::Result<ListOrde
     Ok(found.with_context(|| format!("order {order_id} was acknowledged and cannot be shown"))?.into_inner())
 }
 
-/// Repeats a call that reads, while the fleet is unavailable.
+/// Repeats a call that reads, while the fleet is unavailable or does not answer.
 async fn patiently<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, Status> {
     let began_at = Instant::now();
     loop {
-        match call().await {
+        let answer = tokio::time::timeout(ANSWER, call()).await;
+        match answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time"))) {
             Err(status) if is_passing(&status) && began_at.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
             answer => return answer,
         }

@@ -121,7 +121,10 @@ impl fmt::Display for Report {
         for fault in books.faults.iter().take(MOST_FAULTS) {
             writeln!(f, "  {fault}")?;
         }
-        Ok(())
+        match books.faults.len().saturating_sub(MOST_FAULTS) {
+            0 => Ok(()),
+            more => writeln!(f, "  and {more} more"),
+        }
     }
 }
 
