@@ -92,7 +92,20 @@ impl Bench {
         Ok(ready)
     }
 
+    /// Waits until checkout has asked ProductService for the whole catalogue, as it does once.
+    async fn catalogue_is_in(&self) -> anyhow::Result<()> {
+        let began_at = Instant::now();
+        let mut database = PgConnection::connect(&self.fleet.addresses().checkout.database).await?;
+        let query = "SELECT count(*) > 0 AND count(*) = count(name) FROM product";
+        while !sqlx::query_scalar::<_, bool>(query).fetch_one(&mut database).await? {
+            ensure!(began_at.elapsed() < CALM_TIMEOUT, "checkout does not come to know all products");
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
     pub(super) async fn idle_round_trips(&self) -> anyhow::Result<BTreeMap<&'static str, f64>> {
+        self.catalogue_is_in().await?;
         let before = self.round_trips().await?;
         tokio::time::sleep(self.course.idle).await;
         let after = self.round_trips().await?;
