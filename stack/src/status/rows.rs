@@ -60,7 +60,7 @@ pub(super) const LIMITS: [(&str, &[Series], &[Series]); 9] = [
         &[Series("checkout_product_limit_wait_seconds_bucket", Some(("le", "0.0005")))],
     ),
     (
-        "pauses that Telegram asked for",
+        "messages that Telegram put off",
         &[Series("notifications_deliveries_total", Some(("result", "rate_limited")))],
         &[],
     ),
