@@ -106,9 +106,8 @@ impl Service for Checkout {
         if let Some(retention) = config.service.postgres.retention {
             process.work(Forget::new(OldPurchases { database: database.background() }, retention), Wake::default());
         }
-        let due = Wake::default();
-        process.work(ReadCatalogue::new(catalogue.background(), due.clone()), Wake::default());
-        process.work(RefreshProducts::new(catalogue.background()), due);
+        process.work(ReadCatalogue::new(catalogue.background()), Wake::default());
+        process.work(RefreshProducts::new(catalogue.background()), Wake::default());
         process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }

@@ -5,15 +5,13 @@ use std::time::{Duration, Instant};
 
 use platform::{
     failure::Failure,
-    worker::{Next, Step, Wake},
+    worker::{Next, Step},
 };
 
-use crate::usecase::catalogue::{Catalogue, LEASE, Refreshed};
+use crate::usecase::catalogue::{Catalogue, LEASE};
 
 /// How often the list of products is read.
 const LIST_EVERY: Duration = Duration::from_secs(600);
-/// How long it waits when that failed.
-const LIST_AGAIN: Duration = Duration::from_secs(10);
 /// How often what carts have shown is noted, and asked again if it is due.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often products that nobody looks at are asked again if they are due.
@@ -22,42 +20,33 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Reads which products there are, a page a step.
 pub struct ReadCatalogue {
     catalogue: Catalogue,
-    /// To be woken when there are products to ask for.
-    due: Wake,
     /// The last one that was read.
     behind: u32,
     next_at: Instant,
-    /// Why the list is read again before its time.
-    failure: Option<Failure>,
 }
 
 impl ReadCatalogue {
-    pub fn new(catalogue: Catalogue, due: Wake) -> Self {
-        Self { catalogue, due, behind: 0, next_at: Instant::now(), failure: None }
+    pub fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue, behind: 0, next_at: Instant::now() }
     }
 }
 
 impl Step for ReadCatalogue {
     const NAME: &'static str = "read_catalogue";
+    const AFTER_FAILURE: Option<Duration> = Some(Duration::from_secs(10));
 
     async fn step(&mut self) -> Result<Next, Failure> {
         let pause = self.next_at.saturating_duration_since(Instant::now());
         if !pause.is_zero() {
-            // Until the next call, it does not work again.
-            return self.failure.clone().map_or(Ok(Next::Idle(pause)), Err);
+            return Ok(Next::Idle(pause));
         }
-        self.next_at = Instant::now() + LIST_AGAIN;
-        let last = self.catalogue.read_list(self.behind).await;
-        self.failure = last.as_ref().err().cloned();
-        let last = last?;
+        let last = self.catalogue.read_list(self.behind).await?;
         self.behind = last.unwrap_or_default();
-        if last.is_none() {
-            self.next_at = Instant::now() + LIST_EVERY;
-            return Ok(Next::Idle(LIST_EVERY));
+        if last.is_some() {
+            return Ok(Next::Worked);
         }
-        self.due.wake();
-        self.next_at = Instant::now();
-        Ok(Next::Worked)
+        self.next_at = Instant::now() + LIST_EVERY;
+        Ok(Next::Idle(LIST_EVERY))
     }
 }
 
@@ -66,18 +55,19 @@ pub struct RefreshProducts {
     catalogue: Catalogue,
     /// When it looks again although carts have shown nothing.
     look_at: Instant,
-    /// Why ProductService was not heard when it was last asked, and until when what it did not tell is left alone.
-    failure: Option<(Failure, Instant)>,
 }
 
 impl RefreshProducts {
     pub fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, look_at: Instant::now(), failure: None }
+        Self { catalogue, look_at: Instant::now() }
     }
 }
 
 impl Step for RefreshProducts {
     const NAME: &'static str = "refresh_products";
+    // What was asked for in vain is left alone for so long. If it came back earlier, it would find nothing to do, and seem
+    // to work again.
+    const AFTER_FAILURE: Option<Duration> = Some(LEASE);
 
     async fn step(&mut self) -> Result<Next, Failure> {
         let is_shown = self.catalogue.note_all_shown().await?;
@@ -85,17 +75,8 @@ impl Step for RefreshProducts {
             return Ok(Next::Idle(PAUSE));
         }
         self.look_at = Instant::now();
-        match self.catalogue.refresh().await? {
-            Refreshed::Nothing => {}
-            Refreshed::Some => {
-                self.failure = None;
-                return Ok(Next::Worked);
-            }
-            Refreshed::InVain(failure) => self.failure = Some((failure, Instant::now() + LEASE)),
-        }
-        if let Some((failure, _)) = self.failure.as_ref().filter(|(_, until)| Instant::now() < *until) {
-            // While nothing is due because it was asked for in vain, it does not work again.
-            return Err(failure.clone());
+        if self.catalogue.refresh().await? > 0 {
+            return Ok(Next::Worked);
         }
         self.look_at += LOOK_EVERY;
         Ok(Next::Idle(PAUSE))

@@ -50,6 +50,9 @@ pub trait Step: Send + 'static {
     /// The name in logs, metrics and traces.
     const NAME: &'static str;
 
+    /// How long it rests after a failure; if it does not say, little at first, and longer with each that follows.
+    const AFTER_FAILURE: Option<Duration> = None;
+
     /// Does a small piece of the work. After a failure, the loop calls this method again.
     fn step(&mut self) -> impl Future<Output = Result<Next, Failure>> + Send;
 }
@@ -169,7 +172,8 @@ pub(crate) async fn run<S: Step>(mut step: S, wake: Wake, progress: Arc<Progress
                     None => span.in_scope(|| warn!(worker = S::NAME, error, "failed and is tried again")),
                     Some(_) => span.in_scope(|| debug!(worker = S::NAME, error, "failed again")),
                 }
-                backoff.get_or_insert_with(|| BACKOFF.build()).next().unwrap_or_default()
+                let pause = backoff.get_or_insert_with(|| BACKOFF.build()).next().unwrap_or_default();
+                S::AFTER_FAILURE.unwrap_or(pause)
             }
         };
         tokio::select! {

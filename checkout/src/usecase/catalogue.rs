@@ -16,15 +16,15 @@ use std::{
 use backon::{ExponentialBuilder, Retryable as _};
 use platform::{
     deadline,
-    failure::{Error, Failure},
+    failure::{Error, Failure, chain},
     postgres::Database,
     telemetry::trace,
 };
 use proto::ids::{Sku, UserId};
 use tokio::time::timeout;
-use tracing::{Instrument as _, Span, field::Empty, info_span};
+use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
-pub use self::refresh::{LEASE, Refreshed};
+pub use self::refresh::LEASE;
 use self::{shared::Shared, turns::Turns};
 use crate::{
     clients::{
@@ -156,12 +156,13 @@ impl Catalogue {
             turn.call(self.products.get(sku)).await.answer
         };
         let answer = ask.retry(RETRY).when(may_pass).await;
-        match &answer {
-            Ok(product) => self.keep(sku, product).await?,
-            Err(Error::Refused(UnknownProduct(sku))) => {
-                deadline::scope(Instant::now() + STATEMENT, product::forget(&self.database, *sku)).await?;
-            }
-            Err(Error::Failure(_)) => {}
+        let kept = match &answer {
+            Ok(product) => self.keep(sku, product).await,
+            Err(Error::Refused(UnknownProduct(sku))) => self.forget(*sku).await,
+            Err(Error::Failure(_)) => Ok(()),
+        };
+        if let Err(failure) = kept {
+            warn!(sku = i64::from(sku), error = chain(&failure), "what ProductService said cannot be kept");
         }
         answer.inspect_err(mark)
     }
@@ -170,6 +171,10 @@ impl Catalogue {
         // What shoppers look at is asked again in the background well before it is too old to be shown at once.
         let keep = product::keep(&self.database, sku, product, self.max_age / 2);
         deadline::scope(Instant::now() + STATEMENT, keep).await
+    }
+
+    async fn forget(&self, sku: Sku) -> Result<(), Failure> {
+        deadline::scope(Instant::now() + STATEMENT, product::forget(&self.database, sku)).await
     }
 
     fn shown(&self) -> MutexGuard<'_, BTreeMap<Sku, i32>> {

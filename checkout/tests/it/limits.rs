@@ -155,6 +155,21 @@ async fn at_most_five_calls_run_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn background_work_leaves_half_of_the_calls_to_shoppers() {
+    let world = World::new().await;
+    world.products.set_listed(true);
+    world.products.misbehave(Fault::Delay(SECOND / 2), 12);
+    let change = |config: &mut checkout::config::Config| {
+        (config.products.rate_per_second, config.products.max_concurrent) = (1000, 4);
+    };
+    let _checkout = world.checkout_with(change).await;
+    eventually("the catalogue is read", || async { world.products.calls().get(11).cloned() }).await;
+    let calls = world.products.calls();
+    let over = calls[..12].windows(3).find(|row| row[2].at - row[0].at < SECOND / 2);
+    assert!(over.is_none(), "{over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_who_want_the_same_product_at_the_same_time_share_a_call() {
     let world = World::new().await;
     let checkout = patient_checkout(&world).await;

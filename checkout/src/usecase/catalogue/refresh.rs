@@ -12,18 +12,9 @@ use crate::{domain::product::UnknownProduct, metrics, store::product};
 /// How many products are asked for at once.
 const BATCH: i64 = 4;
 /// How long these are left alone, by other replicas while they are asked for, and by all after that was in vain.
-pub const LEASE: Duration = Duration::from_secs(30);
+pub const LEASE: Duration = Duration::from_secs(10);
 /// How many products are noted as shown in one statement.
 const NOTED: usize = 1000;
-
-/// What came of asking again.
-pub enum Refreshed {
-    /// Nothing is due.
-    Nothing,
-    Some,
-    /// ProductService told of none of those that are due.
-    InVain(Failure),
-}
 
 impl Catalogue {
     /// Notes what carts have shown since the last time; answers whether there was anything.
@@ -37,22 +28,22 @@ impl Catalogue {
         Ok(!skus.is_empty())
     }
 
-    /// Asks again for a few of the products that are due.
-    pub async fn refresh(&self) -> Result<Refreshed, Failure> {
+    /// Asks again for a few of the products that are due; answers how many there were. Fails if ProductService tells of
+    /// none of them.
+    pub async fn refresh(&self) -> Result<usize, Failure> {
         let due = product::take_due(&self.database, BATCH, self.max_stale / 2, LEASE).await?;
         let mut outcomes = join_all(due.iter().map(|sku| self.refresh_one(*sku))).await;
-        Ok(match outcomes.pop() {
-            None => Refreshed::Nothing,
-            Some(Err(failure)) if outcomes.iter().all(Result::is_err) => Refreshed::InVain(failure),
-            Some(Ok(()) | Err(_)) => Refreshed::Some,
-        })
+        match outcomes.pop() {
+            Some(Err(failure)) if outcomes.iter().all(Result::is_err) => Err(failure),
+            Some(Ok(()) | Err(_)) | None => Ok(due.len()),
+        }
     }
 
     async fn refresh_one(&self, sku: Sku) -> Result<(), Failure> {
         let turn = self.turns.turn_behind().await?;
         let (outcome, result) = match turn.call(self.products.get(sku)).await.answer {
             Ok(product) => ("told", self.keep(sku, &product).await),
-            Err(Error::Refused(UnknownProduct(sku))) => ("unknown", product::forget(&self.database, sku).await),
+            Err(Error::Refused(UnknownProduct(sku))) => ("unknown", self.forget(sku).await),
             Err(Error::Failure(failure)) => ("failed", Err(failure)),
         };
         metrics::PRODUCTS_REFRESHED.with([outcome]).inc();

@@ -57,7 +57,7 @@ struct Inner {
     /// The longest that a turn is kept.
     lease: Duration,
     queue: Queue<Turn>,
-    given_back: Arc<Notify>,
+    look_again: Arc<Notify>,
     made: OnceCell<()>,
 }
 
@@ -66,7 +66,7 @@ struct Inner {
 pub struct Turn {
     taken: Taken,
     database: Database,
-    given_back: Arc<Notify>,
+    look_again: Arc<Notify>,
     /// How long after its end another call may arrive.
     pause: Duration,
 }
@@ -83,7 +83,7 @@ impl Turns {
             at_once,
             lease: call + SECOND + ON_ITS_WAY,
             queue: Queue::default(),
-            given_back: Arc::default(),
+            look_again: Arc::default(),
             made: OnceCell::new(),
         };
         Self { inner: Arc::new(inner), head: Arc::default() }
@@ -98,6 +98,8 @@ impl Turns {
     pub async fn turn(&self, sku: Sku) -> Result<Turn, Failure> {
         let _waiting = Waiting(Instant::now());
         let mut entered = self.inner.queue.enter(sku);
+        // Who waits at the head may be background work, which has less to choose from.
+        self.inner.look_again.notify_one();
         let mut turn = pin!(self.wait(&mut entered.granted));
         // Only a wait that is one shows in the trace.
         match timeout(UNNOTICED, turn.as_mut()).await {
@@ -139,7 +141,7 @@ impl Turns {
                 Err(NoTurn::For(pause)) => {
                     let pause = pause.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
                     // Either way, it is time to look again.
-                    let _ = timeout(pause, self.inner.given_back.notified()).await;
+                    let _ = timeout(pause, self.inner.look_again.notified()).await;
                 }
             }
         }
@@ -155,15 +157,15 @@ impl Inner {
     async fn take(self: Arc<Self>) -> Result<Result<Turn, NoTurn>, Failure> {
         // There may be fewer than this process may take.
         self.made.get_or_try_init(|| self.make()).await?;
-        let Self { database, in_a_second, at_once, lease, queue, given_back, .. } = &*self;
+        let Self { database, in_a_second, at_once, lease, queue, look_again, .. } = &*self;
         let take = async {
             // What users of any replica may want at once is left by background work.
-            let slots = if queue.has_users() { *in_a_second } else { in_a_second.div_ceil(2) };
-            product_turn::take(database, slots, *at_once, *lease).await
+            let share = |all: u16| if queue.has_users() { all } else { all.div_ceil(2) };
+            product_turn::take(database, share(*in_a_second), share(*at_once), *lease).await
         };
         let taken = deadline::scope(Instant::now() + STATEMENT, take).await?;
-        let (database, given_back) = (database.clone(), Arc::clone(given_back));
-        Ok(taken.map(|taken| Turn { taken, database, given_back, pause: Duration::ZERO }))
+        let (database, look_again) = (database.clone(), Arc::clone(look_again));
+        Ok(taken.map(|taken| Turn { taken, database, look_again, pause: Duration::ZERO }))
     }
 }
 
@@ -188,11 +190,11 @@ impl Drop for Waiting {
 impl Drop for Turn {
     fn drop(&mut self) {
         let (database, taken, pause) = (self.database.clone(), self.taken, self.pause);
-        let given_back = Arc::clone(&self.given_back);
+        let look_again = Arc::clone(&self.look_again);
         let give_back = async move {
             // If it fails, the turn ends with its lease.
             let _ = deadline::scope(Instant::now() + STATEMENT, product_turn::give_back(&database, taken, pause)).await;
-            given_back.notify_one();
+            look_again.notify_one();
         };
         // Without a runtime the process ends, and makes no more calls.
         if let Ok(runtime) = Handle::try_current() {
