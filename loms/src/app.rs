@@ -23,7 +23,7 @@ use crate::{
 /// Logistics and order management.
 pub struct Loms {
     config: Config,
-    cluster: Cluster,
+    publisher: Publisher,
 }
 
 impl Service for Loms {
@@ -61,18 +61,18 @@ impl Service for Loms {
     }
 
     fn open(config: Config) -> anyhow::Result<Self> {
-        let cluster = Cluster::open(Self::NAME, &config.kafka)?;
-        Ok(Self { config, cluster })
+        let publisher = Publisher::new(Cluster::open(Self::NAME, &config.kafka)?)?;
+        Ok(Self { config, publisher })
     }
 
     fn start(self, process: &Process, database: &Database) -> anyhow::Result<Routes> {
-        let Self { config, cluster } = self;
+        let Self { config, publisher } = self;
         let events = Wake::default();
         let orders = Orders::new(database.clone(), config.orders.payment_timeout, events.clone());
         let background = database.background();
         let (expiry, skipped) = Expiry::new(orders.clone());
         process.work(expiry, Wake::default());
-        process.work(Relay::new(background.clone(), Publisher::new(cluster)), events);
+        process.work(Relay::new(background.clone(), publisher), events);
         process.work(Measure::new(background, skipped), Wake::default());
 
         if let Some(retention) = config.service.postgres.retention {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use platform::{
     failure::Failure,
     kafka::{Cluster, PARTITIONER, Producer, send_span, topics, with_header},
@@ -47,9 +48,11 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects when it is needed.
-    pub fn new(cluster: Cluster) -> Self {
-        Self { cluster, producer: None, partitions: 0, lacks_dead_letters: false }
+    /// Connects when it is needed, but fails at once if no producer could begin, such as with properties that do not go
+    /// together.
+    pub fn new(cluster: Cluster) -> anyhow::Result<Self> {
+        drop(Producer::new(&cluster, &SETTINGS).context("kafka")?);
+        Ok(Self { cluster, producer: None, partitions: 0, lacks_dead_letters: false })
     }
 
     /// Makes sure that the topic exists and there is a producer: at first, and when the last one failed.
@@ -138,10 +141,7 @@ pub struct Tried {
 
 fn new_topic(topic: Topic) -> NewTopic<'static> {
     let new = NewTopic::new(topic.name, topic.partitions, REPLICATION);
-    match topic.max_message_bytes {
-        Some(bytes) => new.set("max.message.bytes", bytes),
-        None => new,
-    }
+    topic.settings.iter().fold(new, |new, (name, value)| new.set(name, value))
 }
 
 /// Publishes one event, in the trace of the change that it tells of.

@@ -20,7 +20,6 @@ use platform::{
     postgres::{Database, Locks, Transaction},
     worker::{Next, Step},
 };
-
 use tracing::warn;
 
 use crate::{

@@ -14,16 +14,20 @@ use crate::ids::{OrderId, UserId};
 pub struct Topic {
     pub name: &'static str,
     pub partitions: i32,
-    /// `max.message.bytes`, where the broker's default is not enough.
-    pub max_message_bytes: Option<&'static str>,
+    /// Names and values of its settings, where the broker's defaults do not serve.
+    pub settings: &'static [(&'static str, &'static str)],
 }
 
 /// Order events. The key is the order's number, so events of one order share a partition and keep their order.
-pub const ORDERS: Topic = Topic { name: "orders", partitions: 3, max_message_bytes: None };
+pub const ORDERS: Topic = Topic { name: "orders", partitions: 3, settings: &[] };
 
 /// Where a reader puts what it cannot read. A record as large as [`ORDERS`] takes (1 MiB, by Kafka's default) must fit
-/// with its error and origin.
-pub const ORDERS_DLQ: Topic = Topic { name: "orders.dlq", partitions: 1, max_message_bytes: Some("2097152") };
+/// with its error and origin. Somebody has to look at it, so it stays until it is deleted by hand.
+pub const ORDERS_DLQ: Topic = Topic {
+    name: "orders.dlq",
+    partitions: 1,
+    settings: &[("max.message.bytes", "2097152"), ("retention.ms", "-1"), ("retention.bytes", "-1")],
+};
 
 /// The longest `EventID`, in bytes.
 pub const MAX_ID_BYTES: usize = 256;

@@ -63,12 +63,9 @@ pub async fn order(on: impl PgExecutor<'_>, order: OrderId) -> Result<Option<Ins
     }))
 }
 
-/// What waits to be published, up to [`MAX_COUNTED`] events, and at most `limit` orders that wait longest.
-pub async fn outbox(
-    on: impl PgExecutor<'_>,
-    limit: u32,
-    relay: Option<RelayHolder>,
-) -> Result<InspectedOutbox, Failure> {
+/// What waits to be published, up to [`MAX_COUNTED`] events, and at most `limit` orders that wait longest; not who
+/// publishes it.
+pub async fn outbox(on: impl PgExecutor<'_>, limit: u32) -> Result<InspectedOutbox, Failure> {
     let rows = sqlx::query!(
         r#"
         /* inspect_outbox */
@@ -100,7 +97,7 @@ pub async fn outbox(
         let status = status.parse().map_err(Failure::unforeseen)?;
         Ok(WaitingOrder { order: read(order)?, events, status, since })
     });
-    Ok(InspectedOutbox { events, orders, oldest, longest: longest.collect::<Result<_, Failure>>()?, relay, now })
+    Ok(InspectedOutbox { events, orders, oldest, longest: longest.collect::<Result<_, Failure>>()?, relay: None, now })
 }
 
 /// Who holds the lock that one relay holds while it publishes.

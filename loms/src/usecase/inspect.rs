@@ -18,6 +18,6 @@ impl Inspection {
     /// What waits, with at most `limit` of the orders that wait longest.
     pub async fn outbox(&self, limit: u32) -> Result<InspectedOutbox, Failure> {
         let relay = inspect::relay(&self.database).await?;
-        inspect::outbox(&self.database, limit, relay).await
+        Ok(InspectedOutbox { relay, ..inspect::outbox(&self.database, limit).await? })
     }
 }

@@ -77,7 +77,7 @@ async fn a_topic_that_exists_is_written_to_where_none_may_be_created() {
     let kafka = Kafka::start(directory.path()).await.unwrap();
     kafka.misbehave(Faults { creates_no_topics: true, ..Faults::default() });
     let brokers = [kafka.address().to_string()];
-    let failure = Publisher::new(cluster(&brokers)).prepare().await.unwrap_err();
+    let failure = Publisher::new(cluster(&brokers)).unwrap().prepare().await.unwrap_err();
     let told = chain(&failure);
     assert!(told.contains("the topic orders is missing and cannot be created: TopicAuthorizationFailed"), "{told}");
 
@@ -101,7 +101,7 @@ async fn a_partition_without_a_leader_holds_up_its_own_events_alone_and_gets_the
     let directory = tempfile::tempdir().unwrap();
     let kafka = Kafka::start(directory.path()).await.unwrap();
     let brokers = [kafka.address().to_string()];
-    let mut publisher = Publisher::new(cluster(&brokers));
+    let mut publisher = Publisher::new(cluster(&brokers)).unwrap();
     publisher.prepare().await.unwrap();
     let loms = Running::start(world.config_for(&brokers)).await;
     let (client, user) = (loms.client(), user());
@@ -138,7 +138,7 @@ async fn what_cannot_be_read_fits_into_its_topic_with_its_headers() {
     let brokers = stack::testing::brokers();
     let settings = client("test", &brokers);
     for again in ["topics are created", "topics that exist are no fault"] {
-        Publisher::new(cluster(&brokers)).prepare().await.expect(again);
+        Publisher::new(cluster(&brokers)).unwrap().prepare().await.expect(again);
     }
     let admin: AdminClient<Quiet> = settings.create_with_context(Quiet::default()).unwrap();
     let topics = [ResourceSpecifier::Topic(ORDERS.name), ResourceSpecifier::Topic(ORDERS_DLQ.name)];

@@ -60,6 +60,23 @@ async fn a_file_for_kafka_that_cannot_be_read_is_told_before_anything_starts() {
     assert!(told.contains("kafka.security: nowhere.pem cannot be read"), "{told}");
 }
 
+#[tokio::test]
+async fn properties_for_kafka_that_do_not_go_with_what_loms_promises_are_told_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    for property in ["max.in.flight: 10", "retries: 0", "linger.ms: 6000"] {
+        let text = format!(
+            "grpc: {{listen: '127.0.0.1:0'}}\nadmin: {{listen: '127.0.0.1:0'}}\n\
+             postgres: {{connection_string: postgres://x}}\nbrokers: [a:1]\nkafka: {{properties: {{{property}}}}}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let output = run(&["serve"], Some(&file)).await;
+        assert_eq!(output.status.code(), Some(1), "{property}");
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("kafka: ") && told.contains(property.split(':').next().unwrap()), "{told}");
+    }
+}
+
 #[test]
 fn the_example_shows_the_defaults() {
     let least = "grpc: {listen: '127.0.0.1:50052'}\nadmin: {listen: '127.0.0.1:8181'}\n\

@@ -30,7 +30,7 @@ use crate::{
 };
 
 fn relay(world: &World) -> Relay {
-    Relay::new(world.database(), Publisher::new(cluster(&brokers())))
+    Relay::new(world.database(), Publisher::new(cluster(&brokers())).unwrap())
 }
 
 /// Drives a relay until a condition holds.
@@ -79,7 +79,7 @@ async fn a_record_has_the_key_value_and_headers_that_readers_rely_on() {
     let id = answer.into_inner().order_id;
     let records = published(&world, &brokers(), &[user], 2).await;
 
-    let mut publisher = Publisher::new(cluster(&brokers()));
+    let mut publisher = Publisher::new(cluster(&brokers())).unwrap();
     publisher.prepare().await.unwrap();
     let mut moments = Vec::new();
     for record in &records {
@@ -206,7 +206,7 @@ async fn what_is_published_is_not_read_again_while_an_old_snapshot_keeps_it() {
     let user = user();
     let options = world.database.pool.connect_options().as_ref().clone().application_name("relay");
     let database = Database::new(options, 4, Duration::from_secs(30));
-    let mut relay = Relay::new(database, Publisher::new(cluster(&brokers())));
+    let mut relay = Relay::new(database, Publisher::new(cluster(&brokers())).unwrap());
     for _ in 0..4 {
         futures::future::join_all((0..100).map(|_| orders.create(command(user)))).await;
         relay_until(&mut relay, async || world.number("SELECT count(*) FROM outbox").await == 0).await;
