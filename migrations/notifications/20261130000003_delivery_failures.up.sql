@@ -1,4 +1,4 @@
 ALTER TABLE delivery ADD COLUMN failures integer NOT NULL DEFAULT 0,
     ADD CONSTRAINT delivery_failures_check CHECK (failures >= 0);
 
-COMMENT ON COLUMN delivery.failures IS 'How many attempts in a row Telegram did not answer, or not as itself: what the next pause depends on';
+COMMENT ON COLUMN delivery.failures IS 'How many attempts Telegram did not answer, or not as itself, since it became due: what the next pause depends on';

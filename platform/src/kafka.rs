@@ -32,7 +32,7 @@ pub use letters::{Letters, NotThere, Place};
 /// Shows the metrics of a consumer at zero. A service that has one calls this before it starts.
 pub use metrics::declare as declare_metrics;
 pub use pause::Pause;
-pub use producer::{PARTITIONER, Producer, Written, with_header};
+pub use producer::{PARTITIONER, Producer, with_header};
 pub use quiet::Quiet;
 pub use replay::{NotReplayed, Replay};
 pub use spans::send as send_span;

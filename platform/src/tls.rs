@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
 
@@ -155,21 +155,11 @@ fn mismatch(certificate: &Path, key: &Path) -> String {
 
 /// Looks for changed files now, and not only at the next handshake.
 pub(crate) fn refresh() {
-    let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
-    in_use.retain(|one| {
-        one.upgrade().is_some_and(|one| {
-            one.refresh();
-            true
-        })
-    });
+    IN_USE.lock().unwrap_or_else(PoisonError::into_inner).retain(|refresh| refresh());
 }
 
-/// All that is built from files.
-static IN_USE: Mutex<Vec<Weak<dyn Refresh>>> = Mutex::new(Vec::new());
-
-trait Refresh: Send + Sync {
-    fn refresh(&self);
-}
+/// Refreshes all that is built from files; answers whether it is still in use.
+static IN_USE: Mutex<Vec<Box<dyn Fn() -> bool + Send>>> = Mutex::new(Vec::new());
 
 /// A value that is built from files, and built again when one of them changes.
 struct Reloading<T> {
@@ -200,8 +190,9 @@ impl<T: Send + Sync + 'static> Reloading<T> {
         show(&ends);
         let current = Mutex::new(Loaded { stamps, value: Arc::new(value) });
         let reloading = Arc::new(Self { paths, build: Box::new(build), current });
-        let one: Weak<Self> = Arc::downgrade(&reloading);
-        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        let one = Arc::downgrade(&reloading);
+        let refresh = move || one.upgrade().map(|one| one.current()).is_some();
+        IN_USE.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(refresh));
         Ok(reloading)
     }
 
@@ -227,12 +218,6 @@ impl<T: Send + Sync + 'static> Reloading<T> {
             }
         }
         Arc::clone(&current.value)
-    }
-}
-
-impl<T: Send + Sync + 'static> Refresh for Reloading<T> {
-    fn refresh(&self) {
-        self.current();
     }
 }
 

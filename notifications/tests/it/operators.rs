@@ -184,3 +184,29 @@ async fn what_is_not_there_is_told_and_nothing_is_replayed() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_cannot_go_back_says_why() {
+    let fleet = Fleet::new().await;
+    fleet.topics.create().await;
+    let letter = |topic: &str, more: &[(&str, &str)]| {
+        let headers = [("error", "x"), ("topic", topic), ("partition", "0"), ("offset", "7")];
+        let all = headers.iter().chain(more);
+        all.fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
+    };
+    fleet.topics.put_dead_letter(None, letter("orders", &[("size", "1048500"), ("sha256", "00")])).await;
+    fleet.topics.put_dead_letter(Some(b"body"), letter("elsewhere", &[])).await;
+    fleet.topics.put_dead_letter(Some(b"body"), OwnedHeaders::new()).await;
+
+    let told = fleet.run(&["dead-letters", "replay", "--all", "--json"]).await;
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let faults: Vec<_> = told.as_array().unwrap().iter().map(|letter| letter["fault"].as_str().unwrap()).collect();
+    let expected = [
+        "it was too large for a letter: what it holds is only at orders/0/7",
+        "it came from elsewhere/0/7, a topic that is not read here",
+        "nobody says where it came from",
+    ];
+    assert_eq!(faults, expected);
+    assert!(told.as_array().unwrap().iter().all(|letter| letter["replayed_to"].is_null()), "{told}");
+}

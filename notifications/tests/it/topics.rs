@@ -118,6 +118,13 @@ impl Topics {
         self.note(partition, self.producer.send(record, Duration::from_secs(10)).await.unwrap().offset)
     }
 
+    /// Writes a dead letter, as another program might.
+    pub async fn put_dead_letter(&self, payload: Option<&[u8]>, headers: OwnedHeaders) {
+        let record: FutureRecord<'_, str, [u8]> =
+            FutureRecord { payload, ..FutureRecord::to(&self.dead_letters).headers(headers) };
+        self.producer.send(record, Duration::from_secs(10)).await.unwrap();
+    }
+
     /// Takes note of where a partition ends now.
     fn note(&self, partition: i32, offset: i64) -> i64 {
         let end = &mut self.ends.lock().unwrap()[usize::try_from(partition).unwrap()];

@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::KafkaResult,
     message::{Message as _, OwnedMessage},
 };
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::{
     group::GroupContext,
     lag::Lag,
     member::{LEAVE_TIMEOUT, Member},
-    outages::Outages,
+    outages::{Outages, is_final},
     shares::lacks_a_member,
     spans,
 };
@@ -147,8 +147,7 @@ impl Consumer {
                     batch.push(record);
                 }
                 Err(error) => {
-                    self.should_rejoin |= error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-                        || matches!(error, KafkaError::MessageConsumptionFatal(_));
+                    self.should_rejoin |= is_final(&error);
                     self.outages.begin(self.group.quiet.trouble(error));
                     break;
                 }

@@ -10,9 +10,10 @@ use rdkafka::{
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     message::Message as _,
 };
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::{Quiet, Subscription, letter::Letter};
+use super::{Quiet, Subscription, letter::Letter, outages::is_final};
 use crate::failure::Failure;
 
 /// A broker that does not answer for so long does not answer.
@@ -159,10 +160,11 @@ impl Letters {
         }
         consumer.assign(&list).map_err(Failure::unforeseen)?;
         let (mut letters, mut bytes) = (Vec::new(), 0);
-        let mut last_error = None;
+        let (mut last_error, mut deadline) = (None, Instant::now() + PATIENCE);
         while !left.is_empty() {
-            match tokio::time::timeout(PATIENCE, consumer.recv()).await {
+            match timeout_at(deadline, consumer.recv()).await {
                 Ok(Ok(record)) => {
+                    deadline = Instant::now() + PATIENCE;
                     let (partition, offset) = (record.partition(), record.offset());
                     let end = left.get(&partition).copied().unwrap_or_default();
                     if offset < end {
@@ -174,6 +176,7 @@ impl Letters {
                     }
                 }
                 Ok(Err(KafkaError::PartitionEOF(partition))) => {
+                    deadline = Instant::now() + PATIENCE;
                     left.remove(&partition);
                 }
                 // One of several brokers may be away; librdkafka goes on by itself.
@@ -194,11 +197,6 @@ impl Letters {
         }
         if letters.is_empty() { Ok(()) } else { each(letters).await }
     }
-}
-
-fn is_final(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
-        || matches!(error, KafkaError::MessageConsumptionFatal(_))
 }
 
 fn ask_for_ranges(config: &ClientConfig, topic: &str, quiet: Quiet) -> KafkaResult<Option<HashMap<i32, Range<i64>>>> {

@@ -33,9 +33,7 @@ impl Member {
         let closer = Closer::start(Arc::clone(&consumer));
         Ok(Self { consumer, _closer: closer })
     }
-}
 
-impl Member {
     /// For a thread that may block. It must not keep this for longer than a moment.
     pub fn consumer(&self) -> Arc<StreamConsumer<GroupContext>> {
         Arc::clone(&self.consumer)

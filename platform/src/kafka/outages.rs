@@ -58,3 +58,9 @@ impl Outage {
         }
     }
 }
+
+/// Whether a consumer does not go on by itself after an error.
+pub(super) fn is_final(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown)
+        || matches!(error, KafkaError::MessageConsumptionFatal(_))
+}

@@ -9,20 +9,13 @@ use rdkafka::{
 };
 use tracing::{Instrument as _, Span};
 
-use super::{Cluster, Quiet};
+use super::{Cluster, Place, Quiet};
 use crate::{failure::Failure, telemetry::trace};
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Puts records with a key where all writers of a topic put them, so that those of one key keep their order.
 pub const PARTITIONER: (&str, &str) = ("partitioner", "fnv1a_random");
-
-/// Where a record was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    pub partition: i32,
-    pub offset: i64,
-}
 
 /// A producer whose records all in-sync replicas acknowledge. Clones share the client. Dropping the last one blocks until
 /// its thread has ended; [`close`](Self::close) does not.
@@ -40,9 +33,9 @@ impl Producer {
         Ok(Self { client, quiet })
     }
 
-    /// Writes a record in its [span](super::send_span). After success, the broker has acknowledged it. The wait is limited
+    /// Writes a record in its [span](super::send_span), and answers where. After success, the broker has acknowledged it. The wait is limited
     /// by the producer's setting `message.timeout.ms`.
-    pub async fn send(&self, record: FutureRecord<'_, [u8], [u8]>, span: &Span) -> Result<Written, Failure> {
+    pub async fn send(&self, record: FutureRecord<'_, [u8], [u8]>, span: &Span) -> Result<Place, Failure> {
         let sent = async {
             match self.client.send_result(record) {
                 Ok(delivery) => delivery.await.map_err(Failure::unforeseen),
@@ -54,7 +47,7 @@ impl Producer {
                 self.quiet.is_well();
                 span.record("messaging.destination.partition.id", delivery.partition.to_string());
                 span.record("messaging.kafka.offset", delivery.offset);
-                Ok(Written { partition: delivery.partition, offset: delivery.offset })
+                Ok(Place { partition: delivery.partition, offset: delivery.offset })
             }
             Err((error, _)) => {
                 trace::fail(span, &kind(&error));

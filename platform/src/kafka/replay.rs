@@ -4,9 +4,8 @@ use futures::future::join_all;
 use rdkafka::producer::FutureRecord;
 
 use super::{
-    PARTITIONER, Producer, Subscription, Written, dead_letters,
+    PARTITIONER, Producer, Subscription, dead_letters,
     letter::{Letter, Origin},
-    letters::Place,
     record::REPLAYED_FROM,
     send_span, with_header,
 };
@@ -62,7 +61,7 @@ impl Replay {
         }
         let record = FutureRecord { key: letter.key(), payload: letter.payload(), ..FutureRecord::to(&self.topic) };
         let span = send_span(&self.topic, None);
-        let Written { partition, offset } = self.producer.send(record.headers(headers), &span).await?;
-        Ok(Origin { topic: origin.topic, place: Place { partition, offset } })
+        let place = self.producer.send(record.headers(headers), &span).await?;
+        Ok(Origin { topic: origin.topic, place })
     }
 }
