@@ -214,7 +214,7 @@ pub async fn until_ready(admin: SocketAddr) {
 }
 
 /// Waits until the condition returns a value. If it takes too long, the test fails with the text `what`.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let answer = async {
         loop {
             if let Some(value) = condition().await {

@@ -19,16 +19,23 @@ async fn start(port: u16, directory: &Path) -> anyhow::Result<Broker> {
     Broker::start(port, &directory.join("data"), &directory.join("log")).await
 }
 
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
+}
+
+async fn create(admin: &AdminClient<DefaultClientContext>, topic: &str, partitions: i32) {
+    let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn what_is_sent_to_the_broker_is_read_from_it() {
     let directory = tempfile::tempdir().unwrap();
     let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", broker.address().to_string());
-
-    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let topic = NewTopic::new("greetings", 3, TopicReplication::Fixed(1));
-    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
+    let mut config = client(&broker.address().to_string());
+    create(&config.create().unwrap(), "greetings", 3).await;
 
     let producer: FutureProducer = config.clone().set("enable.idempotence", "true").create().unwrap();
     producer.send(FutureRecord::to("greetings").key("1").payload("hello"), SOON).await.unwrap();
@@ -47,8 +54,8 @@ async fn what_is_sent_to_the_broker_is_read_from_it() {
 
 /// Reads so many messages as a member of a group, and commits the offset after the last one.
 async fn read(address: &str, topic: &str, count: usize) -> Vec<String> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", address).set("group.id", "readers").set("auto.offset.reset", "earliest");
+    let mut config = client(address);
+    config.set("group.id", "readers").set("auto.offset.reset", "earliest");
     let consumer: StreamConsumer = config.set("enable.auto.commit", "false").create().unwrap();
     consumer.subscribe(&[topic]).unwrap();
     let mut read = Vec::new();
@@ -60,24 +67,13 @@ async fn read(address: &str, topic: &str, count: usize) -> Vec<String> {
     read
 }
 
-fn client(address: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", address);
-    config
-}
-
-async fn create(admin: &AdminClient<DefaultClientContext>, topic: &str) {
-    let topic = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
-    admin.create_topics([&topic], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
-}
-
 #[tokio::test]
 async fn what_was_sent_and_committed_outlives_a_kill_also_in_the_middle_of_a_batch() {
     let directory = tempfile::tempdir().unwrap();
     let port = ports::free().unwrap();
     let mut broker = start(port, directory.path()).await.unwrap();
     let address = broker.address().to_string();
-    create(&client(&address).create().unwrap(), "greetings").await;
+    create(&client(&address).create().unwrap(), "greetings", 1).await;
     let producer: FutureProducer =
         client(&address).set("enable.idempotence", "true").set("linger.ms", "1000").create().unwrap();
     // They wait for one another, and go in one batch.
@@ -108,7 +104,7 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning_by_those_who_read_
     let send = async |text: &str| {
         producer.send(FutureRecord::to("greetings").key("1").payload(text), SOON).await.unwrap();
     };
-    create(&admin, "greetings").await;
+    create(&admin, "greetings", 1).await;
     for text in ["one", "two", "three"] {
         send(text).await;
     }
@@ -125,7 +121,7 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning_by_those_who_read_
     };
     assert_eq!([next().await, next().await, next().await], ["one", "two", "three"]);
     admin.delete_topics(&["greetings"], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
-    create(&admin, "greetings").await;
+    create(&admin, "greetings", 1).await;
     // More than there were, so that the offset up to which they have read is one of this topic, too.
     let texts: Vec<_> = (0..9).map(|number| number.to_string()).collect();
     for text in &texts {
@@ -144,7 +140,7 @@ async fn a_topic_takes_as_much_as_it_was_told_to_and_no_more() {
     let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
     let address = broker.address().to_string();
     let admin: AdminClient<DefaultClientContext> = client(&address).create().unwrap();
-    create(&admin, "letters").await;
+    create(&admin, "letters", 1).await;
     let large = NewTopic::new("parcels", 1, TopicReplication::Fixed(1)).set("max.message.bytes", "2000000");
     admin.create_topics([&large], &AdminOptions::new()).await.unwrap().pop().unwrap().unwrap();
     let producer: FutureProducer = client(&address).set("message.max.bytes", "10000000").create().unwrap();
@@ -167,7 +163,7 @@ async fn no_topic_appears_by_itself() {
     let broker = start(ports::free().unwrap(), directory.path()).await.unwrap();
     let address = broker.address().to_string();
     let topics = tokio::task::spawn_blocking(move || {
-        let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+        let producer: FutureProducer = client(&address).create().unwrap();
         let client = rdkafka::producer::Producer::client(&producer);
         let _ = client.fetch_metadata(Some("orders"), SOON);
         client.fetch_metadata(None, SOON).unwrap().topics().len()

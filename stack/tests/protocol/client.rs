@@ -16,7 +16,7 @@ use kafka_protocol::{
     protocol::{Decodable as _, Encodable as _, HeaderVersion, Request},
     records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions, TimestampType},
 };
-use stack::{binaries, ports, process::Process};
+use stack::{binaries, broker::Broker, ports, process::Process, testing::eventually};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -28,15 +28,16 @@ use crate::SOON;
 pub const TOPIC: &str = "greetings";
 pub const GROUP: &str = "readers";
 
+/// Starts a broker on a directory.
+pub async fn start(directory: &Path) -> (Broker, u16) {
+    let port = ports::free().unwrap();
+    (Broker::start(port, &directory.join("data"), &directory.join("log")).await.unwrap(), port)
+}
+
 /// Starts a broker on a directory, after a line of shell.
-pub async fn start(directory: &Path, before: &str) -> (Process, u16) {
+pub async fn start_after(before: &str, directory: &Path) -> (Process, u16) {
     let (process, port) = spawn(directory, before);
-    let connected = async {
-        while TcpStream::connect(ports::loopback(port)).await.is_err() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    timeout(SOON, connected).await.unwrap();
+    eventually("the broker answers", async || TcpStream::connect(ports::loopback(port)).await.ok()).await;
     (process, port)
 }
 

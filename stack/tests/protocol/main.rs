@@ -13,29 +13,27 @@ use kafka_protocol::{
     },
 };
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use stack::process::{self, Process};
+use stack::{
+    process::{self, Process},
+    testing::eventually,
+};
 
-use client::{Client, TOPIC, batch, commit, group, produce, spawn, start};
+use client::{Client, TOPIC, batch, commit, group, produce, spawn, start, start_after};
 
 const SOON: Duration = Duration::from_secs(20);
-/// Asks for the end of a log, and its beginning.
+/// Ask for the beginning of a log, and its latest record, instead of a time.
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 
 /// Awaits that the log ends here.
 async fn ends_at(client: &mut Client, offset: i64) {
-    let ends = async {
-        while client.end_offset().await != offset {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(SOON, ends).await.expect("what was sent is there");
+    eventually("what was sent is there", async || (client.end_offset().await == offset).then_some(())).await;
 }
 
 #[tokio::test]
 async fn a_request_that_claims_more_than_it_brings_ends_its_connection_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let huge = i32::MAX.to_be_bytes();
     let requests: [(ApiKey, i16, Vec<u8>); 6] = [
         (ApiKey::Metadata, 1, huge.to_vec()),
@@ -57,7 +55,7 @@ async fn a_request_that_claims_more_than_it_brings_ends_its_connection_and_nothi
 #[tokio::test]
 async fn what_came_in_whole_is_done_though_its_client_is_gone() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut watching = Client::connect(port).await;
     watching.create(TOPIC, 1, &[]).await;
     for number in 0..50 {
@@ -95,7 +93,7 @@ async fn sync(client: &mut Client, joined: &JoinGroupResponse) -> i16 {
 #[tokio::test]
 async fn a_member_that_hangs_up_while_it_joins_gets_no_share() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut member = Client::connect(port).await;
     let joined = member.call(&join(""), 1).await;
     assert_eq!(sync(&mut member, &joined).await, 0);
@@ -103,12 +101,13 @@ async fn a_member_that_hangs_up_while_it_joins_gets_no_share() {
     let mut other = Client::connect(port).await;
     other.send(&join(""), 1).await;
     other.send(&ApiVersionsRequest::default(), 0).await;
-    let rebalances = async { while sync(&mut member, &joined).await == 0 {} };
-    tokio::time::timeout(SOON, rebalances).await.unwrap();
+    eventually("it is to join again", async || (sync(&mut member, &joined).await != 0).then_some(())).await;
     drop(other);
     let described = DescribeGroupsRequest::default().with_groups(vec![group()]);
-    let alone = async { while member.call(&described, 0).await.groups[0].members.len() > 1 {} };
-    tokio::time::timeout(SOON, alone).await.expect("the other has left");
+    eventually("the other has left", async || {
+        (member.call(&described, 0).await.groups[0].members.len() <= 1).then_some(())
+    })
+    .await;
     let joined = member.call(&join(&joined.member_id), 1).await;
     assert_eq!((joined.error_code, joined.members.len()), (0, 1));
 }
@@ -127,7 +126,7 @@ fn length(path: &Path) -> u64 {
 #[tokio::test]
 async fn a_disk_that_was_full_for_a_moment_costs_nothing_but_what_was_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut broker, port) = start(directory.path(), "trap '' XFSZ").await;
+    let (mut broker, port) = start_after("trap '' XFSZ", directory.path()).await;
     let mut client = Client::connect(port).await;
     client.create(TOPIC, 1, &[]).await;
     assert_eq!((client.produce(batch(&[1])).await, client.commit(1).await), ((0, 0), 0));
@@ -145,7 +144,7 @@ async fn a_disk_that_was_full_for_a_moment_costs_nothing_but_what_was_refused() 
     assert_eq!(client.commit(4).await, 0);
 
     broker.kill();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     assert_eq!((client.end_offset().await, client.committed().await), (2, 4));
 }
@@ -153,7 +152,7 @@ async fn a_disk_that_was_full_for_a_moment_costs_nothing_but_what_was_refused() 
 #[tokio::test]
 async fn the_cause_of_what_cannot_be_stored_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     client.create(TOPIC, 1, &[]).await;
     let topics = directory.path().join("data/topics");
@@ -166,17 +165,9 @@ async fn the_cause_of_what_cannot_be_stored_is_told() {
 #[tokio::test]
 async fn a_directory_that_a_broker_uses_is_not_opened_by_another() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, _) = start(directory.path(), "").await;
+    let (_broker, _) = start(directory.path()).await;
     let (mut second, _) = spawn(directory.path(), "");
-    let ended = async {
-        loop {
-            if let Some(status) = second.exited() {
-                break status;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let status = tokio::time::timeout(SOON, ended).await.unwrap();
+    let status = eventually("the second ends", async || second.exited()).await;
     assert_eq!(process::describe(status), "exited with code 1");
     let told = fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(told.contains("another broker uses it"), "{told}");
@@ -185,7 +176,7 @@ async fn a_directory_that_a_broker_uses_is_not_opened_by_another() {
 #[tokio::test]
 async fn partitions_take_no_files_that_connections_need() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut broker, port) = start(directory.path(), "ulimit -n 64").await;
+    let (mut broker, port) = start_after("ulimit -n 64", directory.path()).await;
     let mut client = Client::connect(port).await;
     assert_eq!(client.create(TOPIC, 1000, &[]).await, 0);
     assert_eq!(client.create("others", 1000, &[]).await, 0);
@@ -198,25 +189,25 @@ async fn partitions_take_no_files_that_connections_need() {
     assert_eq!(client.create("more", 1, &[]).await, 0);
     broker.stop(Signal::TERM, SOON).await;
 
-    let (_broker, port) = start(directory.path(), "ulimit -n 64").await;
+    let (_broker, port) = start_after("ulimit -n 64", directory.path()).await;
     assert_eq!(Client::connect(port).await.end_offset().await, 1);
 }
 
 #[tokio::test]
 async fn what_was_committed_for_a_topic_is_not_committed_for_the_next_one_of_its_name() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut broker, port) = start(directory.path(), "").await;
+    let (mut broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     client.create(TOPIC, 1, &[]).await;
     assert_eq!((client.commit(7).await, client.committed().await), (0, 7));
     assert_eq!((client.delete(TOPIC).await, client.create(TOPIC, 1, &[]).await), (0, 0));
     assert_eq!(client.committed().await, -1);
     assert_eq!((client.commit(7).await, client.committed().await), (0, 7));
-    broker.kill();
+    broker.process().kill();
     // As a kill in the middle of a deletion leaves it.
     let topics = directory.path().join("data/topics");
     fs::rename(topics.join(TOPIC), topics.join("deleted 1")).unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     assert_eq!((client.create(TOPIC, 1, &[]).await, client.committed().await), (0, -1));
 }
@@ -224,7 +215,7 @@ async fn what_was_committed_for_a_topic_is_not_committed_for_the_next_one_of_its
 #[tokio::test]
 async fn records_are_found_by_their_time_also_within_a_batch() {
     let directory = tempfile::tempdir().unwrap();
-    let (_broker, port) = start(directory.path(), "").await;
+    let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     client.create(TOPIC, 1, &[("retention.ms", "-1")]).await;
     client.produce(batch(&[1000, 1100, 1200])).await;
@@ -237,7 +228,7 @@ async fn records_are_found_by_their_time_also_within_a_batch() {
 #[tokio::test]
 async fn a_partition_does_not_grow_for_ever_and_keeps_what_is_not_read() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut broker, port) = start(directory.path(), "").await;
+    let (broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     let small = [("segment.bytes", "1"), ("retention.bytes", "1"), ("retention.ms", "-1")];
     assert_eq!(client.create(TOPIC, 1, &small).await, 0);
@@ -246,15 +237,10 @@ async fn a_partition_does_not_grow_for_ever_and_keeps_what_is_not_read() {
     }
     client.commit(3).await;
     // What is too much is looked for at the start, and then now and then.
-    broker.stop(Signal::TERM, SOON).await;
-    let (_broker, port) = start(directory.path(), "").await;
+    broker.stop().await;
+    let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
-    let begins = async {
-        while client.offset(EARLIEST).await.0 != 3 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(SOON, begins).await.unwrap();
+    eventually("what was read is forgotten", async || (client.offset(EARLIEST).await.0 == 3).then_some(())).await;
     assert_eq!((client.end_offset().await, client.produce(batch(&[1])).await), (5, (0, 5)));
     assert_eq!(client.call(&commit(9), 2).await.topics.len(), 1);
 }
