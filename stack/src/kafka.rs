@@ -25,6 +25,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use kafka_protocol::ResponseError;
@@ -46,7 +47,7 @@ const NODE: i32 = 1;
 #[derive(Debug, Clone)]
 pub struct Kafka(Arc<State>);
 
-/// Whoever holds several of these locks at once takes them in this order.
+/// Whoever holds several of these locks at once takes them in this order, and after them that of a partition's log.
 #[derive(Debug)]
 struct State {
     address: SocketAddr,
@@ -106,6 +107,11 @@ impl Kafka {
         self.check_leader(name, partition)?;
         lock(&self.0.topics).get(name).cloned().ok_or(ResponseError::UnknownTopicOrPartition)
     }
+}
+
+/// A time as requests have it. A negative one is none.
+fn millis(number: i32) -> Duration {
+    Duration::from_millis(number.try_into().unwrap_or_default())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

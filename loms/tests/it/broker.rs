@@ -108,7 +108,7 @@ async fn a_partition_without_a_leader_holds_up_its_own_events_alone_and_gets_the
     let mut ids = vec![create(&client, order(user, &[(7, 1)])).await.unwrap()];
     published(&world, &brokers, &[user], 2).await;
 
-    kafka.misbehave(Faults { leaderless: [(ORDERS.name.to_owned(), 0)].into(), ..Faults::default() });
+    kafka.misbehave(Faults { leaderless: [(ORDERS.name.to_owned(), [0].into())].into(), ..Faults::default() });
     let reader = Reader::of(&brokers, 1..ORDERS.partitions);
     let buying = async {
         for _ in 0..60 {

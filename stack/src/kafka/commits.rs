@@ -25,7 +25,7 @@ const MOST_METADATA: usize = 4096;
 
 impl Kafka {
     pub(super) fn commit_offsets(&self, request: OffsetCommitRequest) -> OffsetCommitResponse {
-        // Held to the end: neither the group nor a topic changes meanwhile.
+        // Neither the group nor a topic changes before the offsets are held.
         let (mut groups, topics) = (lock(&self.0.groups), lock(&self.0.topics));
         let (group, generation) = (request.group_id, request.generation_id_or_member_epoch);
         let allowed = groups.check_commit(&group, &request.member_id, generation);
@@ -43,7 +43,11 @@ impl Kafka {
             (name, partitions)
         });
         let taken: Vec<_> = taken.collect();
-        let written = lock(&self.0.offsets).commit(commits);
+        let mut offsets = lock(&self.0.offsets);
+        // Nobody else need wait for the file: who deletes a topic, or asks what was committed, takes the offsets, too.
+        drop((groups, topics));
+        let written = offsets.commit(commits);
+        drop(offsets);
         let topics = taken.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(number, taken)| {
                 let code = code(taken.and(written));

@@ -1,6 +1,6 @@
 //! What the broker can be told to do wrong, so that a test sees what clients make of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::ResponseError;
 
@@ -10,8 +10,15 @@ use super::{Kafka, lock};
 pub struct Faults {
     /// Nobody may create a topic.
     pub creates_no_topics: bool,
-    /// Topics and partitions without a leader: nothing is written there, nor read.
-    pub leaderless: BTreeSet<(String, i32)>,
+    /// The partitions without a leader, by the names of their topics: nothing is written there, nor read.
+    pub leaderless: BTreeMap<String, BTreeSet<i32>>,
+}
+
+impl Faults {
+    pub(super) fn check_leader(&self, topic: &str, partition: i32) -> Result<(), ResponseError> {
+        let is_leaderless = self.leaderless.get(topic).is_some_and(|partitions| partitions.contains(&partition));
+        if is_leaderless { Err(ResponseError::NotLeaderOrFollower) } else { Ok(()) }
+    }
 }
 
 impl Kafka {
@@ -22,8 +29,7 @@ impl Kafka {
     }
 
     pub(super) fn check_leader(&self, topic: &str, partition: i32) -> Result<(), ResponseError> {
-        let is_there = !lock(&self.0.faults).leaderless.contains(&(topic.to_owned(), partition));
-        if is_there { Ok(()) } else { Err(ResponseError::NotLeaderOrFollower) }
+        lock(&self.0.faults).check_leader(topic, partition)
     }
 
     pub(super) fn check_creation(&self) -> Result<(), ResponseError> {

@@ -3,9 +3,9 @@
 //! disk when it likes.
 
 mod batch;
-#[cfg(test)]
-pub(super) mod batches;
 mod records;
+#[cfg(test)]
+pub(super) mod samples;
 mod segment;
 mod sequences;
 
@@ -20,6 +20,7 @@ use kafka_protocol::ResponseError::{self, OffsetOutOfRange};
 use tracing::warn;
 
 use super::{files, topics::Settings};
+pub(super) use batch::Batch;
 use batch::Header;
 use segment::Segment;
 use sequences::Sequences;
@@ -32,8 +33,8 @@ pub(super) struct Log {
     stem: PathBuf,
     /// The epoch of its leader, which is that of its topic.
     epoch: i32,
-    /// The oldest first.
-    segments: VecDeque<Segment>,
+    /// The segments to which nothing is appended any more, the oldest first.
+    full: VecDeque<Segment>,
     /// The segment to which batches are appended.
     active: Segment,
     sequences: Sequences,
@@ -62,14 +63,14 @@ impl Log {
     pub fn open(topic: &Path, partition: u32, epoch: i32, mut bases: Vec<i64>) -> io::Result<Self> {
         bases.sort_unstable();
         let stem = topic.join(partition.to_string());
-        let (mut segments, mut sequences) = (VecDeque::new(), Sequences::default());
+        let (mut full, mut sequences) = (VecDeque::new(), Sequences::default());
         for base in bases {
             let path = path(&stem, base);
             let note = |header: &Header| sequences.note(header, header.offset);
-            segments.push_back(Segment::open(path.clone(), base, note).map_err(|error| files::fault(&path, error))?);
+            full.push_back(Segment::open(path.clone(), base, note).map_err(|error| files::fault(&path, error))?);
         }
-        let active = segments.pop_back().unwrap_or_else(|| Segment::new(path(&stem, 0), 0));
-        Ok(Self { stem, epoch, segments, active, sequences })
+        let active = full.pop_back().unwrap_or_else(|| Segment::new(path(&stem, 0), 0));
+        Ok(Self { stem, epoch, full, active, sequences })
     }
 
     /// The offset of the oldest record.
@@ -83,35 +84,32 @@ impl Log {
     }
 
     fn segments(&self) -> impl Iterator<Item = &Segment> {
-        self.segments.iter().chain([&self.active])
+        self.full.iter().chain([&self.active])
     }
 
     /// Appends the batch that a producer sent. Returns the offset of its first record; a batch that is there already keeps
     /// its offset.
-    pub fn append(&mut self, batch: &Bytes, settings: &Settings) -> Result<i64, ResponseError> {
-        if batch.is_empty() {
-            return Err(ResponseError::InvalidRecord);
-        }
-        let header = batch::check(batch, settings.max_message_bytes)?;
-        if let Some(offset) = self.sequences.appended_before(&header)? {
+    pub fn append(&mut self, batch: &Batch, settings: &Settings) -> Result<i64, ResponseError> {
+        let Batch { header, bytes } = batch;
+        if let Some(offset) = self.sequences.appended_before(header)? {
             return Ok(offset);
         }
         let offset = self.next_offset();
-        let mut batch = BytesMut::from(&batch[..]);
+        let mut batch = BytesMut::from(*bytes);
         // Neither is part of the checksum.
         batch[..8].copy_from_slice(&offset.to_be_bytes());
         batch[12..16].copy_from_slice(&self.epoch.to_be_bytes());
         if self.active.length > 0 && self.active.length + batch.len() as u64 > settings.segment_bytes {
             self.roll();
         }
-        self.active.append(&header, &batch).map_err(files::refusal(self.active.path()))?;
-        self.sequences.note(&header, offset);
+        self.active.append(header, &batch).map_err(files::refusal(self.active.path()))?;
+        self.sequences.note(header, offset);
         Ok(offset)
     }
 
     fn roll(&mut self) {
         let next = Segment::new(path(&self.stem, self.next_offset()), self.next_offset());
-        self.segments.push_back(std::mem::replace(&mut self.active, next));
+        self.full.push_back(std::mem::replace(&mut self.active, next));
     }
 
     /// The segment of a record. None at the end of the log.
@@ -139,8 +137,8 @@ impl Log {
     /// The first record that is not older, by its offset and its time.
     pub fn find(&self, time: i64) -> Result<Option<(i64, i64)>, ResponseError> {
         for segment in self.segments().filter(|segment| segment.latest >= time) {
-            if let Some(batch) = segment.find(time).map_err(files::refusal(segment.path()))? {
-                return Ok(Header::read(&batch).and_then(|header| batch::find(&header, &batch, time)));
+            if let Some(found) = segment.find(time).map_err(files::refusal(segment.path()))? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -165,11 +163,11 @@ impl Log {
         if self.active.length > 0 && settings.is_old(now, self.active.made_at()?) {
             self.roll();
         }
-        if self.active.length == 0 && !self.segments.is_empty() {
+        if self.active.length == 0 && !self.full.is_empty() {
             self.active.begin()?;
         }
         let mut length: u64 = self.segments().map(|segment| segment.length).sum();
-        while let Some(oldest) = self.segments.front() {
+        while let Some(oldest) = self.full.front() {
             let is_read = unread.is_none_or(|offset| oldest.next <= offset);
             let is_too_much = settings.is_too_much(length - oldest.length) && is_read;
             if !is_too_much && !settings.is_old(now, oldest.made_at()?) {
@@ -177,7 +175,7 @@ impl Log {
             }
             oldest.remove()?;
             length -= oldest.length;
-            self.segments.pop_front();
+            self.full.pop_front();
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use kafka_protocol::{
     },
 };
 
-use super::{Kafka, topics::Topic};
+use super::{Kafka, log::Batch, topics::Topic};
 
 /// Instead of a time: the end of the log, its beginning, and its latest record.
 const LATEST: i64 = -1;
@@ -59,8 +59,11 @@ impl Kafka {
 
     fn append(&self, topic: &str, partition: i32, batch: &Bytes) -> Result<Appended, ResponseError> {
         let topic = self.topic(topic, partition)?;
+        let settings = &topic.description.settings;
+        // Before the log is held, because what is compressed takes its time.
+        let batch = Batch::check(batch, settings.max_message_bytes)?;
         let mut log = topic.partition(partition)?;
-        let offset = log.append(batch, &topic.description.settings)?;
+        let offset = log.append(&batch, settings)?;
         topic.changed.send_replace(());
         Ok(Appended { offset, first_offset: log.first_offset() })
     }

@@ -1,6 +1,6 @@
 //! Connections: who has one, which requests come in on it, and what goes back.
 
-use std::{convert::Infallible, io, time::Duration};
+use std::{convert::Infallible, io, pin::pin, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -20,21 +20,19 @@ use tracing::{debug, warn};
 use super::{Kafka, layout, lock, offered};
 
 /// A larger request ends its connection.
-const MOST_BYTES: usize = 100 * 1024 * 1024;
+const MOST_REQUEST: usize = 100 * 1024 * 1024;
 /// What is read ahead while a request is being answered, and what is read at once.
 const AHEAD: usize = 64 * 1024;
 /// A connection on which nothing passes for so long ends, as Kafka's do.
 const IDLE: Duration = Duration::from_secs(600);
 /// How often members are looked for that have left without a word.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How often what is old is looked for.
-const TIDY: Duration = Duration::from_secs(60);
 
 impl Kafka {
     /// Serves until the future is dropped, which cuts all connections.
     pub async fn serve(&self, listener: TcpListener) -> Infallible {
-        let most = most_connections();
-        let (mut connections, mut sweeps, mut tidies) = (JoinSet::new(), interval(SWEEP), interval(TIDY));
+        let most = raise_limit_of_connections();
+        let (mut connections, mut sweeps, mut tidying) = (JoinSet::new(), interval(SWEEP), pin!(self.stay_tidy()));
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -57,7 +55,7 @@ impl Kafka {
                 },
                 _ = connections.join_next(), if !connections.is_empty() => {}
                 _ = sweeps.tick() => lock(&self.0.groups).sweep(),
-                _ = tidies.tick() => self.tidy(),
+                never = &mut tidying => return never,
             }
         }
     }
@@ -128,7 +126,7 @@ impl Caller {
                 None => 4,
                 Some(length) => {
                     let length = usize::try_from(u32::from_be_bytes(*length))?;
-                    ensure!((8..=MOST_BYTES).contains(&length), "a request of {length} bytes");
+                    ensure!((8..=MOST_REQUEST).contains(&length), "a request of {length} bytes");
                     4 + length
                 }
             };
@@ -161,8 +159,9 @@ impl Caller {
     }
 }
 
-/// How many clients may be connected, so that files are left for topics.
-fn most_connections() -> usize {
+/// Lets this process open as many files as the system allows. Returns how many clients may be connected, so that files
+/// are left for topics.
+fn raise_limit_of_connections() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let files = match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         Ok(()) => limit.maximum,

@@ -113,7 +113,7 @@ fn delete(kafka: &Kafka) {
 
 /// Returns the code of an error.
 fn produce(kafka: &Kafka, topic: &str, acks: i16) -> i16 {
-    let data = PartitionProduceData::default().with_records(Some(log::batches::plain(&[1000])));
+    let data = PartitionProduceData::default().with_records(Some(log::samples::plain(&[1000])));
     let data =
         TopicProduceData::default().with_name(TopicName(topic.to_owned().into())).with_partition_data(vec![data]);
     let answer = kafka.produce(ProduceRequest::default().with_acks(acks).with_topic_data(vec![data])).unwrap();
@@ -172,7 +172,7 @@ fn no_version_is_offered_in_which_a_member_names_itself() {
 async fn a_fetch_waits_for_as_much_as_it_wants_of_its_own_topics() {
     let (_directory, kafka) = open();
     create(&kafka, "others");
-    let length = log::batches::plain(&[1000]).len();
+    let length = log::samples::plain(&[1000]).len();
     let mut waiting = Box::pin(kafka.fetch(fetch(0, i32::try_from(2 * length).unwrap(), -1)));
     assert!(poll!(&mut waiting).is_pending());
     for _ in 0..3 {

@@ -74,8 +74,24 @@ fn field<const N: usize>(bytes: &[u8], from: usize) -> Option<[u8; N]> {
     bytes.get(from..from + N)?.try_into().ok()
 }
 
-/// Reads what a producer sent: one batch, and every record in it is what the header says.
-pub(super) fn check(batch: &[u8], most: usize) -> Result<Header, ResponseError> {
+/// A batch as its producer sent it. It has as many records as it says, and their offsets follow one another; whether
+/// their times are those that it says is not known.
+pub(in crate::kafka) struct Batch<'a> {
+    pub(super) header: Header,
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Takes one batch of so many bytes at most.
+    pub fn check(bytes: &'a [u8], most: usize) -> Result<Self, ResponseError> {
+        Ok(Self { header: check(bytes, most)?, bytes })
+    }
+}
+
+fn check(batch: &[u8], most: usize) -> Result<Header, ResponseError> {
+    if batch.is_empty() {
+        return Err(InvalidRecord);
+    }
     let header = Header::read(batch).ok_or(CorruptMessage)?;
     if header.magic != MAGIC {
         return Err(UnsupportedForMessageFormat);

@@ -10,7 +10,7 @@ use ruzstd::decoding::StreamingDecoder;
 use strum::FromRepr;
 
 /// The records of a batch may have so many bytes. A few bytes can claim to be many more.
-const MOST_BYTES: u64 = 100 * 1024 * 1024;
+const MOST_UNPACKED: u64 = 100 * 1024 * 1024;
 /// What Java's clients put around blocks of Snappy: this, two versions, and the length of each block.
 const XERIAL: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
@@ -44,7 +44,7 @@ impl Codec {
 
 fn snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let block = |block: &[u8]| {
-        if snap::raw::decompress_len(block)? as u64 > MOST_BYTES {
+        if snap::raw::decompress_len(block)? as u64 > MOST_UNPACKED {
             return Err(damaged());
         }
         Ok(snap::raw::Decoder::new().decompress_vec(block)?)
@@ -57,7 +57,7 @@ fn snappy(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let length = u32::from_be_bytes(*length) as usize;
         let (compressed, after) = after.split_at_checked(length).ok_or_else(damaged)?;
         all.extend(block(compressed)?);
-        if all.len() as u64 > MOST_BYTES {
+        if all.len() as u64 > MOST_UNPACKED {
             return Err(damaged());
         }
         rest = after;
@@ -82,7 +82,7 @@ pub(super) struct Records<'a>(BufReader<io::Take<Box<dyn Read + 'a>>>);
 
 impl<'a> Records<'a> {
     pub fn open(codec: Codec, bytes: &'a [u8]) -> io::Result<Self> {
-        Ok(Self(BufReader::new(codec.open(bytes)?.take(MOST_BYTES))))
+        Ok(Self(BufReader::new(codec.open(bytes)?.take(MOST_UNPACKED))))
     }
 
     pub fn read(&mut self) -> io::Result<Record> {

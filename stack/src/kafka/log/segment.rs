@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::batch::{HEADER, Header};
+use super::batch::{self, HEADER, Header};
 use crate::kafka::files;
 
 /// What is read at once when a segment is looked through.
@@ -134,10 +134,16 @@ impl Segment {
         Ok(bytes.into())
     }
 
-    /// The first batch with a record that is not older.
-    pub fn find(&self, time: i64) -> io::Result<Option<Bytes>> {
-        let Some(place) = self.batches.iter().find(|place| place.latest >= time) else { return Ok(None) };
-        self.read(place.offset, 0, true).map(Some)
+    /// The first record that is not older, by its offset and its time.
+    pub fn find(&self, time: i64) -> io::Result<Option<(i64, i64)>> {
+        for place in self.batches.iter().filter(|place| place.latest >= time) {
+            let batch = self.read(place.offset, 0, true)?;
+            // There may be none, whatever the header says.
+            if let Some(found) = Header::read(&batch).and_then(|header| batch::find(&header, &batch, time)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     fn batch_of(&self, offset: i64) -> usize {

@@ -58,16 +58,13 @@ impl Sequences {
         if header.producer < 0 {
             return;
         }
-        let new = || Producer { epoch: header.epoch, heard_at: Instant::now(), batches: VecDeque::new() };
-        let producer = self.0.entry(header.producer).or_insert_with(new);
-        if producer.epoch != header.epoch {
-            *producer = new();
+        let known = self.0.remove(&header.producer).filter(|known| known.epoch == header.epoch);
+        let mut batches = known.map(|known| known.batches).unwrap_or_default();
+        batches.push_back(Numbered { first: header.sequence, last: last(header), offset });
+        if batches.len() > REMEMBERED {
+            batches.pop_front();
         }
-        producer.heard_at = Instant::now();
-        producer.batches.push_back(Numbered { first: header.sequence, last: last(header), offset });
-        if producer.batches.len() > REMEMBERED {
-            producer.batches.pop_front();
-        }
+        self.0.insert(header.producer, Producer { epoch: header.epoch, heard_at: Instant::now(), batches });
     }
 
     pub fn forget_the_silent(&mut self) {

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::FileExt as _};
 
 use super::{
-    batches::{Says, batch, made_at, plain, record, says, sealed},
+    samples::{Says, batch, made_at, plain, record, says, sealed},
     *,
 };
 
@@ -17,6 +17,13 @@ fn open(directory: &Path) -> Log {
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let bases = names.filter_map(|name| parse(&name)).map(|(_, base)| base).collect();
     Log::open(directory, 0, 7, bases).unwrap()
+}
+
+impl Log {
+    /// Appends what a producer sends.
+    fn send(&mut self, bytes: &Bytes, settings: &Settings) -> Result<i64, ResponseError> {
+        self.append(&Batch::check(bytes, settings.max_message_bytes)?, settings)
+    }
 }
 
 fn log() -> (tempfile::TempDir, Log) {
@@ -34,8 +41,8 @@ fn a_record_in_the_middle_of_a_batch_is_read_with_its_batch_and_those_that_follo
     let (_directory, mut log) = log();
     assert_eq!(log.read(0, MOST, true).unwrap(), Bytes::new());
     let [first, second] = [batch(10, -1, -1, -1), batch(5, -1, -1, -1)];
-    assert_eq!(log.append(&first, &settings()), Ok(0));
-    assert_eq!(log.append(&second, &settings()), Ok(10));
+    assert_eq!(log.send(&first, &settings()), Ok(0));
+    assert_eq!(log.send(&second, &settings()), Ok(10));
     let read = log.read(7, MOST, true).unwrap();
     assert_eq!((read.len(), offset_of(&read)), (first.len() + second.len(), 0));
     assert_eq!(&read[12..16], [0, 0, 0, 7], "the leader's epoch");
@@ -50,7 +57,7 @@ fn as_many_batches_are_read_as_there_is_room_for() {
     let (_directory, mut log) = log();
     let length = batch(1, -1, -1, -1).len();
     for _ in 0..3 {
-        log.append(&batch(1, -1, -1, -1), &settings()).unwrap();
+        log.send(&batch(1, -1, -1, -1), &settings()).unwrap();
     }
     for (room, one_at_least, batches) in [
         (0, true, 1),
@@ -71,8 +78,8 @@ fn as_many_batches_are_read_as_there_is_room_for() {
 #[test]
 fn a_log_that_is_opened_again_has_all_that_was_written_whole() {
     let (directory, mut log) = log();
-    log.append(&batch(3, 7, 0, 0), &settings()).unwrap();
-    log.append(&batch(2, 7, 0, 3), &settings()).unwrap();
+    log.send(&batch(3, 7, 0, 0), &settings()).unwrap();
+    log.send(&batch(2, 7, 0, 3), &settings()).unwrap();
     let (path, end) = (log.active.path().to_owned(), log.active.length);
     let file = fs::File::options().write(true).open(path).unwrap();
     // Cut short, whole with a wrong sum, and whole at a wrong place.
@@ -86,19 +93,19 @@ fn a_log_that_is_opened_again_has_all_that_was_written_whole() {
         assert_eq!((log.next_offset(), log.active.length, file.metadata().unwrap().len()), (5, end, end));
     }
     let mut log = open(directory.path());
-    assert_eq!(log.append(&batch(2, 7, 0, 3), &settings()), Ok(3), "it knows what the producer sent");
-    assert_eq!(log.append(&batch(1, 7, 0, 5), &settings()), Ok(5));
+    assert_eq!(log.send(&batch(2, 7, 0, 3), &settings()), Ok(3), "it knows what the producer sent");
+    assert_eq!(log.send(&batch(1, 7, 0, 5), &settings()), Ok(5));
 }
 
 #[test]
 fn a_batch_that_was_not_written_to_its_end_is_in_no_later_ones_way() {
     let (directory, mut log) = log();
-    log.append(&batch(1, -1, -1, -1), &settings()).unwrap();
+    log.send(&batch(1, -1, -1, -1), &settings()).unwrap();
     let file = fs::File::options().write(true).open(log.active.path()).unwrap();
     let mut torn = batch(9, -1, -1, -1).to_vec();
     torn.extend(&batch(1, -1, -1, -1));
     file.write_all_at(&torn, log.active.length).unwrap();
-    assert_eq!(log.append(&batch(1, -1, -1, -1), &settings()), Ok(1));
+    assert_eq!(log.send(&batch(1, -1, -1, -1), &settings()), Ok(1));
     assert_eq!(file.metadata().unwrap().len(), log.active.length);
     assert_eq!(open(directory.path()).next_offset(), 2);
 }
@@ -106,19 +113,19 @@ fn a_batch_that_was_not_written_to_its_end_is_in_no_later_ones_way() {
 #[test]
 fn what_cannot_be_written_is_refused_and_not_there() {
     let (directory, mut log) = log();
-    log.append(&batch(1, -1, -1, -1), &settings()).unwrap();
+    log.send(&batch(1, -1, -1, -1), &settings()).unwrap();
     let away = directory.path().join("away");
     fs::rename(log.active.path(), &away).unwrap();
-    assert_eq!(log.append(&batch(1, 7, 0, 0), &settings()), Err(ResponseError::KafkaStorageError));
+    assert_eq!(log.send(&batch(1, 7, 0, 0), &settings()), Err(ResponseError::KafkaStorageError));
     assert_eq!(log.read(0, MOST, true), Err(ResponseError::KafkaStorageError));
     fs::rename(&away, log.active.path()).unwrap();
-    assert_eq!((log.next_offset(), log.append(&batch(1, 7, 0, 0), &settings())), (1, Ok(1)));
+    assert_eq!((log.next_offset(), log.send(&batch(1, 7, 0, 0), &settings())), (1, Ok(1)));
 }
 
 #[test]
 fn what_a_producer_sends_again_is_not_appended_again() {
     let (_directory, mut log) = log();
-    let mut append = |batch| log.append(&batch, &settings());
+    let mut append = |batch| log.send(&batch, &settings());
     assert_eq!(append(batch(2, 7, 0, 4)), Ok(0), "a log that begins anew takes any number");
     assert_eq!(append(batch(1, 7, 0, 6)), Ok(2));
     assert_eq!(append(batch(2, 7, 0, 4)), Ok(0));
@@ -159,12 +166,12 @@ fn what_is_no_batch_is_refused() {
         (with(0b1000), ResponseError::InvalidTimestamp),
         (with(0b1_0000), ResponseError::InvalidRecord),
     ] {
-        assert_eq!(log.append(&refused, &settings()), Err(error), "{refused:?}");
+        assert_eq!(log.send(&refused, &settings()), Err(error), "{refused:?}");
     }
     let small = Settings { max_message_bytes: whole.len() - 1, ..settings() };
-    assert_eq!(log.append(&whole, &small), Err(ResponseError::MessageTooLarge));
+    assert_eq!(log.send(&whole, &small), Err(ResponseError::MessageTooLarge));
     assert_eq!(log.next_offset(), 0);
-    assert_eq!(log.append(&whole, &settings()), Ok(0));
+    assert_eq!(log.send(&whole, &settings()), Ok(0));
 }
 
 #[test]
@@ -172,15 +179,29 @@ fn the_first_record_that_is_not_older_is_found_wherever_it_is() {
     let (_directory, mut log) = log();
     assert_eq!((log.find(0), log.find_latest()), (Ok(None), Ok(None)));
     let segmented = Settings { segment_bytes: 1, ..settings() };
-    log.append(&plain(&[1000, 1100, 1050]), &segmented).unwrap();
-    log.append(&plain(&[3000, 2000]), &segmented).unwrap();
-    log.append(&plain(&[1500]), &segmented).unwrap();
+    log.send(&plain(&[1000, 1100, 1050]), &segmented).unwrap();
+    log.send(&plain(&[3000, 2000]), &segmented).unwrap();
+    log.send(&plain(&[1500]), &segmented).unwrap();
     for (time, found) in
         [(0, Some((0, 1000))), (1001, Some((1, 1100))), (1101, Some((3, 3000))), (2500, Some((3, 3000))), (3001, None)]
     {
         assert_eq!(log.find(time), Ok(found), "{time}");
     }
     assert_eq!(log.find_latest(), Ok(Some((3, 3000))));
+}
+
+#[test]
+fn a_batch_that_claims_to_be_newer_than_it_is_hides_none_that_follow() {
+    let lie = sealed(Says { times: (1000, 9000), ..says(1, (-1, -1, -1)) }, &record(0, 0));
+    for segment_bytes in [1, Settings::default().segment_bytes] {
+        let (_directory, mut log) = log();
+        let settings = Settings { segment_bytes, ..settings() };
+        for batch in [&lie, &plain(&[1500]), &lie, &plain(&[3000])] {
+            log.send(batch, &settings).unwrap();
+        }
+        let found = [1000, 1001, 2000, 3001].map(|time| log.find(time).unwrap());
+        assert_eq!(found, [Some((0, 1000)), Some((1, 1500)), Some((3, 3000)), None]);
+    }
 }
 
 #[test]
@@ -214,7 +235,7 @@ fn records_are_found_in_batches_of_each_codec() {
         ("zstd", made_at(&times, 4, zstd)),
     ] {
         let (_directory, mut log) = log();
-        assert_eq!(log.append(&batch, &Settings::default()), Ok(0), "{name}");
+        assert_eq!(log.send(&batch, &Settings::default()), Ok(0), "{name}");
         assert_eq!(log.find(1234), Ok(Some((234, 1234))), "{name}");
     }
 }
@@ -226,7 +247,7 @@ fn what_is_old_is_forgotten_and_what_is_too_much_once_it_is_read() {
     let settings =
         Settings { retention_ms: 1000, retention_bytes: length as i64, segment_bytes: 1, ..Settings::default() };
     for time in [1000, 2000, 3000, 3500] {
-        log.append(&plain(&[time]), &settings).unwrap();
+        log.send(&plain(&[time]), &settings).unwrap();
     }
     log.tidy(2500, &settings, Some(1));
     assert_eq!(log.first_offset(), 1, "the first is old");
@@ -240,7 +261,7 @@ fn what_is_old_is_forgotten_and_what_is_too_much_once_it_is_read() {
     log.tidy(9999, &settings, Some(0));
     assert_eq!((log.first_offset(), log.next_offset()), (4, 4), "all are old");
     assert_eq!(open(directory.path()).next_offset(), 4, "no offset is given twice");
-    assert_eq!(log.append(&plain(&[9999]), &settings), Ok(4));
+    assert_eq!(log.send(&plain(&[9999]), &settings), Ok(4));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
@@ -248,10 +269,10 @@ fn what_is_old_is_forgotten_and_what_is_too_much_once_it_is_read() {
 fn no_offset_is_given_twice_when_a_file_could_not_be_begun_and_all_before_it_are_old() {
     let (directory, mut log) = log();
     let settings = Settings { retention_ms: 1000, segment_bytes: 1, ..Settings::default() };
-    log.append(&plain(&[1000]), &settings).unwrap();
+    log.send(&plain(&[1000]), &settings).unwrap();
     let in_the_way = directory.path().join("0-1.log");
     fs::create_dir(&in_the_way).unwrap();
-    assert_eq!(log.append(&plain(&[1000]), &settings), Err(ResponseError::KafkaStorageError));
+    assert_eq!(log.send(&plain(&[1000]), &settings), Err(ResponseError::KafkaStorageError));
     log.tidy(9999, &settings, None);
     assert_eq!(log.first_offset(), 0, "nothing tells the next offset yet");
     fs::remove_dir(&in_the_way).unwrap();
@@ -264,7 +285,7 @@ fn what_is_kept_for_ever_is_not_forgotten() {
     let (_directory, mut log) = log();
     let settings = Settings { retention_ms: -1, retention_bytes: -1, segment_bytes: 1, ..Settings::default() };
     for _ in 0..3 {
-        log.append(&plain(&[1000]), &settings).unwrap();
+        log.send(&plain(&[1000]), &settings).unwrap();
     }
     log.tidy(i64::MAX, &settings, None);
     assert_eq!((log.first_offset(), log.size_from(1)), (0, Ok(2 * plain(&[1000]).len() as u64)));
