@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::{
     Kafka, NODE, lock,
-    topics::{Description, Settings, Topic, Topics},
+    topics::{Settings, Topic, Topics},
 };
 
 /// The kind of a resource that has settings, and where such a setting comes from.
@@ -132,8 +132,7 @@ impl Kafka {
                 settings.set(&config.name, value)?;
             }
         }
-        topics.check(&topic.name)?;
-        let mut description = Description::new(partitions, settings)?;
+        let mut description = topics.check(&topic.name, partitions, settings)?;
         if !only_checks {
             description.epoch = lock(&self.0.epochs).next()?;
             topics.create(&topic.name, description)?;

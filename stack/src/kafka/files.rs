@@ -24,9 +24,7 @@ pub(super) fn lock(directory: &Path) -> io::Result<File> {
 
 /// Writes a file that is whole or as it was.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let part = path.with_extension("part");
-    fs::write(&part, bytes)?;
-    fs::rename(part, path)
+    crate::files::write_whole(path, bytes, 0o644)
 }
 
 /// Appends to a file of which so many bytes are whole. What cannot be written to its end leaves nothing behind.

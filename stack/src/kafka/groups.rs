@@ -1,4 +1,5 @@
-//! Consumer groups, by the classic protocol: members join, one of them divides the partitions, and all get their share. Groups live as long as the process. When it starts anew, members join again and go on from what was committed.
+//! Consumer groups, by the classic protocol: members join, one of them divides the partitions, and all get their share.
+//! Groups live as long as the process. When it starts anew, members join again and go on from what was committed.
 
 mod group;
 mod member;
@@ -9,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_protocol::ResponseError::{self, UnknownMemberId};
+use kafka_protocol::ResponseError::{self, InvalidGroupId, UnknownMemberId};
 use tokio::sync::oneshot;
 
 use group::Group;
@@ -65,6 +66,9 @@ pub(super) struct Groups(HashMap<String, Group>);
 impl Groups {
     /// The group's answer comes when all of its members have joined.
     pub fn join(&mut self, group: &str, join: Join) -> Result<Answer<Joined>, Refused> {
+        if group.is_empty() {
+            return Err((InvalidGroupId, join.member));
+        }
         self.0.entry(group.to_owned()).or_default().join(join)
     }
 

@@ -6,10 +6,11 @@
 use anyhow::{Context as _, ensure};
 use kafka_protocol::messages::ApiKey;
 
+use super::topics::MOST_IN_ALL;
 use Field::{Before, Bytes, Fixed, List, Many, Since, Text};
 
-/// A request with more entries in its lists is refused. No client of this broker needs as many.
-const MOST_ENTRIES: usize = 50_000;
+/// A request with more entries in its lists is refused. All partitions that there may be find room, with their topics.
+const MOST_ENTRIES: usize = 2 * MOST_IN_ALL as usize;
 
 #[derive(Debug)]
 enum Field {
@@ -125,20 +126,9 @@ impl Walk<'_> {
             }
             List(fields) => self.entries(|walk| walk.entry(fields)),
             Many(field) => self.entries(|walk| walk.field(field)),
-            Since(version, field) => {
-                if self.version >= *version {
-                    self.field(field)
-                } else {
-                    Ok(())
-                }
-            }
-            Before(version, field) => {
-                if self.version < *version {
-                    self.field(field)
-                } else {
-                    Ok(())
-                }
-            }
+            Since(version, field) if self.version >= *version => self.field(field),
+            Before(version, field) if self.version < *version => self.field(field),
+            Since(..) | Before(..) => Ok(()),
         }
     }
 
@@ -221,5 +211,17 @@ mod tests {
         };
         assert!(check(ApiKey::Metadata, 1, &names(MOST_ENTRIES)).unwrap().is_empty());
         assert!(check(ApiKey::Metadata, 1, &names(MOST_ENTRIES + 1)).is_err());
+    }
+
+    #[test]
+    fn offsets_of_as_many_partitions_as_there_may_be_are_given() {
+        let list = |entries: &[Vec<u8>]| {
+            let length = i32::try_from(entries.len()).unwrap().to_be_bytes();
+            [&length[..], &entries.concat()].concat()
+        };
+        let name = vec![0, 1, b'x'];
+        let topic = [name.clone(), list(&vec![vec![0; 4]; 1000])].concat();
+        let topics = list(&vec![topic; MOST_IN_ALL as usize / 1000]);
+        assert!(check(ApiKey::OffsetFetch, 1, &[name, topics].concat()).unwrap().is_empty());
     }
 }

@@ -1,9 +1,6 @@
 //! The requests of members of consumer groups, and of those who look at groups.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use kafka_protocol::{
@@ -22,7 +19,7 @@ use super::{
     Kafka,
     answers::code,
     groups::{Answer, Described, Join, Joined},
-    lock,
+    lock, millis,
 };
 
 /// From this version of JoinGroup on, a new member first gets a name, and joins with it.
@@ -37,19 +34,8 @@ fn copy(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn millis(number: i32) -> Duration {
-    Duration::from_millis(number.try_into().unwrap_or_default())
-}
-
 impl Kafka {
     pub(super) async fn join_group(&self, request: JoinGroupRequest, version: i16) -> JoinGroupResponse {
-        if request.group_id.is_empty() {
-            let refused = JoinGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
-            return refused
-                .with_generation_id(-1)
-                .with_protocol_name(Some("".into()))
-                .with_member_id(request.member_id);
-        }
         let session_timeout = millis(request.session_timeout_ms);
         let join = Join {
             member: request.member_id.to_string(),

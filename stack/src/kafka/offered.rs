@@ -10,8 +10,8 @@ use super::Kafka;
 /// The latest version of the request for the versions.
 pub(super) const API_VERSIONS: i16 = 3;
 
-/// The requests that are answered, with their oldest and latest versions. Later ones of groups' requests let a member keep
-/// its share while it is away, by a name of its own, which this broker does not.
+/// The requests that are answered, with their oldest and latest versions. In later ones of groups' requests, a member
+/// may bring a name of its own, by which it keeps its share while it is away. This broker knows no such names.
 pub(super) const OFFERED: [(ApiKey, i16, i16); 19] = [
     (ApiKey::Produce, 3, 9),
     (ApiKey::Fetch, 4, 12),

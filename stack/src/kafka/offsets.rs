@@ -38,8 +38,9 @@ pub(super) struct Committed {
 
 /// A line of the journal.
 #[derive(Debug, Serialize, Deserialize)]
-enum Line {
-    Commit(Key, Committed),
+struct Line<Entry> {
+    #[serde(rename = "Commit")]
+    commit: Entry,
 }
 
 #[derive(Debug)]
@@ -68,7 +69,7 @@ impl Offsets {
         };
         for (number, line) in journal.split(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
-                Ok(Line::Commit(key, committed)) => keep(&mut kept, key, committed),
+                Ok(Line { commit: (key, committed) }) => keep(&mut kept, key, committed),
                 Err(_) if line.is_empty() => {}
                 // The last one may not have been written to its end.
                 Err(error) => {
@@ -112,22 +113,24 @@ impl Offsets {
 
     /// Keeps only what is wanted still.
     pub fn retain(&mut self, mut is_wanted: impl FnMut(&Key, &Committed) -> bool) {
-        let before = self.kept.len();
-        self.kept.retain(|key, kept| is_wanted(key, &kept.committed));
-        if self.kept.len() < before {
-            self.write_anew();
-        }
+        self.keep_only(|key, kept| is_wanted(key, &kept.committed));
     }
 
     /// Forgets what groups have left that are not among these, which have members.
     pub fn forget_the_unused(&mut self, groups: &HashSet<String>) {
         let now = Instant::now();
-        for (_, kept) in self.kept.iter_mut().filter(|(key, _)| groups.contains(&key.group)) {
-            kept.used_at = now;
-        }
-        let unused = |kept: &Kept| now.duration_since(kept.used_at) >= FORGOTTEN_AFTER;
-        if self.kept.values().any(unused) {
-            self.kept.retain(|_, kept| !unused(kept));
+        self.keep_only(|key, kept| {
+            if groups.contains(&key.group) {
+                kept.used_at = now;
+            }
+            now.duration_since(kept.used_at) < FORGOTTEN_AFTER
+        });
+    }
+
+    fn keep_only(&mut self, is_wanted: impl FnMut(&Key, &mut Kept) -> bool) {
+        let before = self.kept.len();
+        self.kept.retain(is_wanted);
+        if self.kept.len() < before {
             self.write_anew();
         }
     }
@@ -146,7 +149,7 @@ fn keep(all: &mut BTreeMap<Key, Kept>, key: Key, committed: Committed) {
 }
 
 fn write_line(text: &mut Vec<u8>, key: &Key, committed: &Committed) -> io::Result<()> {
-    serde_json::to_writer(&mut *text, &Line::Commit(key.clone(), committed.clone()))?;
+    serde_json::to_writer(&mut *text, &Line { commit: (key, committed) })?;
     text.push(b'\n');
     Ok(())
 }
@@ -195,6 +198,15 @@ mod tests {
             let offsets = Offsets::open(&path).unwrap();
             assert_eq!(offsets.all().collect::<Vec<_>>(), [(&key("orders"), &committed(2))]);
         }
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_broker_is_read() {
+        let (_directory, path, _) = open();
+        let line = r#"{"Commit":[{"group":"читатели","topic":"orders","partition":1},{"offset":7,"metadata":""}]}"#;
+        fs::write(&path, format!("{line}\n")).unwrap();
+        let earlier = Committed { epoch: 0, ..committed(7) };
+        assert_eq!(Offsets::open(&path).unwrap().get(&key("orders")), Some(&earlier));
     }
 
     #[test]

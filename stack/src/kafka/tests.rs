@@ -241,6 +241,26 @@ async fn what_no_client_may_ask_for_is_refused() {
     assert_eq!(committed(&"x".repeat(4096)), 0);
 }
 
+#[test]
+fn a_creation_that_is_only_checked_is_refused_as_it_would_be() {
+    let (_directory, kafka) = open();
+    let create = |name: &str, partitions, only_checks| {
+        let topic = CreatableTopic::default().with_name(TopicName(name.to_owned().into()));
+        let topic = topic.with_num_partitions(partitions).with_replication_factor(1);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_validate_only(only_checks);
+        kafka.create_topics(request).topics[0].error_code
+    };
+    assert_eq!([create("large", 1000, true), create("large", 1000, false)], [0; 2]);
+    assert_eq!(create("large", 1000, true), ResponseError::TopicAlreadyExists.code());
+    for number in 1..49 {
+        assert_eq!(create(&format!("large-{number}"), 1000, false), 0);
+    }
+    // With that of `open` there is not room for as many more.
+    for (partitions, code) in [(1000, ResponseError::InvalidPartitions.code()), (999, 0)] {
+        assert_eq!([true, false].map(|only_checks| create("last", partitions, only_checks)), [code; 2]);
+    }
+}
+
 #[tokio::test]
 async fn a_topic_is_described_by_its_id_and_a_group_without_members_by_its_offsets() {
     let (_directory, kafka) = open();

@@ -7,7 +7,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,7 +19,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    files,
+    files, lock,
     log::{self, Log},
 };
 pub(super) use settings::Settings;
@@ -30,7 +30,7 @@ const NEW: &str = "new ";
 const DELETED: &str = "deleted ";
 /// Of a topic, and of all topics together.
 const MOST_PARTITIONS: u32 = 1000;
-const MOST_IN_ALL: u32 = 50_000;
+pub(super) const MOST_IN_ALL: u32 = 50_000;
 const LONGEST_NAME: usize = 249;
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(super) struct Topic {
     pub description: Description,
     partitions: Vec<Mutex<Log>>,
     is_deleted: AtomicBool,
-    /// Told when there are more records, and when it is deleted.
+    /// Told when there are more records, when it is deleted, and when the broker does other things wrong than before.
     pub changed: watch::Sender<()>,
 }
 
@@ -59,22 +59,11 @@ pub(super) struct Description {
     pub settings: Settings,
 }
 
-impl Description {
-    /// `None` as elsewhere in Kafka: as the broker likes.
-    pub fn new(partitions: Option<u32>, settings: Settings) -> Result<Self, ResponseError> {
-        let partitions = partitions.unwrap_or(1);
-        if !(1..=MOST_PARTITIONS).contains(&partitions) {
-            return Err(ResponseError::InvalidPartitions);
-        }
-        Ok(Self { id: Uuid::new_v4(), epoch: 0, partitions, settings })
-    }
-}
-
 impl Topic {
     /// Refuses if there are fewer partitions.
     pub fn partition(&self, number: i32) -> Result<MutexGuard<'_, Log>, ResponseError> {
         let log = usize::try_from(number).ok().and_then(|number| self.partitions.get(number));
-        let log = log.ok_or(ResponseError::UnknownTopicOrPartition)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = lock(log.ok_or(ResponseError::UnknownTopicOrPartition)?);
         // Its files may be those of another topic by now.
         if self.is_deleted.load(Ordering::Relaxed) { Err(ResponseError::UnknownTopicOrPartition) } else { Ok(log) }
     }
@@ -118,7 +107,7 @@ impl Topic {
     fn end(&self) {
         self.is_deleted.store(true, Ordering::Relaxed);
         for partition in &self.partitions {
-            drop(partition.lock());
+            drop(lock(partition));
         }
         self.changed.send_replace(());
     }
@@ -158,19 +147,24 @@ impl Topics {
         self.topics.iter()
     }
 
-    pub fn check(&self, name: &str) -> Result<(), ResponseError> {
+    /// Describes a topic that can be created. Without a number of partitions it has as many as the broker likes.
+    pub fn check(&self, name: &str, partitions: Option<u32>, settings: Settings) -> Result<Description, ResponseError> {
         if !is_name(name) {
             return Err(ResponseError::InvalidTopicException);
         }
-        if self.topics.contains_key(name) { Err(ResponseError::TopicAlreadyExists) } else { Ok(()) }
-    }
-
-    pub fn create(&mut self, name: &str, description: Description) -> Result<(), ResponseError> {
-        self.check(name)?;
-        let partitions: u32 = self.topics.values().map(|topic| topic.description.partitions).sum();
-        if partitions + description.partitions > MOST_IN_ALL {
+        if self.topics.contains_key(name) {
+            return Err(ResponseError::TopicAlreadyExists);
+        }
+        let partitions = partitions.unwrap_or(1);
+        let others: u32 = self.topics.values().map(|topic| topic.description.partitions).sum();
+        if !(1..=MOST_PARTITIONS).contains(&partitions) || others + partitions > MOST_IN_ALL {
             return Err(ResponseError::InvalidPartitions);
         }
+        Ok(Description { id: Uuid::new_v4(), epoch: 0, partitions, settings })
+    }
+
+    /// Creates a topic as [`check`](Self::check) has described it.
+    pub fn create(&mut self, name: &str, description: Description) -> Result<(), ResponseError> {
         let (new, path) = (self.directory.join(format!("{NEW}{}", description.id)), self.directory.join(name));
         let create = || {
             fs::create_dir(&new)?;

@@ -264,9 +264,7 @@ impl Group {
                 Phase::Joining { until } => until <= now && member.joining.is_none(),
                 Phase::Dividing { until } => until <= now && member.syncing.is_none(),
             };
-            // Who hangs up while it joins does not come again with its name.
-            let is_silent = member.joining.is_some() || member.heard_at + member.session_timeout <= now;
-            !is_late && (member.waits() || !is_silent)
+            !is_late && member.is_here(now)
         });
         if self.members.len() < before {
             self.go_on_without();

@@ -22,12 +22,15 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Who waits for others says nothing, unless it hangs up.
-    pub fn waits(&self) -> bool {
+    /// Whether it has not left without a word.
+    pub fn is_here(&self, now: Instant) -> bool {
         fn waits<T>(waiting: Option<&Waiting<T>>) -> bool {
             waiting.is_some_and(|waiting| !waiting.is_closed())
         }
-        waits(self.joining.as_ref()) || waits(self.syncing.as_ref())
+        // Who waits for others says nothing, unless it hangs up. Who does so while it joins does not come again with
+        // its name.
+        let is_heard = self.joining.is_none() && self.heard_at + self.session_timeout > now;
+        is_heard || waits(self.joining.as_ref()) || waits(self.syncing.as_ref())
     }
 
     /// Tells of the generation, if the member waits for it.

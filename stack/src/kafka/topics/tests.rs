@@ -2,8 +2,9 @@
 
 use super::*;
 
-fn description(partitions: Option<u32>) -> Result<Description, ResponseError> {
-    Description::new(partitions, Settings::default())
+fn create(topics: &mut Topics, name: &str, partitions: Option<u32>) -> Result<(), ResponseError> {
+    let description = topics.check(name, partitions, Settings::default())?;
+    topics.create(name, description)
 }
 
 #[test]
@@ -11,9 +12,9 @@ fn topics_are_there_again_after_a_restart_and_deleted_ones_are_not() {
     let directory = tempfile::tempdir().unwrap();
     let mut topics = Topics::open(directory.path()).unwrap();
     for name in ["orders", "orders.dlq"] {
-        topics.create(name, description(Some(3)).unwrap()).unwrap();
+        create(&mut topics, name, Some(3)).unwrap();
     }
-    assert_eq!(topics.create("orders", description(None).unwrap()), Err(ResponseError::TopicAlreadyExists));
+    assert_eq!(create(&mut topics, "orders", None), Err(ResponseError::TopicAlreadyExists));
     let deleted = Arc::clone(topics.get("orders.dlq").unwrap());
     topics.delete("orders.dlq").unwrap();
     assert!(deleted.partition(0).is_err(), "nobody writes into what may be another topic's");
@@ -39,7 +40,7 @@ fn what_is_no_topic_stays_where_it_is_and_stops_nothing() {
     fs::write(directory.path().join(".DS_Store"), "").unwrap();
     let mut topics = Topics::open(directory.path()).unwrap();
     assert_eq!(topics.all().count(), 0);
-    assert_eq!(topics.create("mine", description(None).unwrap()), Err(ResponseError::KafkaStorageError));
+    assert_eq!(create(&mut topics, "mine", None), Err(ResponseError::KafkaStorageError));
     let mut left: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
     assert_eq!(left, [".DS_Store", "mine"], "of a creation that fails, nothing stays");
@@ -51,10 +52,13 @@ fn names_that_are_no_names_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let mut topics = Topics::open(directory.path()).unwrap();
     for name in ["", ".", "..", "a/b", "ä", "deleted 1", "new 1", &"x".repeat(250)] {
-        let created = topics.create(name, description(None).unwrap());
+        let created = create(&mut topics, name, None);
         assert_eq!(created, Err(ResponseError::InvalidTopicException), "{name}");
     }
-    assert!(description(Some(0)).is_err() && description(Some(1001)).is_err());
+    for partitions in [0, 1001] {
+        let created = create(&mut topics, "orders", Some(partitions));
+        assert_eq!(created, Err(ResponseError::InvalidPartitions), "{partitions}");
+    }
 }
 
 #[test]
@@ -62,9 +66,9 @@ fn there_are_not_more_partitions_than_there_is_room_for() {
     let directory = tempfile::tempdir().unwrap();
     let mut topics = Topics::open(directory.path()).unwrap();
     for number in 0..MOST_IN_ALL / MOST_PARTITIONS {
-        topics.create(&number.to_string(), description(Some(MOST_PARTITIONS)).unwrap()).unwrap();
+        create(&mut topics, &number.to_string(), Some(MOST_PARTITIONS)).unwrap();
     }
-    assert_eq!(topics.create("more", description(None).unwrap()), Err(ResponseError::InvalidPartitions));
+    assert_eq!(create(&mut topics, "more", None), Err(ResponseError::InvalidPartitions));
 }
 
 #[test]
