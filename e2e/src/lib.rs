@@ -1,6 +1,7 @@
 //! Starts a whole fleet, as processes, and reaches it as its clients do.
 
 pub mod files;
+pub mod log;
 pub mod metrics;
 
 use std::{
@@ -58,7 +59,7 @@ impl World {
             ports: Ports::free()?,
             kafka: env::var(KAFKA_VARIABLE).ok(),
             // Journeys share a chat, and are not to wait for each other.
-            telegram_per_minute: Some(60_000),
+            telegram_per_minute: Settings::TELEGRAM_UNBOUNDED,
             ..Settings::new(directory.path().join("state"), directory.path().join("certs"))
         };
         let settings = change(settings);
@@ -151,7 +152,7 @@ impl World {
     pub async fn told(&self) -> anyhow::Result<Vec<String>> {
         let messages: Vec<telegram::Message> =
             reqwest::get(format!("http://{}/messages", self.addresses.telegram)).await?.json().await?;
-        Ok(messages.iter().flat_map(|message| message.text.lines().map(str::to_owned)).collect())
+        Ok(messages.iter().flat_map(telegram::Message::texts).map(str::to_owned).collect())
     }
 
     /// Makes Telegram fail. The fault is JSON as in [`telegram::Fault`].

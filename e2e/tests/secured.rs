@@ -1,9 +1,9 @@
 //! The fleet on brokers that speak TLS, ask who it is, and let it do no more than it needs: `make test-kafka` starts them.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::{collections::HashMap, env, fs, path::Path, time::Duration};
+use std::{collections::HashMap, env, fs, time::Duration};
 
-use e2e::World;
+use e2e::{World, log::until_logged, metrics::Exposition};
 use platform::kafka::client;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest},
@@ -20,7 +20,7 @@ use rdkafka::{
 };
 use serde_json::json;
 use stack::{
-    fleet::{Replica, Service, Settings},
+    fleet::{Service, Settings},
     testing::eventually,
 };
 
@@ -60,14 +60,6 @@ async fn dead_letter(admin: &ClientConfig) -> Vec<u8> {
     letter.payload().unwrap().to_vec()
 }
 
-async fn until_logged(log: &Path, texts: &[&str]) {
-    eventually(&format!("{} has {texts:?}", log.display()), async || {
-        let log = fs::read_to_string(log).unwrap();
-        log.lines().any(|line| texts.iter().all(|text| line.contains(text))).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Apache Kafka: make test-kafka"]
 async fn a_purchase_is_told_through_brokers_that_let_each_service_do_no_more_than_it_needs() {
@@ -105,17 +97,14 @@ async fn a_purchase_is_told_through_brokers_that_let_each_service_do_no_more_tha
     // The wrong password is told as brokers out of reach are: in the log and in metrics, while calls are answered.
     let wrong = [("kafka.security", "password", "hunter2")];
     for service in [Service::Loms, Service::Notifications] {
-        let replica: Replica = world.replica(service, &wrong).await.unwrap();
+        let replica = world.replica(service, &wrong).await.unwrap();
         until_logged(&replica.log, &["warn", "Kafka", "SASL authentication error"]).await;
         assert!(!fs::read_to_string(&replica.log).unwrap().contains("hunter2"));
         if service == Service::Loms {
             eventually("the relay fails", async || {
-                let metrics =
-                    reqwest::get(format!("http://{}/metrics", replica.admin)).await.unwrap().text().await.unwrap();
-                let failed = metrics.lines().find(|line| {
-                    line.starts_with("worker_steps_total") && line.contains("failed") && line.contains("relay")
-                });
-                failed.filter(|line| !line.ends_with(" 0")).map(|_| ())
+                let metrics = Exposition::fetch(replica.admin).await.unwrap();
+                let failed = metrics.sum(r#"worker_steps_total{outcome="failed",worker="relay"}"#);
+                failed.filter(|steps| *steps > 0.0).map(|_| ())
             })
             .await;
         }

@@ -120,12 +120,8 @@ impl Alertmanager {
         let (address, log) = (ports::loopback(port), directory.join("alertmanager.log"));
         let command = command(&alertmanager, config, &directory.join("data"), address);
         let mut process = Process::spawn("alertmanager", command, &log)?;
-        let (client, ready) = (Client::new(), format!("http://{address}/-/ready"));
-        let check = async || match client.get(&ready).send().await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(_) | Err(_) => Err("is not ready".to_owned()),
-        };
-        process.wait_until(check, START_TIMEOUT, "Alertmanager", &log).await?;
+        let client = Client::new();
+        process.wait_until_ready(&client, address, START_TIMEOUT, "Alertmanager", &log).await?;
         Ok(Self { process, address, client })
     }
 

@@ -173,7 +173,7 @@ impl Bench {
         let mut settings = Settings::new(directory.path().join("state"), directory.path().join("certs"));
         settings.ports = Ports::free()?;
         // The fleet is measured, and not Telegram's bounds.
-        settings.telegram_per_minute = Some(60_000);
+        settings.telegram_per_minute = Settings::TELEGRAM_UNBOUNDED;
         change(&mut settings);
         let fleet = Fleet::start(&settings, say).await?;
         import_stock(fleet.addresses(), UNITS).await?;

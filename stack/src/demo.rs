@@ -140,8 +140,7 @@ impl<'a> Story<'a> {
         let texts = eventually("three messages about the order arrive", || async {
             let messages: Vec<Message> =
                 reqwest::get(format!("http://{}/messages", self.fleet.telegram)).await?.json().await?;
-            // Those that came together are lines of one message.
-            let texts = messages.iter().flat_map(|message| message.text.lines());
+            let texts = messages.iter().flat_map(Message::texts);
             let about = texts.filter(|text| text.starts_with(&format!("Order {order} ")));
             let about: Vec<_> = about.map(str::to_owned).collect();
             Ok((about.len() >= 3).then_some(about))

@@ -3,7 +3,7 @@
 
 mod addresses;
 mod config;
-mod health;
+pub(crate) mod health;
 mod observability;
 mod part;
 mod ports;
@@ -80,6 +80,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// As many messages a minute as notifications can be told to send.
+    pub const TELEGRAM_UNBOUNDED: Option<u32> = Some(60_000);
+
     /// The default settings, with these directories for state and certificates.
     pub fn new(state: impl Into<PathBuf>, certs: impl Into<PathBuf>) -> Self {
         Self {

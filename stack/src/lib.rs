@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod process;
 pub mod product_service;
 pub mod prometheus;
+mod scrape;
 pub mod signals;
 mod standin;
 pub mod status;

@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io,
+    net::SocketAddr,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -12,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use reqwest::Client;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// The pause between two looks at something that is awaited.
@@ -80,6 +82,23 @@ impl Process {
             tokio::time::sleep(POLL).await;
         }
         Ok(())
+    }
+
+    /// Waits in the same way until a program of the Prometheus project says that it is ready.
+    pub(crate) async fn wait_until_ready(
+        &mut self,
+        client: &Client,
+        address: SocketAddr,
+        timeout: Duration,
+        who: &str,
+        log: &Path,
+    ) -> anyhow::Result<()> {
+        let ready = format!("http://{address}/-/ready");
+        let check = async || match client.get(&ready).send().await {
+            Ok(answer) if answer.status().is_success() => Ok(()),
+            Ok(_) | Err(_) => Err("is not ready".to_owned()),
+        };
+        self.wait_until(check, timeout, who, log).await
     }
 
     /// Sends a signal to the process itself, not to its group.

@@ -80,12 +80,8 @@ impl Prometheus {
         let address = ports::loopback(port);
         let command = command(&prometheus, &file, &directory.join("data"), address);
         let mut process = Process::spawn("prometheus", command, &log)?;
-        let (client, ready) = (Client::new(), format!("http://{address}/-/ready"));
-        let check = async || match client.get(&ready).send().await {
-            Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(_) | Err(_) => Err("is not ready".to_owned()),
-        };
-        process.wait_until(check, START_TIMEOUT, "Prometheus", &log).await?;
+        let client = Client::new();
+        process.wait_until_ready(&client, address, START_TIMEOUT, "Prometheus", &log).await?;
         Ok(Self { process, address, client })
     }
 

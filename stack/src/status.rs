@@ -3,7 +3,6 @@
 
 mod page;
 mod rows;
-mod scrape;
 
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
@@ -11,11 +10,13 @@ use chrono::{DateTime, Utc};
 use futures::future::join_all;
 use reqwest::Client;
 use serde::{Serialize, Serializer};
-use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::fleet::{self, Addresses, Part, Service};
+use crate::{
+    fleet::{self, Addresses, Part, Service, health},
+    scrape::{Scrape, Series},
+};
 use rows::{LIMITS, NOTABLE, Threshold, WAITING};
-use scrape::{Scrape, Series};
 
 /// A process that does not answer within this time does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ struct Process {
 enum State {
     /// A service that serves.
     Ready,
-    /// Something else that can be connected to.
+    /// Something else that answers as it should.
     Up,
     /// A service that says why it does not serve.
     NotReady(String),
@@ -94,7 +95,8 @@ impl Board {
         let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
         let parts: Vec<Part> = Part::all().filter(|part| !addresses.address_of(*part).is_empty()).collect();
         let states = join_all(parts.iter().map(|part| state_of(*part, &addresses, &client)));
-        let [first, second, third] = Service::ALL.map(|service| Scrape::of(&client, addresses.service(service).admin));
+        let scrape = async |service| Scrape::of(&client, addresses.service(service).admin).await.unwrap_or_default();
+        let [first, second, third] = Service::ALL.map(scrape);
         let (states, first, second, third) = tokio::join!(states, first, second, third);
         let (scrapes, pids, at) = (Scrapes([first, second, third]), fleet::pids(state), Utc::now());
         let processes = std::iter::zip(parts, states);
@@ -127,7 +129,7 @@ impl Scrapes {
     }
 
     fn sum(&self, service: Service, series: Series) -> Option<u64> {
-        self.of(service).sum(series)
+        self.of(service).whole(series)
     }
 
     fn waiting(
@@ -147,26 +149,34 @@ impl Scrapes {
         let not: u64 = not.iter().filter_map(|series| self.sum(service, *series)).sum();
         Some(all.saturating_sub(not))
     }
+
+    /// What no row of the board tells.
+    fn notable(&self) -> Vec<Notable> {
+        let mut notable = Vec::new();
+        if self.sum(Service::Notifications, Series("notifications_consumption_paused", None)) > Some(0) {
+            notable.push(Notable { what: "consumption is paused".to_owned(), runbook: Some("ConsumptionPaused") });
+        }
+        for service in Service::ALL {
+            let skipped = self.sum(service, Series("worker_skipped_items", None)).unwrap_or_default();
+            if skipped > 0 {
+                let what = format!("{} cannot do {skipped} of its items", service.name());
+                notable.push(Notable { what, runbook: Some("WorkerSkipsItems") });
+            }
+        }
+        notable
+    }
 }
 
 async fn state_of(part: Part, addresses: &Addresses, client: &Client) -> State {
     match part {
         Part::Service(service) => readiness(client, addresses.service(service).admin).await,
         Part::Postgres | Part::Broker | Part::StandIn(_) | Part::Observer(_) => {
-            let address = addresses.address_of(part);
-            if answers(address.trim_start_matches("http://")).await { State::Up } else { State::Silent }
+            match timeout(PATIENCE, health::check(part, addresses, client)).await {
+                Ok(Ok(())) => State::Up,
+                Ok(Err(_)) | Err(_) => State::Silent,
+            }
         }
     }
-}
-
-/// Whether one of the addresses answers: `host:port`, separated by commas.
-async fn answers(addresses: &str) -> bool {
-    for address in addresses.split(',') {
-        if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
-            return true;
-        }
-    }
-    false
 }
 
 async fn readiness(client: &Client, admin: SocketAddr) -> State {
@@ -217,12 +227,12 @@ impl Process {
 
     /// Adds what a service tells.
     fn told(self, scrape: &Scrape, now: DateTime<Utc>) -> Self {
-        let began = scrape.sum(Series("process_start_time_seconds", None));
+        let began = scrape.whole(Series("process_start_time_seconds", None));
         Self {
             version: scrape.label("build_info", "version"),
             revision: scrape.label("build_info", "revision"),
             up_seconds: began.map(|began| now.timestamp().unsigned_abs().saturating_sub(began)),
-            memory_bytes: scrape.sum(Series("process_resident_memory_bytes", None)),
+            memory_bytes: scrape.whole(Series("process_resident_memory_bytes", None)),
             ..self
         }
     }
@@ -248,23 +258,5 @@ impl Waiting {
             }
         };
         Some(Notable { what: format!("{}: {how}", self.what), runbook: Some(runbook) })
-    }
-}
-
-impl Scrapes {
-    /// What no row of the board tells.
-    fn notable(&self) -> Vec<Notable> {
-        let mut notable = Vec::new();
-        if self.sum(Service::Notifications, Series("notifications_consumption_paused", None)) > Some(0) {
-            notable.push(Notable { what: "consumption is paused".to_owned(), runbook: Some("ConsumptionPaused") });
-        }
-        for service in Service::ALL {
-            let skipped = self.sum(service, Series("worker_skipped_items", None)).unwrap_or_default();
-            if skipped > 0 {
-                let what = format!("{} cannot do {skipped} of its items", service.name());
-                notable.push(Notable { what, runbook: Some("WorkerSkipsItems") });
-            }
-        }
-        notable
     }
 }

@@ -47,6 +47,13 @@ pub struct Message {
     pub at: DateTime<Utc>,
 }
 
+impl Message {
+    /// What notifications tells, one by one: what it sends together are lines of one message.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.text.lines()
+    }
+}
+
 /// A fault for the next calls, and the JSON of `POST /faults`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -164,9 +164,12 @@ fn the_older_program_of_compose_does_as_well() {
 
 #[test]
 fn scripts_can_be_run() {
-    for script in
-        ["deployments/containers", "deployments/config/graylog/inputs.sh", "deployments/config/postgres/start.sh"]
-    {
+    for script in [
+        "deployments/containers",
+        "deployments/config/alertmanager/configure.sh",
+        "deployments/config/graylog/inputs.sh",
+        "deployments/config/postgres/start.sh",
+    ] {
         assert!(is_executable(&path(script)), "{script}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use e2e::{World, metrics::Exposition};
+use e2e::{World, log::lines_with, metrics::Exposition};
 use futures::future::join_all;
 use proto::{
     cart::{AddToCartRequest, PurchaseRequest},
@@ -16,7 +16,7 @@ use stack::{
 };
 use tonic::Status;
 
-use crate::world::{TracedWorld, log_lines};
+use crate::world::TracedWorld;
 
 /// A SKU with more units than the tests need.
 const PLENTY: u32 = 1704;
@@ -49,7 +49,7 @@ pub async fn a_collector_that_is_away_or_stalls_is_told_of_once_and_no_client_no
         let replica = world.replica(service, &[]).await.unwrap();
         let log = replica.log.clone();
         let status = replica.stop().await.unwrap();
-        assert!(status.success(), "{status}: {:#?}", log_lines(&log, &[]));
+        assert!(status.success(), "{status}: {:#?}", lines_with(&log, &[]));
     }
 
     collector.answer();
@@ -91,7 +91,7 @@ async fn clients_are_served(world: &World) {
         }
     });
     let failures: Vec<Status> = join_all(clients).await.into_iter().filter_map(Result::err).collect();
-    let logged = || services(world).flat_map(|service| log_lines(&service.log, &["call failed"])).collect::<Vec<_>>();
+    let logged = || services(world).flat_map(|service| lines_with(&service.log, &["call failed"])).collect::<Vec<_>>();
     assert!(failures.is_empty(), "{failures:?}\n{:#?}", logged());
 }
 
@@ -110,7 +110,7 @@ async fn spans_arrive(world: &World, collector: &Collector) {
 /// Waits until every service has logged exactly so many failures of the collector, and so many recoveries.
 async fn every_service_logged(world: &World, failures: usize, recoveries: usize) {
     let logged =
-        |log: &Path| (log_lines(log, &["does not take spans"]).len(), log_lines(log, &["takes spans again"]).len());
+        |log: &Path| (lines_with(log, &["does not take spans"]).len(), lines_with(log, &["takes spans again"]).len());
     for service in services(world) {
         let enough =
             || async { Some(logged(&service.log)).filter(|logged| logged.0 >= failures && logged.1 >= recoveries) };

@@ -1,6 +1,6 @@
 //! Which spans are exported, and which are not.
 
-use e2e::metrics::Exposition;
+use e2e::{log::until_logged, metrics::Exposition};
 use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{CreateOrderRequest, OrderItem},
@@ -12,7 +12,7 @@ use tonic::Code;
 
 use crate::{
     tree::{self, find_one},
-    world::{Caller, TracedWorld, log_lines, trace_id},
+    world::{Caller, TracedWorld, trace_id},
 };
 
 /// A SKU with more units than the tests need, and one with ten units.
@@ -35,8 +35,7 @@ pub async fn a_call_that_its_caller_does_not_sample_is_logged_and_exported_nowhe
         (&addresses.loms, rpc("loms.Loms/CreateOrder")),
         (&addresses.notifications, "\"message.id\"".to_owned()),
     ] {
-        let told = || async { Some(log_lines(&service.log, &[&id, &about])).filter(|lines| !lines.is_empty()) };
-        eventually("the call is in the log", told).await;
+        until_logged(&service.log, &[&id, &about]).await;
     }
     everything_so_far_is_exported(world).await;
     assert_eq!(tree::draw(&world.collector.trace(&unsampled.trace_id)), "");

@@ -1,9 +1,7 @@
 //! A fleet with a collector that receives its spans, and callers with a trace of their own.
 
 use std::{
-    fs,
     ops::Deref,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -102,10 +100,4 @@ impl Caller {
 /// The trace id in the header of an answer.
 pub fn trace_id<T>(answer: &Response<T>) -> String {
     answer.metadata().get("x-trace-id").unwrap().to_str().unwrap().to_owned()
-}
-
-/// The lines of a log that contain all of these texts.
-pub fn log_lines(log: &Path, texts: &[&str]) -> Vec<String> {
-    let log = fs::read_to_string(log).unwrap();
-    log.lines().filter(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned).collect()
 }

@@ -6,13 +6,17 @@ use std::{
 };
 
 use anyhow::ensure;
+use reqwest::Client;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
 use super::{
     Bench,
     usage::{Memory, millis},
 };
-use crate::fleet::{Part, Replica, Service};
+use crate::{
+    fleet::{Part, Replica, Service},
+    scrape::{Scrape, Series},
+};
 
 /// How long a fleet may take to have published and stored everything, and a replica to be ready.
 const CALM_TIMEOUT: Duration = Duration::from_secs(120);
@@ -117,28 +121,20 @@ impl Bench {
     pub(super) async fn round_trips(&self) -> anyhow::Result<BTreeMap<&'static str, f64>> {
         let mut round_trips = BTreeMap::new();
         for service in Service::ALL {
-            let text = self.metrics(service).await?;
-            let series = text.lines().filter(|line| line.starts_with("postgres_round_trips_total{"));
-            let values = series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-            round_trips.insert(service.name(), values.sum());
+            let all = self.scrape(service).await?.sum(Series("postgres_round_trips_total", None));
+            round_trips.insert(service.name(), all.unwrap_or_default());
         }
         Ok(round_trips)
     }
 
     /// How old events were when they were stored, since notifications began.
     pub(super) async fn event_ages(&self) -> anyhow::Result<Ages> {
-        let text = self.metrics(Service::Notifications).await?;
-        let buckets = text.lines().filter_map(|line| {
-            let (bound, count) =
-                line.strip_prefix("notifications_event_age_seconds_bucket{le=\"")?.split_once("\"} ")?;
-            Some((bound.replace("+Inf", "inf").parse().ok()?, count.parse().ok()?))
-        });
-        Ok(Ages(buckets.collect()))
+        let scrape = self.scrape(Service::Notifications).await?;
+        Ok(Ages(scrape.buckets("notifications_event_age_seconds_bucket")))
     }
 
-    async fn metrics(&self, service: Service) -> anyhow::Result<String> {
-        let url = format!("http://{}/metrics", self.fleet.addresses().service(service).admin);
-        Ok(reqwest::get(url).await?.text().await?)
+    async fn scrape(&self, service: Service) -> reqwest::Result<Scrape> {
+        Scrape::of(&Client::new(), self.fleet.addresses().service(service).admin).await
     }
 
     /// Transactions that ended in all databases, as Postgres counts them.

@@ -35,8 +35,6 @@ pub struct Addresses {
     pub certs: PathBuf,
     #[serde(with = "seconds")]
     pub payment_timeout: Duration,
-    /// How many messages a minute Telegram's chat may get; `None` for what Telegram allows.
-    pub telegram_per_minute: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,7 +90,6 @@ impl Addresses {
             graylog: settings.graylog.clone(),
             certs,
             payment_timeout: settings.payment_timeout,
-            telegram_per_minute: settings.telegram_per_minute,
         }
     }
 

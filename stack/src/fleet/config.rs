@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Addresses, Service};
+use super::{Addresses, Service, Settings};
 use crate::{files::replace_secret, product_service};
 
 /// Shorter than the time that the launcher waits for a service to stop.
@@ -11,17 +11,16 @@ const GRACE: &str = "3s";
 /// Key and chat: the stand-in accepts any.
 const TELEGRAM: (&str, i64) = ("local", 256);
 
-/// `kafka` is the section of that name.
-pub(super) fn write(service: Service, addresses: &Addresses, kafka: Option<&Value>) -> anyhow::Result<()> {
-    let mut config = config(service, addresses);
-    if let Some(kafka) = kafka {
+pub(super) fn write(service: Service, addresses: &Addresses, settings: &Settings) -> anyhow::Result<()> {
+    let mut config = config(service, addresses, settings.telegram_per_minute);
+    if let Some(kafka) = settings.kafka_clients.get(&service) {
         config["kafka"] = kafka.clone();
     }
     let text = serde_yaml::to_string(&config)?;
     replace_secret(&addresses.service(service).config, &text)
 }
 
-fn config(service: Service, addresses: &Addresses) -> Value {
+fn config(service: Service, addresses: &Addresses, telegram_per_minute: Option<u32>) -> Value {
     let (own, certs) = (addresses.service(service), &addresses.certs);
     let mut tls = json!({
         "certificate": certs.join(format!("{}.pem", service.name())),
@@ -62,7 +61,7 @@ fn config(service: Service, addresses: &Addresses) -> Value {
             let api_url = format!("http://{}", addresses.telegram);
             config["brokers"] = json!(brokers);
             config["telegram"] = json!({ "api_url": api_url, "api_key": api_key, "chat_id": chat_id });
-            if let Some(per_minute) = addresses.telegram_per_minute {
+            if let Some(per_minute) = telegram_per_minute {
                 config["telegram"]["per_minute"] = json!(per_minute);
             }
         }

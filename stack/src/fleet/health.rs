@@ -1,4 +1,4 @@
-//! Waits until a part of the fleet is healthy.
+//! Whether a part of the fleet is healthy.
 
 use std::{
     path::Path,
@@ -42,7 +42,7 @@ pub(super) async fn wait(part: Part, process: &mut Process, fleet: &Addresses, s
     }
 }
 
-/// Fails unless one of the external brokers answers: `host:port`, separated by commas.
+/// Fails unless one of the brokers answers: `host:port`, separated by commas.
 pub(super) async fn broker_answers(brokers: &str) -> anyhow::Result<()> {
     for broker in brokers.split(',') {
         if let Ok(Ok(_)) = tokio::time::timeout(CHECK_TIMEOUT, TcpStream::connect(broker)).await {
@@ -52,7 +52,8 @@ pub(super) async fn broker_answers(brokers: &str) -> anyhow::Result<()> {
     bail!("no broker answers at {brokers}")
 }
 
-async fn check(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
+/// Fails unless the part answers, and says that it serves if it can say so.
+pub(crate) async fn check(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Result<()> {
     match part {
         Part::Service(service) => {
             // Both the admin port and the gRPC port must be healthy.
@@ -69,7 +70,8 @@ async fn check(part: Part, addresses: &Addresses, client: &Client) -> anyhow::Re
             client.get(format!("{}/-/ready", addresses.address_of(part))).send().await?.error_for_status()?;
             Ok(())
         }
-        Part::Postgres | Part::Broker | Part::StandIn(StandIn::Telegram) | Part::Observer(_) => {
+        Part::Broker => broker_answers(&addresses.kafka).await,
+        Part::Postgres | Part::StandIn(StandIn::Telegram) | Part::Observer(_) => {
             let address = addresses.address_of(part);
             TcpStream::connect(address.trim_start_matches("http://")).await?;
             Ok(())

@@ -46,6 +46,12 @@ struct Record {
     command_line: String,
 }
 
+impl Record {
+    fn is_alive(&self) -> bool {
+        process::command_line(self.pid).as_ref() == Some(&self.command_line)
+    }
+}
+
 impl State {
     /// Makes the directory if it is missing, and claims it. Fails if another launcher has it.
     pub fn claim(directory: &Path) -> anyhow::Result<Self> {
@@ -91,8 +97,7 @@ impl State {
     pub async fn end_leftovers(&self, say: Say<'_>) -> anyhow::Result<()> {
         // The services were started last, so they are stopped first.
         for record in records(&self.directory).iter().rev() {
-            // The id may belong to another process by now.
-            if process::command_line(record.pid).as_ref() != Some(&record.command_line) {
+            if !record.is_alive() {
                 continue;
             }
             say(&format!("stopping {} of an earlier run (process {})", record.name, record.pid));
@@ -149,8 +154,8 @@ pub fn running(directory: &Path) -> Option<Addresses> {
 
 /// The processes of the fleet on this state directory that are alive, by name.
 pub fn pids(directory: &Path) -> HashMap<String, u32> {
-    let alive = |record: &Record| process::command_line(record.pid).as_ref() == Some(&record.command_line);
-    records(directory).into_iter().filter(alive).map(|record| (record.name, record.pid)).collect()
+    let alive = records(directory).into_iter().filter(Record::is_alive);
+    alive.map(|record| (record.name, record.pid)).collect()
 }
 
 fn records(directory: &Path) -> Vec<Record> {

@@ -150,7 +150,7 @@ fn begin_logs(state: &State, is_started: impl Fn(Part) -> bool) -> anyhow::Resul
 /// Writes a service's configuration and migrates its database.
 async fn prepare(service: Service, fleet: &Fleet, settings: &Settings, say: Say<'_>) -> anyhow::Result<()> {
     let config = &fleet.addresses.service(service).config;
-    config::write(service, &fleet.addresses, settings.kafka_clients.get(&service))?;
+    config::write(service, &fleet.addresses, settings)?;
     say(&format!("migrating the database {}", service.name()));
     run(service, &["migrate"], config).await?;
     // A list of one line has the header only: the stock is empty.

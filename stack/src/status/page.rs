@@ -77,7 +77,7 @@ impl Waiting {
 }
 
 impl Limit {
-    /// A service that does not have the limit has an empty cell.
+    /// A dash where a service does not have the limit.
     fn cells(&self) -> [String; 4] {
         let cell = |met: Option<u64>| met.map_or_else(|| "-".to_owned(), |met| met.to_string());
         [self.what.to_owned(), cell(self.checkout), cell(self.loms), cell(self.notifications)]

@@ -1,7 +1,6 @@
 //! The rows of the board: which metrics they come from, and what deserves a look.
 
-use super::scrape::Series;
-use crate::fleet::Service;
+use crate::{fleet::Service, scrape::Series};
 
 const PENDING: &str = "purchases not finished";
 const OVERDUE: &str = "orders overdue";
@@ -25,7 +24,7 @@ pub(super) const WAITING: [(&str, Service, &str, Option<&str>); 8] = {
     ]
 };
 
-/// What deserves a look, as its alert says.
+/// What deserves a look, as its alert says. Of deliveries given up the alert tells the new ones, and the board all.
 pub(super) const NOTABLE: [(&str, Threshold, &str); 6] = [
     (PENDING, Threshold::Seconds(120), "PurchasesStuck"),
     (OVERDUE, Threshold::Seconds(30), "ExpiryLate"),
@@ -74,3 +73,30 @@ pub(super) const LIMITS: [(&str, &[Series], &[Series]); 9] = [
     ),
     ("log lines lost", &[Series("gelf_messages_total", Some(("result", "dropped")))], &[]),
 ];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn a_row_deserves_a_look_when_the_rule_of_its_alert_says_so() {
+        let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deployments/config/prometheus/rules");
+        let files = fs::read_dir(rules).unwrap().map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let rules = files.collect::<String>();
+        // What is given up is told for as long as it is kept.
+        for (what, threshold, alert) in NOTABLE.iter().filter(|(what, ..)| *what != DEAD) {
+            let (.., count, oldest) = WAITING.iter().find(|(row, ..)| row == what).unwrap();
+            let condition = match threshold {
+                Threshold::Any => format!("({count}) > 0\n"),
+                Threshold::Seconds(seconds) => format!("({}) > {seconds}\n", oldest.unwrap()),
+            };
+            let (_, rule) = rules.split_once(&format!("- alert: {alert}\n")).unwrap_or_else(|| panic!("no {alert}"));
+            let rule = rule.split("- alert: ").next().unwrap();
+            assert!(rule.contains(&condition), "{what}: {condition}{rule}");
+        }
+    }
+}

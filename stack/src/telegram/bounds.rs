@@ -35,7 +35,8 @@ impl Bounds {
         }
         for taken in [taken, &mut self.bot] {
             taken.push_front(now);
-            taken.truncate(30);
+            // No bound is about more.
+            taken.truncate(OF_A_BOT.0);
         }
         Ok(())
     }

@@ -72,6 +72,13 @@ async fn the_board_shows_what_runs_and_what_waits_within_80_columns() {
         (count("orders that await payment") == Some(3) && count("deliveries given up") == Some(1)).then_some(())
     })
     .await;
+    let whole = board(&world);
+    for row in whole["waiting"].as_array().unwrap() {
+        assert!(row["count"].is_u64(), "nobody tells of it: {row}");
+    }
+    for row in whole["limits"].as_array().unwrap() {
+        assert!(["checkout", "loms", "notifications"].iter().any(|service| row[service].is_u64()), "{row}");
+    }
     let text = String::from_utf8(status(&world, &[]).stdout).unwrap();
     assert!(text.ends_with("deliveries given up: 1 (DeliveriesDead)\n"), "{text}");
 }
@@ -80,13 +87,15 @@ async fn the_board_shows_what_runs_and_what_waits_within_80_columns() {
 fn a_service_that_does_not_answer_is_down_and_the_rest_is_shown() {
     let world = World::new();
     let up = world.up();
-    kill(up.pid("loms"), Signal::STOP);
+    let stopped = ["loms", "product-service"].map(|name| up.pid(name));
+    stopped.iter().for_each(|pid| kill(*pid, Signal::STOP));
     let output = status(&world, &[]);
     let whole = board(&world);
-    kill(up.pid("loms"), Signal::CONT);
+    stopped.iter().for_each(|pid| kill(*pid, Signal::CONT));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("loms does not answer (ServiceDown)"), "{text}");
+    assert!(text.contains("product-service does not answer\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert_eq!(row(&whole, "waiting", "events in the outbox")["count"], Value::Null);
     assert_eq!(row(&whole, "processes", "notifications")["state"], "ready", "{whole:#}");

@@ -80,16 +80,21 @@ fn followers(service: Service) -> Vec<Value> {
 /// Tells of alerts and then of what they follow from, and returns which of them somebody is told of.
 async fn told(followers: &[Value], causes: &[Value]) -> BTreeSet<String> {
     let duty = Duty::start().await;
-    duty.post(followers).await;
-    duty.post(causes).await;
-    // Alerts that nothing mutes, which are told of after all that came before them.
-    duty.post(&alerts(&[("ConsumptionPaused", &[("job", "other")]), ("SpansLost", &[("job", "other")])])).await;
-    duty.page("ConsumptionPaused").await;
-    duty.ticket("SpansLost").await;
-    let told = duty.pages().into_iter().chain(duty.tickets());
-    let told = told.filter(|name| !["ConsumptionPaused", "SpansLost"].contains(&name.as_str())).collect();
+    let told = told_by(&duty, followers, causes).await;
     duty.stop().await;
     told
+}
+
+async fn told_by(duty: &Duty, followers: &[Value], causes: &[Value]) -> BTreeSet<String> {
+    duty.post(followers).await;
+    duty.post(causes).await;
+    // Alerts that nothing mutes and that mute nothing, which are told of after all that came before them.
+    let [page, ticket] = ["CertificateEndingSoon", "SpansLost"];
+    duty.post(&alerts(&[(page, &[("job", "other")]), (ticket, &[("job", "other")])])).await;
+    duty.page(page).await;
+    duty.ticket(ticket).await;
+    let told = duty.pages().into_iter().chain(duty.tickets());
+    told.filter(|name| ![page, ticket].contains(&name.as_str())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,11 +108,20 @@ async fn a_dead_postgres_with_all_that_follows_from_it_is_one_page() {
     let everything: Vec<_> = Service::ALL.into_iter().flat_map(followers).collect();
     let causes = Service::ALL.map(|service| alert("PostgresUnreachable", &[("job", service.name())]));
     let duty = Duty::start().await;
-    duty.post(&everything).await;
-    duty.post(&causes).await;
+    assert_eq!(told_by(&duty, &everything, &causes).await, ["PostgresUnreachable".to_owned()].into());
     assert_eq!(list(&duty.page("PostgresUnreachable").await["alerts"]).len(), 3);
     duty.stop().await;
-    assert_eq!(told(&everything, &causes).await, ["PostgresUnreachable".to_owned()].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_followers_mute_too_follows_from_a_dead_postgres_by_itself() {
+    let freshness: Labelled<'_> = ("NotificationFreshnessFastBurn", &[("slo", "notification_freshness")]);
+    let lagging: Labelled<'_> = ("ConsumerLagging", &[("job", "notifications")]);
+    for (service, followers) in [(Service::Loms, &[freshness][..]), (Service::Notifications, &[freshness, lagging])] {
+        let cause = alert("PostgresUnreachable", &[("job", service.name())]);
+        let told = told(&alerts(followers), &[cause]).await;
+        assert_eq!(told, ["PostgresUnreachable".to_owned()].into(), "{}", service.name());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
