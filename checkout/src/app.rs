@@ -106,8 +106,9 @@ impl Service for Checkout {
         if let Some(retention) = config.service.postgres.retention {
             process.work(Forget::new(OldPurchases { database: database.background() }, retention), Wake::default());
         }
-        process.work(ReadCatalogue::new(catalogue.background()), Wake::default());
-        process.work(RefreshProducts::new(catalogue.background()), Wake::default());
+        let in_background = catalogue.background(process.stop());
+        process.work(ReadCatalogue::new(in_background.clone()), Wake::default());
+        process.work(RefreshProducts::new(in_background), Wake::default());
         process.work(Measure { database: database.background() }, Wake::default());
         Ok(routes!(CartServer, grpc::Service { carts }))
     }

@@ -22,6 +22,7 @@ use platform::{
 };
 use proto::ids::{Sku, UserId};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, field::Empty, info_span, warn};
 
 pub use self::refresh::LEASE;
@@ -67,6 +68,8 @@ pub struct Catalogue {
     rests_until: Arc<Mutex<Option<Instant>>>,
     /// Products were added that nobody has asked for.
     has_news: Arc<AtomicBool>,
+    /// Who waits for a turn in the background waits no longer than until this.
+    stop: CancellationToken,
 }
 
 /// How the catalogue is kept.
@@ -82,14 +85,14 @@ impl Catalogue {
     pub fn new(database: Database, products: Products, limits: Limits) -> Self {
         let Limits { in_a_second, at_once, max_age, max_stale } = limits;
         let turns = Turns::new(database.clone(), in_a_second, at_once, products.attempt_timeout());
-        let (shared, shown, rests_until, has_news) = Default::default();
-        Self { database, products, turns, max_age, max_stale, shared, shown, rests_until, has_news }
+        let (shared, shown, rests_until, has_news, stop) = Default::default();
+        Self { database, products, turns, max_age, max_stale, shared, shown, rests_until, has_news, stop }
     }
 
-    /// The same catalogue for work that no caller waits for.
+    /// The same catalogue for work that no caller waits for, until the process stops.
     #[must_use]
-    pub fn background(&self) -> Self {
-        Self { database: self.database.background(), ..self.clone() }
+    pub fn background(&self, stop: CancellationToken) -> Self {
+        Self { database: self.database.background(), stop, ..self.clone() }
     }
 
     /// A product for the cart of a user, and its age: what is kept if it is fresh, else what ProductService says, else what

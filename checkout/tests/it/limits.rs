@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use platform::service::App;
 use stack::testing::eventually;
 use stack::{
     catalogue::Product,
@@ -88,6 +89,33 @@ async fn turns_that_somebody_has_deleted_are_made_anew() {
         sqlx::query("DELETE FROM product_turn").execute(&world.database.pool).await.unwrap();
     }
     assert_eq!(world.products.lookups().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_turn_in_the_background_is_not_in_the_way_of_the_end() {
+    let world = World::new().await;
+    let pool = &world.database.pool;
+    sqlx::query(
+        "INSERT INTO product_turn (bound, number, free_at) SELECT bound, number, now() + interval '1 hour' \
+         FROM unnest(ARRAY['in_a_second', 'at_once']) AS bound, generate_series(1, 10) AS number",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    let mut config = world.config();
+    config.service.shutdown.grace_period = Duration::from_secs(3600);
+    let app = App::<checkout::app::Checkout>::open(config).await.unwrap();
+    let stop = app.stop();
+    let served = tokio::spawn(app.serve());
+    eventually("it waits for a turn", async || {
+        let asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND pid <> pg_backend_pid() AND query LIKE '%take_product_turn%'";
+        let asked: i64 = sqlx::query_scalar(asked).fetch_one(pool).await.unwrap();
+        (asked > 0).then_some(())
+    })
+    .await;
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(30), served).await.expect("it ends").unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use platform::failure::{Error, Failure};
 use proto::ids::Sku;
 
-use super::Catalogue;
+use super::{Catalogue, turns::Turn};
 use crate::{domain::product::UnknownProduct, metrics, store::product};
 
 /// How many products are asked for at once.
@@ -39,8 +39,13 @@ impl Catalogue {
         }
     }
 
+    /// Users and other replicas may leave no turn for long, and the process ends without it: `None`.
+    async fn turn_behind(&self) -> Result<Option<Turn>, Failure> {
+        self.stop.run_until_cancelled(self.turns.turn_behind()).await.transpose()
+    }
+
     async fn refresh_one(&self, sku: Sku) -> Result<(), Failure> {
-        let turn = self.turns.turn_behind().await?;
+        let Some(turn) = self.turn_behind().await? else { return Ok(()) };
         let (outcome, result) = match turn.call(self.products.get(sku)).await.answer {
             Ok(product) => ("told", self.keep(sku, &product).await),
             Err(Error::Refused(UnknownProduct(sku))) => ("unknown", self.forget(sku).await),
@@ -55,9 +60,9 @@ impl Catalogue {
         self.has_news.swap(false, Ordering::Relaxed)
     }
 
-    /// Reads which products there are, some of them, behind this one; answers the last one, if there were any.
+    /// Reads which products there are, some of them, behind this one; answers the last one, if any were read.
     pub async fn read_list(&self, behind: u32) -> Result<Option<u32>, Failure> {
-        let turn = self.turns.turn_behind().await?;
+        let Some(turn) = self.turn_behind().await? else { return Ok(None) };
         let listed = match turn.call(self.products.list(behind)).await.answer {
             Ok(listed) => listed,
             Err(Error::Refused(never)) => match never {},
