@@ -52,6 +52,7 @@ impl Service for Checkout {
     const RPC: &'static str = SERVICE_NAME;
     const SHEDDABLE: &'static [&'static str] = &["AddToCart", "DeleteFromCart", "ListCart"];
     const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
+    const OPENAPI: &'static str = proto::openapi::CART;
     const TRANSACTIONS: &'static [&'static str] = &[
         "add_products",
         "cart",

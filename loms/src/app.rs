@@ -31,6 +31,7 @@ impl Service for Loms {
     const RPC: &'static str = SERVICE_NAME;
     const SHEDDABLE: &'static [&'static str] = &["Stocks", "ListOrder"];
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
+    const OPENAPI: &'static str = proto::openapi::LOMS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "all_stock",
         "change_orders",

@@ -47,6 +47,7 @@ impl Service for Notifications {
     const RPC: &'static str = SERVICE_NAME;
     const SHEDDABLE: &'static [&'static str] = &[];
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
+    const OPENAPI: &'static str = proto::openapi::NOTIFICATIONS;
     const TRANSACTIONS: &'static [&'static str] = &[
         "claim_deliveries",
         "dead_deliveries",

@@ -172,6 +172,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A list that may be absent, and then is empty.
+    pub fn list_or_empty<T: FromText>(&mut self, key: &str) -> Option<Vec<T>> {
+        if self.unread.contains_key(key) { self.list(key) } else { Some(Vec::new()) }
+    }
+
     /// Keys that are no names of ours, with their values.
     pub fn map<K: FromText, V: FromText>(&mut self, key: &str) -> Option<Vec<(K, V)>> {
         let path = self.path_of(key);

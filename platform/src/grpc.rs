@@ -15,6 +15,28 @@ use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 
+/// How a call came in, in the extensions of its request; gRPC if there is nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    #[default]
+    Grpc,
+    GrpcWeb,
+    Json,
+}
+
+impl Protocol {
+    pub const ALL: [Self; 3] = [Self::Grpc, Self::GrpcWeb, Self::Json];
+
+    /// In metrics, traces and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::GrpcWeb => "grpc-web",
+            Self::Json => "json",
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Method {
     /// `package.Service`

@@ -21,7 +21,7 @@ pub(crate) use activity::Running;
 pub(crate) use connection::{Peer, UnreadBytes};
 
 use crate::{
-    config::service::{AdminConfig, ConnectionsConfig, GrpcConfig},
+    config::service::{AdminConfig, ConnectionsConfig, GrpcConfig, HttpConfig},
     metrics::net::Reason,
     tls::ServerTls,
 };
@@ -49,14 +49,15 @@ pub struct Port {
 }
 
 impl Port {
-    /// Opens the port for callers. Warns if the port speaks plaintext.
-    pub async fn open_public(config: &GrpcConfig) -> anyhow::Result<Self> {
+    /// Opens the ports for callers, of which the second is for HTTP/JSON. Warns if they speak plaintext.
+    pub async fn open_public(config: &GrpcConfig, http: Option<&HttpConfig>) -> anyhow::Result<(Self, Option<Self>)> {
         let tls = config.tls.as_ref().map(ServerTls::load).transpose().context("grpc.tls")?;
         if tls.is_none() {
-            warn!("grpc.tls is left out: the port is plaintext and open to everybody who reaches it");
+            warn!("grpc.tls is left out: calls come in plaintext, from everybody who reaches the port");
         }
         let mut connections = config.connections.clone();
-        let possible = max_open_files().map_or(u64::MAX, |files| files.saturating_sub(RESERVED_FILES).max(1));
+        let ports = 1 + u64::from(http.is_some());
+        let possible = max_open_files().map_or(u64::MAX, |files| files.saturating_sub(RESERVED_FILES) / ports).max(1);
         if let Ok(possible) = u32::try_from(possible)
             && possible < connections.max
         {
@@ -64,8 +65,15 @@ impl Port {
             connections.max = possible;
         }
         let max_streams = config.max_concurrent_requests.div_ceil(2).min(MAX_STREAMS);
+        let http = match http {
+            Some(http) => {
+                let port = Self::open("http", http.listen, tls.clone(), connections.clone()).await;
+                Some(Self { max_streams, ..port.context("http.listen")? })
+            }
+            None => None,
+        };
         let port = Self::open("grpc", config.listen, tls, connections).await.context("grpc.listen")?;
-        Ok(Self { max_streams, ..port })
+        Ok((Self { max_streams, ..port }, http))
     }
 
     /// Opens the port for operators.
@@ -85,6 +93,10 @@ impl Port {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr().context("a listening socket has an address")?;
         Ok(Self { name, listener, address, tls, connections, max_streams: MAX_STREAMS })
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Has the real port number, also if the configuration says 0.

@@ -105,7 +105,7 @@ impl Process {
 
     /// Answers calls until the process is told to stop, and then those that still run.
     pub(crate) fn listen(&self, port: Port, router: Router) {
-        info!(address = %port.address(), "port is open");
+        info!(address = %port.address(), port = port.name(), "port is open");
         self.tasks.spawn(port.serve(router, self.stop.clone()));
     }
 

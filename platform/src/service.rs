@@ -21,7 +21,7 @@ use tower::ServiceExt as _;
 use crate::{
     config::{FromSection, service::ServiceConfig},
     grpc::{server::router, stream_end::end_on_drain},
-    metrics,
+    json, metrics,
     net::{Port, Running},
     postgres::Database,
     process::Process,
@@ -38,6 +38,8 @@ pub trait Service: Sized + Send + Sync + 'static {
     const SHEDDABLE: &'static [&'static str];
     /// Encoded file descriptors that contain [`RPC`](Self::RPC).
     const DESCRIPTORS: &'static [u8];
+    /// The OpenAPI document of the service, as JSON.
+    const OPENAPI: &'static str;
     /// The names of transactions and of single statements. Metrics show them from the start.
     const TRANSACTIONS: &'static [&'static str];
     /// The reasons for refused calls. Metrics show them from the start.
@@ -66,6 +68,8 @@ pub struct App<S> {
     service: S,
     config: ServiceConfig,
     port: Port,
+    http: Option<(Port, Router)>,
+    answers: Answers,
     process: Process,
 }
 
@@ -75,9 +79,15 @@ impl<S: Service> App<S> {
         S::DECLARE_METRICS();
         let common = config.as_ref().clone();
         let service = S::open(config)?;
-        let port = Port::open_public(&common.grpc).await?;
+        let (port, http) = Port::open_public(&common.grpc, common.http.as_ref()).await?;
         let process = Process::start(S::RPC, &common).await?;
-        Ok(Self { service, config: common, port, process })
+        // Callers hear at once that the service is not there yet, instead of waiting for it until their deadline.
+        let answers = Answers::while_starting(process.health(), process.stop());
+        let http = match (http, &common.http) {
+            (Some(port), Some(config)) => Some((port, json::router::<S>(config, answers.router())?)),
+            (Some(_), None) | (None, _) => None,
+        };
+        Ok(Self { service, config: common, port, http, answers, process })
     }
 
     pub fn service(&self) -> &S {
@@ -86,6 +96,11 @@ impl<S: Service> App<S> {
 
     pub fn address(&self) -> SocketAddr {
         self.port.address()
+    }
+
+    /// `None` if the configuration has no such port.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(port, _)| port.address())
     }
 
     pub fn admin_address(&self) -> SocketAddr {
@@ -99,10 +114,11 @@ impl<S: Service> App<S> {
 
     /// Answers calls and does background work until the service is told to stop.
     pub async fn serve(self) -> anyhow::Result<()> {
-        let Self { service, config, port, process } = self;
-        // Callers hear at once that the service is not there yet, instead of waiting for it until their deadline.
-        let answers = Answers::while_starting(process.health(), process.stop());
+        let Self { service, config, port, http, answers, process } = self;
         process.listen(port, answers.router());
+        if let Some((port, router)) = http {
+            process.listen(port, router);
+        }
         let migrations = S::migrations();
         let connecting = Database::connect(S::NAME, &config.postgres, &migrations);
         let Some(database) = process.unless_stopped(connecting).await.transpose()? else { return Ok(()) };

@@ -3,6 +3,7 @@
 
 pub mod event;
 pub mod ids;
+pub mod openapi;
 pub mod refusal;
 
 use chrono::{DateTime, Utc};

@@ -18,6 +18,8 @@ section! {
     /// The part of a configuration file that the platform needs.
     pub struct ServiceConfig {
         pub grpc: GrpcConfig = section(),
+        /// Without this section, calls come over gRPC only.
+        pub http: Option<HttpConfig> = optional_section(),
         pub admin: AdminConfig = section(),
         pub postgres: PostgresConfig = section(),
         pub log: LogConfig = section_or_defaults(),
@@ -66,6 +68,36 @@ impl GrpcConfig {
 fn default_deadline_is_within_max(config: &GrpcConfig, section: &mut Section<'_>) {
     if config.default_deadline > config.max_deadline {
         section.reject("default_deadline", "must not be above max_deadline");
+    }
+}
+
+section! {
+    /// `http`: the port that answers the same calls as HTTP/JSON and gRPC-Web. What `grpc` says of TLS, places, deadlines
+    /// and connections holds here, too.
+    pub struct HttpConfig {
+        pub listen: SocketAddr = required(),
+        pub cors: CorsConfig = section_or_defaults(),
+    }
+}
+
+section! {
+    /// `http.cors`: which pages of browsers may call.
+    #[derive(Default)]
+    pub struct CorsConfig {
+        /// As browsers send them: `https://shop.example`.
+        pub allowed_origins: Vec<Origin> = list_or_empty(),
+    }
+}
+
+/// The origin of a page: a scheme, a host, and a port if it is not the scheme's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(pub HeaderValue);
+
+impl FromText for Origin {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let url = reqwest::Url::parse(text).ok().filter(|url| url.origin().ascii_serialization() == text);
+        let value = url.and_then(|_| HeaderValue::from_str(text).ok());
+        value.map(Self).ok_or_else(|| "must be an origin, such as https://shop.example".to_owned())
     }
 }
 

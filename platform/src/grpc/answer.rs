@@ -10,7 +10,7 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, Response};
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -153,18 +153,30 @@ impl HttpBody for Answer {
             let status = Status::deadline_exceeded("the answer was not taken by the deadline");
             return Poll::Ready(status.add_header(&mut trailers).ok().map(|()| Ok(Frame::trailers(trailers))));
         };
-        if !left.data.is_empty() {
-            let piece = left.data.len().min(PIECE);
-            return Poll::Ready(Some(Ok(Frame::data(left.data.split_to(piece)))));
-        }
-        if let Some(on_taken) = left.on_taken.take()
+        let piece = left.data.len().min(PIECE);
+        let piece = left.data.split_to(piece);
+        // Who reads an answer of known length does not ask for what comes after its last piece.
+        let is_last = left.data.is_empty() && (piece.is_empty() || left.trailers.is_none());
+        if is_last
+            && let Some(on_taken) = left.on_taken.take()
             && Instant::now() + DEADLINE_TOLERANCE < left.deadline
         {
             on_taken.call();
         }
+        if !piece.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         match left.trailers.take() {
             Some(trailers) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        match rest.as_ref() {
+            Some(Rest { data, trailers: None, .. }) => SizeHint::with_exact(data.len() as u64),
+            Some(_) | None => SizeHint::default(),
         }
     }
 }

@@ -21,7 +21,7 @@ use tonic_types::StatusExt as _;
 use tracing::{Instrument as _, Span, field::Empty, info, info_span, warn};
 
 use super::{
-    Method,
+    Method, Protocol,
     answer::until_taken,
     call_guard::{CallGuard, DEADLINE_TOLERANCE},
     code_name, methods,
@@ -32,6 +32,7 @@ use crate::{
     config::service::GrpcConfig,
     deadline,
     failure::{Failure, chain, panic_text},
+    json,
     metrics::{self, rpc},
     net::{Peer, Running, UnreadBytes},
     telemetry::trace,
@@ -54,7 +55,7 @@ macro_rules! routes {
 /// Larger requests are refused. The largest reasonable request, an order of 100 lines, has less than 4 KiB.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// A byte that says whether the message is compressed, and four that say how long it is. See "PROTOCOL-HTTP2" of gRPC.
-const MESSAGE_PREFIX_BYTES: usize = 5;
+pub(crate) const MESSAGE_PREFIX_BYTES: usize = 5;
 
 /// Who gives a call less time than this cannot count on an answer.
 const SHORTEST_DEADLINE: Duration = Duration::from_millis(100);
@@ -130,6 +131,7 @@ impl ServerState {
         let methods: HashSet<_> = methods(descriptors, service)?.into_iter().collect();
         for method in &methods {
             rpc::server().declare(method);
+            rpc::declare_protocols(method);
             rpc::declare_callers_faults(method, (0..=16).map(Code::from_i32).filter(|code| is_fault(*code)));
         }
         let named = |name: &&str| Method { service: service.to_owned(), name: (*name).to_owned() };
@@ -153,7 +155,8 @@ impl ServerState {
 async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {
     let called = Method::from_path(request.uri().path());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let span = server_span(called.as_ref().filter(|method| state.knows(method)), peer);
+    let protocol = request.extensions().get::<Protocol>().copied().unwrap_or_default();
+    let span = server_span(called.as_ref().filter(|method| state.knows(method)), protocol, peer);
     let method = called.filter(|method| state.methods.contains(method));
     trace::set_parent(&span, trace::traceparent_from_headers(request.headers()));
     let trace_id = trace::trace_id(&span);
@@ -173,6 +176,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
             }
             if let Some(method) = &method {
                 rpc::server().handled(method, code, duration);
+                rpc::count_protocol(protocol, method, code);
                 let is_callers = status.is_some_and(is_fault_of_the_caller)
                     || code == Code::DeadlineExceeded && timeout < SHORTEST_DEADLINE;
                 if is_callers && is_fault(code) {
@@ -198,7 +202,7 @@ async fn observe(State(state): State<Arc<ServerState>>, request: Request, next: 
 }
 
 /// `method` is `None` for an unknown method: callers could fill the traces with invented names.
-fn server_span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
+fn server_span(method: Option<&Method>, protocol: Protocol, peer: Option<SocketAddr>) -> Span {
     let method = method.map_or_else(|| "_OTHER".to_owned(), Method::to_string);
     info_span!(
         "rpc",
@@ -207,6 +211,7 @@ fn server_span(method: Option<&Method>, peer: Option<SocketAddr>) -> Span {
         otel.status_code = Empty,
         "error.type" = Empty,
         rpc.system.name = "grpc",
+        rpc.protocol = protocol.name(),
         rpc.method = method,
         rpc.response.status_code = Empty,
         client.address = peer.map(|peer| peer.ip().to_string()),
@@ -256,13 +261,13 @@ fn is_fault(code: Code) -> bool {
 #[error("the caller alone brought it about")]
 struct CallersFault;
 
-fn callers_fault(code: Code, text: impl Into<String>) -> Status {
+pub(crate) fn callers_fault(code: Code, text: impl Into<String>) -> Status {
     let mut status = Status::new(code, text);
     status.set_source(Arc::new(CallersFault));
     status
 }
 
-fn is_fault_of_the_caller(status: &Status) -> bool {
+pub(crate) fn is_fault_of_the_caller(status: &Status) -> bool {
     std::error::Error::source(status).is_some_and(|source| source.is::<CallersFault>())
 }
 
@@ -296,6 +301,13 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
         Err(callers_fault(Code::DeadlineExceeded, text))
     });
     let request = match request {
+        Ok(request) => match request.extensions().get::<json::Call>().cloned() {
+            Some(call) => call.read(request).await,
+            None => Ok(request),
+        },
+        Err(status) => Err(status),
+    };
+    let request = match request {
         Ok(request) => request,
         Err(status) => return status.into_http(),
     };
@@ -310,6 +322,7 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
 async fn answer(state: &ServerState, request: Request, next: Next, deadline: Instant) -> Response<Body> {
     let share = request.extensions().get::<UnreadBytes>().cloned();
     let running = request.extensions().get::<Running>().cloned();
+    let json = request.extensions().get::<json::Call>().cloned();
     let Some(_place) = state.places.take(request.uri().path()) else {
         return Status::resource_exhausted("the service is at its limit of concurrent calls; try again later")
             .into_http();
@@ -321,6 +334,10 @@ async fn answer(state: &ServerState, request: Request, next: Next, deadline: Ins
             let failure = Failure::unforeseen(format!("a handler panicked: {}", panic_text(&*panic)));
             Status::from(failure).into_http()
         }
+    };
+    let answer = match json {
+        Some(call) => call.write(answer).await,
+        None => answer,
     };
     until_taken(answer, deadline, share.as_ref(), running).await
 }

@@ -6,7 +6,7 @@ use super::Counters;
 use crate::metrics;
 
 /// The ports of a service.
-const PORTS: [&str; 2] = ["admin", "grpc"];
+const PORTS: [&str; 3] = ["admin", "grpc", "http"];
 
 metrics! {
     /// Open connections, by port.

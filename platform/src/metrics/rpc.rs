@@ -7,12 +7,13 @@ use tonic::Code;
 
 use super::Counters;
 use crate::{
-    grpc::{Method, go_code_name},
+    grpc::{Method, Protocol, go_code_name},
     metrics,
 };
 
 const LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
 const CODE_LABELS: [&str; 4] = ["grpc_type", "grpc_service", "grpc_method", "grpc_code"];
+const PROTOCOL_LABELS: [&str; 4] = ["protocol", "grpc_service", "grpc_method", "grpc_code"];
 
 metrics! {
     /// RPCs started on the server.
@@ -22,6 +23,8 @@ metrics! {
     /// RPCs completed with a code that speaks of the server although the caller alone brought it about: the request could
     /// not be read or did not come in time, or its deadline was too short for any answer.
     SERVER_CALLERS_FAULTS: Counters<4> = counters_of_any("grpc_server_callers_faults_total", CODE_LABELS);
+    /// RPCs completed on the server, by the protocol that they came with.
+    SERVER_BY_PROTOCOL: Counters<4> = counters_of_any("grpc_server_handled_by_protocol_total", PROTOCOL_LABELS);
     /// RPC messages received by the server.
     SERVER_RECEIVED: Counters<3> = counters_of_any("grpc_server_msg_received_total", LABELS);
     /// RPC messages sent by the server.
@@ -103,6 +106,22 @@ pub(crate) fn count_callers_fault(method: &Method, code: Code) {
 
 pub(crate) fn declare_callers_faults(method: &Method, codes: impl Iterator<Item = Code>) {
     SERVER_CALLERS_FAULTS.declare(codes.map(|code| labels_with_code(method, code)));
+}
+
+pub(crate) fn count_protocol(protocol: Protocol, method: &Method, code: Code) {
+    SERVER_BY_PROTOCOL.with(labels_with_protocol(protocol, method, code)).inc();
+}
+
+pub(crate) fn declare_protocols(method: &Method) {
+    for protocol in Protocol::ALL {
+        for code in (0..=16).map(Code::from_i32) {
+            SERVER_BY_PROTOCOL.with(labels_with_protocol(protocol, method, code));
+        }
+    }
+}
+
+fn labels_with_protocol(protocol: Protocol, method: &Method, code: Code) -> [&str; 4] {
+    [protocol.name(), &method.service, &method.name, go_code_name(code)]
 }
 
 fn labels(method: &Method) -> [&str; 3] {

@@ -139,7 +139,7 @@ impl World {
         let mut config = GrpcConfig::new(([127, 0, 0, 1], 0).into(), Some(tls));
         change(&mut config);
         let script = Arc::new(Script::default());
-        let port = Port::open_public(&config).await.unwrap();
+        let port = Port::open_public(&config, None).await.unwrap().0;
         let address = port.address();
         let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();

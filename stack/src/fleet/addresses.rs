@@ -40,6 +40,8 @@ pub struct Addresses {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceAddresses {
     pub grpc: SocketAddr,
+    /// HTTP/JSON.
+    pub http: SocketAddr,
     pub admin: SocketAddr,
     pub config: PathBuf,
     pub log: PathBuf,
@@ -51,6 +53,11 @@ impl ServiceAddresses {
     /// The gRPC address with a host name that is in the certificate.
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.grpc.port())
+    }
+
+    /// The same of HTTP/JSON.
+    pub fn http_url(&self) -> String {
+        format!("https://localhost:{}", self.http.port())
     }
 }
 
@@ -68,6 +75,7 @@ impl Addresses {
         let jaeger_otlp = observer(Observer::Jaeger, ports.jaeger_otlp);
         let service = |service: Service| ServiceAddresses {
             grpc: loopback(ports.service(service).grpc),
+            http: loopback(ports.service(service).http),
             admin: loopback(ports.service(service).admin),
             config: state.config(service),
             log: state.log(Part::Service(service)),

@@ -32,6 +32,7 @@ fn config(service: Service, addresses: &Addresses, telegram_per_minute: Option<u
     }
     let mut config = json!({
         "grpc": { "listen": own.grpc, "tls": tls },
+        "http": { "listen": own.http },
         "admin": { "listen": own.admin },
         "postgres": { "connection_string": own.database },
         "log": { "level": "info" },

@@ -8,6 +8,7 @@ use crate::ports;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServicePorts {
     pub grpc: u16,
+    pub http: u16,
     pub admin: u16,
 }
 
@@ -82,6 +83,7 @@ impl Ports {
         ];
         for (service, ports) in Service::ALL.into_iter().zip(&mut self.services) {
             each.push((Part::Service(service), format!("{} (gRPC)", service.name()), &mut ports.grpc));
+            each.push((Part::Service(service), format!("{} (HTTP)", service.name()), &mut ports.http));
             each.push((Part::Service(service), format!("{} (admin)", service.name()), &mut ports.admin));
         }
         each

@@ -39,8 +39,10 @@ impl Replica {
         let text = fs::read_to_string(&original.config)
             .with_context(|| format!("cannot read {}", original.config.display()))?;
         let mut config: Value = serde_yaml::from_str(&text)?;
-        let (port, admin) = (ports::free()?, ports::loopback(ports::free()?));
+        let [http, admin] = [ports::loopback(ports::free()?), ports::loopback(ports::free()?)];
+        let port = ports::free()?;
         config["grpc"]["listen"] = Value::String(ports::loopback(port).to_string());
+        config["http"]["listen"] = Value::String(http.to_string());
         config["admin"]["listen"] = Value::String(admin.to_string());
         change(&mut config);
         let name = format!("{}-{port}", service.name());

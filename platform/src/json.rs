@@ -1,0 +1,118 @@
+//! The JSON door: the calls of a service over HTTP, with messages as proto3 JSON, as a gRPC gateway answers them. What
+//! comes in here becomes the same call that gRPC brings, and goes through the same layers, once. Browsers come in here
+//! with gRPC-Web, too.
+
+mod call;
+mod headers;
+mod messages;
+mod refusals;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{
+        HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode, Uri,
+        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+    },
+    routing::{get, post},
+};
+use prost_reflect::{DescriptorPool, Value};
+use tonic::Status;
+use tonic_web::GrpcWebLayer;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+pub(crate) use call::Call;
+use call::Operation;
+
+use crate::{
+    config::service::{HttpConfig, Origin},
+    grpc::Protocol,
+    service::Service,
+};
+
+/// The option of methods that names their paths.
+const PATH: &str = "route256.api.path";
+
+/// What browsers of allowed origins may send beside what every page may, and read.
+const REQUEST_HEADERS: [&str; 8] = [
+    "authorization",
+    "content-type",
+    "grpc-timeout",
+    "idempotency-key",
+    "traceparent",
+    "tracestate",
+    "x-grpc-web",
+    "x-user-agent",
+];
+const ANSWER_HEADERS: [&str; 5] =
+    ["grpc-message", "grpc-metadata-x-trace-id", "grpc-status", "grpc-status-details-bin", "x-trace-id"];
+
+/// The router of the HTTP port. `calls` answers calls as gRPC.
+pub(crate) fn router<S: Service>(config: &HttpConfig, calls: Router) -> anyhow::Result<Router> {
+    let mut router = Router::new();
+    for (path, operation) in operations(S::DESCRIPTORS, S::RPC)? {
+        let calls = calls.clone();
+        let answer = move |request| call::answer(operation, request, calls);
+        router = router.route(&path, post(answer).fallback(|| wrong_method("POST")));
+    }
+    let document = get(|| async { ([(CACHE_CONTROL, "no-cache"), (CONTENT_TYPE, "application/json")], S::OPENAPI) });
+    let router = router
+        .route("/openapi.json", document.fallback(|| wrong_method("GET,HEAD")))
+        .fallback(move |request| grpc_web(request, calls));
+    Ok(if config.cors.allowed_origins.is_empty() { router } else { router.layer(cors(&config.cors.allowed_origins)) })
+}
+
+/// The calls of a service, `package.Service`, by the paths that lead to them.
+fn operations(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<(String, Arc<Operation>)>> {
+    let mut pool = DescriptorPool::decode(descriptors)?;
+    // The details of refusals are written as JSON, too.
+    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+    let (service, path) = (pool.get_service_by_name(service), pool.get_extension_by_name(PATH));
+    let (Some(service), Some(path)) = (service, path) else { return Ok(Vec::new()) };
+    let mut operations = Vec::new();
+    for method in service.methods() {
+        let operation = Arc::new(Operation::new(&method)?);
+        let options = method.options();
+        let paths = options.get_extension(&path);
+        let paths = paths.as_list().into_iter().flatten().filter_map(Value::as_str);
+        operations.extend(paths.map(|path| (path.to_owned(), Arc::clone(&operation))));
+    }
+    Ok(operations)
+}
+
+/// Calls of gRPC-Web come with the paths of gRPC.
+async fn grpc_web(mut request: Request, calls: Router) -> Response<Body> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|value| value.starts_with("application/grpc-web")) {
+        return not_found(request.uri());
+    }
+    request.extensions_mut().insert(Protocol::GrpcWeb);
+    match GrpcWebLayer::new().layer(calls).oneshot(request).await {
+        Ok(answer) => answer.map(Body::new),
+        Err(never) => match never {},
+    }
+}
+
+fn not_found(uri: &Uri) -> Response<Body> {
+    refusals::answer(StatusCode::NOT_FOUND, &Status::not_found(format!("nothing is at {}", uri.path())))
+}
+
+async fn wrong_method(allowed: &'static str) -> Response<Body> {
+    let status = Status::unimplemented(format!("this path takes {allowed} only"));
+    let mut answer = refusals::answer(StatusCode::METHOD_NOT_ALLOWED, &status);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    answer
+}
+
+fn cors(origins: &[Origin]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
+        .allow_methods([HttpMethod::GET, HttpMethod::POST])
+        .allow_headers(REQUEST_HEADERS.map(HeaderName::from_static))
+        .expose_headers(ANSWER_HEADERS.map(HeaderName::from_static))
+        .max_age(std::time::Duration::from_secs(600))
+}
