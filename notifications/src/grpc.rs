@@ -19,7 +19,8 @@ impl Notifications for Service {
         &self,
         request: Request<GetHistoryWithPeriodRequest>,
     ) -> Result<Response<GetHistoryWithPeriodResponse>, Status> {
-        let page = self.messages.list(&wire::get_history_with_period(request.into_inner())?).await?;
-        Ok(Response::new(wire::get_history_with_period_response(page)))
+        let command = wire::get_history_with_period(request.into_inner())?;
+        let page = self.messages.list(&command).await?;
+        Ok(Response::new(wire::get_history_with_period_response(command.user, page)))
     }
 }

@@ -1,9 +1,11 @@
 //! What the services agree on: the messages, clients and servers that are generated from the `.proto` files, one module
-//! a package, and beside them identifiers, order events with their topics, and the reasons of refusals.
+//! a package, and beside them identifiers, order events with their topics, the pages of what is listed, and the reasons
+//! of refusals.
 
 pub mod event;
 pub mod ids;
 pub mod openapi;
+pub mod page;
 pub mod refusal;
 
 use chrono::{DateTime, Utc};

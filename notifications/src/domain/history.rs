@@ -1,7 +1,10 @@
-//! A user's history: its messages, which days a part of it covers, and where its pages end.
+//! A user's history: its messages, in the order of time, then of arrival, and which days a part of it covers.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use proto::ids::{OrderId, UserId};
+use proto::{
+    ids::{OrderId, UserId},
+    page::Position,
+};
 
 /// A message of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,36 +56,12 @@ impl Period {
     /// The place before its first message.
     pub fn before_first(&self) -> Position {
         // Messages are numbered from 1.
-        Position { occurred_at: self.start, id: 0 }
+        Position { at: self.start, id: 0 }
     }
 
     /// Whether a page of this period can end there.
     pub fn holds(&self, position: Position) -> bool {
-        (self.start..self.end).contains(&position.occurred_at) && position.id > 0
-    }
-}
-
-/// A place in a user's history, which is in the order of time, then of arrival.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// When the message at that place happened.
-    pub occurred_at: DateTime<Utc>,
-    /// The number of that message.
-    pub id: i64,
-}
-
-impl Position {
-    /// As an opaque text, which [`Position::read`] reads again.
-    pub fn to_token(self) -> String {
-        format!("{:016x}{:016x}", self.occurred_at.timestamp_micros(), self.id)
-    }
-
-    /// Reads what [`Position::to_token`] wrote, and nothing else.
-    pub fn read(token: &str) -> Option<Self> {
-        let (micros, id) = token.split_at_checked(16)?;
-        let number = |digits| u64::from_str_radix(digits, 16).ok().map(u64::cast_signed);
-        let position = Self { occurred_at: DateTime::from_timestamp_micros(number(micros)?)?, id: number(id)? };
-        (position.to_token() == token).then_some(position)
+        (self.start..self.end).contains(&position.at) && position.id > 0
     }
 }
 
@@ -97,7 +76,7 @@ mod tests {
     }
 
     fn at(text: &str, id: i64) -> Position {
-        Position { occurred_at: text.parse().unwrap(), id }
+        Position { at: text.parse().unwrap(), id }
     }
 
     #[test]
@@ -110,20 +89,5 @@ mod tests {
         assert!(!period.holds(period.before_first()));
         assert_eq!(Period::of_days(day("2024-02-29"), day("2024-02-28")), Err(Backwards));
         assert!(Period::of_days(day("0001-01-01"), day("9999-12-31")).is_ok());
-    }
-
-    #[test]
-    fn a_position_survives_its_token_and_nothing_else_is_one() {
-        for position in [at("2026-11-22T10:00:00.123456Z", 7), at("0001-01-01T00:00:00Z", i64::MAX)] {
-            assert_eq!(Position::read(&position.to_token()), Some(position));
-        }
-        let token = at("2026-11-22T10:00:00Z", 255).to_token();
-        let longer = format!("{token}0");
-        let upper = token.to_uppercase();
-        let signed = format!("+{}", &token[1..]);
-        for broken in ["", "x", "é", &token[1..], &longer, &upper, &signed, "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"] {
-            assert_eq!(Position::read(broken), None, "{broken}");
-        }
-        assert_eq!(Position::read(&"é".repeat(16)), None);
     }
 }

@@ -5,11 +5,12 @@ use platform::grpc::status::Violations;
 use proto::{
     ids::UserId,
     notifications::{self as wire, Date, GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse},
+    page::{self, Position},
     timestamp,
 };
 
 use crate::{
-    domain::history::{Message, Period, Position},
+    domain::history::{Message, Period},
     usecase::list::{ListHistory, MAX_PAGE, Page},
 };
 
@@ -19,20 +20,20 @@ pub fn get_history_with_period(request: GetHistoryWithPeriodRequest) -> Result<L
     let from = violations.check("from", day(request.from));
     let to = violations.check("to", day(request.to));
     let period = from.zip(to).and_then(|(from, to)| violations.check("to", Period::of_days(from, to)));
-    let after = violations.check("page_token", position(&request.page_token, period));
+    let after = violations.check("page_token", position(&request.page_token, user, period));
     match (user, period, after) {
         (Some(user), Some(period), Some(after)) => {
             let after = after.unwrap_or_else(|| period.before_first());
-            Ok(ListHistory { user, period, after, page_size: page_size(request.page_size) })
+            Ok(ListHistory { user, period, after, page_size: page::size(request.page_size, MAX_PAGE) })
         }
         (_, _, _) => Err(violations),
     }
 }
 
-pub fn get_history_with_period_response(page: Page) -> GetHistoryWithPeriodResponse {
+pub fn get_history_with_period_response(user: UserId, page: Page) -> GetHistoryWithPeriodResponse {
     GetHistoryWithPeriodResponse {
         messages: page.messages.into_iter().map(message).collect(),
-        next_page_token: page.next.map(Position::to_token).unwrap_or_default(),
+        next_page_token: page.next.map(|next| next.to_token(user)).unwrap_or_default(),
     }
 }
 
@@ -42,7 +43,7 @@ fn message(Message { position, order, user, status, text }: Message) -> wire::Me
         user_id: user.get(),
         status,
         message: text,
-        created_at: Some(timestamp(position.occurred_at)),
+        created_at: Some(timestamp(position.at)),
     }
 }
 
@@ -54,17 +55,14 @@ fn day(date: Option<Date>) -> Result<NaiveDate, &'static str> {
         .ok_or("must be a day of the calendar, with a year from 1 to 9999")
 }
 
-fn page_size(requested: u32) -> u32 {
-    if requested == 0 { MAX_PAGE } else { requested.min(MAX_PAGE) }
-}
-
-/// The place that a token names; none for the empty one. Within which period it lies can be told if that is known.
-fn position(token: &str, period: Option<Period>) -> Result<Option<Position>, &'static str> {
+/// The place that a token names; none for the empty one. Whose it is, and within which period it lies, can be told if that
+/// is known.
+fn position(token: &str, user: Option<UserId>, period: Option<Period>) -> Result<Option<Position>, &'static str> {
     if token.is_empty() {
         return Ok(None);
     }
-    Position::read(token)
+    Position::read(token, user)
         .filter(|position| period.is_none_or(|period| period.holds(*position)))
         .map(Some)
-        .ok_or("must be the next_page_token of a page of this period")
+        .ok_or("must be the next_page_token of a page of this user and period")
 }

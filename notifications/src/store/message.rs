@@ -7,10 +7,10 @@ use platform::{
     kafka::Arrival,
     postgres::{Transaction, read},
 };
-use proto::{event::Event, ids::UserId};
+use proto::{event::Event, ids::UserId, page::Position};
 use sqlx::PgExecutor;
 
-use crate::domain::history::{Message, PageLimit, Period, Position};
+use crate::domain::history::{Message, PageLimit, Period};
 
 /// Keeps those events that are new, in their order, and with `deliver` makes a delivery due for each. Answers the ids
 /// of the new ones.
@@ -116,7 +116,7 @@ pub async fn page(
         ORDER BY occurred_at, id
         "#,
         user.get(),
-        after.occurred_at,
+        after.at,
         after.id,
         period.end(),
         limit.messages,
@@ -127,7 +127,7 @@ pub async fn page(
     .await?;
     let more = rows.first().is_some_and(|row| row.found > rows.len().try_into().unwrap_or(i64::MAX));
     let messages = rows.into_iter().map(|row| {
-        let position = Position { occurred_at: row.occurred_at, id: row.id };
+        let position = Position { at: row.occurred_at, id: row.id };
         Ok(Message { position, order: read(row.order_id)?, user, status: row.status, text: row.text })
     });
     Ok((messages.collect::<Result<_, Failure>>()?, more))

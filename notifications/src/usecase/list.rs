@@ -1,11 +1,11 @@
 //! A user looks at what became of their orders.
 
 use platform::failure::Failure;
-use proto::ids::UserId;
+use proto::{ids::UserId, page::Position};
 
 use super::Messages;
 use crate::{
-    domain::history::{Message, PageLimit, Period, Position},
+    domain::history::{Message, PageLimit, Period},
     store::message,
 };
 

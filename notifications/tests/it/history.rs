@@ -191,7 +191,7 @@ async fn every_violation_of_a_request_is_told_at_once() {
     let world = World::new().await;
     let replica = world.start().await;
     let no_day = "must be a day of the calendar, with a year from 1 to 9999";
-    let no_token = "must be the next_page_token of a page of this period";
+    let no_token = "must be the next_page_token of a page of this user and period";
     let call = async |request: GetHistoryWithPeriodRequest| {
         let found = violations(replica.client.call(request).await.unwrap_err());
         found.iter().map(|(field, description)| format!("{field}: {description}")).collect::<Vec<_>>().join("\n")
@@ -220,7 +220,7 @@ async fn every_violation_of_a_request_is_told_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_token_is_good_for_its_period_only() {
+async fn a_page_token_is_good_for_its_user_and_period_only() {
     let world = World::new().await;
     let replica = world.start().await;
     keep_many(world.pool(), 3, "2026-11-22T12:00:00Z", "m").await;
@@ -228,12 +228,14 @@ async fn a_page_token_is_good_for_its_period_only() {
     let token = replica.client.call(request.clone()).await.unwrap().next_page_token;
     let with = |page_token: String| GetHistoryWithPeriodRequest { page_token, ..request.clone() };
     assert_eq!(replica.client.call(with(token.clone())).await.unwrap().messages.len(), 1);
-    for broken in [format!("{token} "), token[1..].to_owned(), token.to_uppercase(), "0".repeat(32), "é".repeat(16)] {
+    for broken in [format!("{token} "), token[1..].to_owned(), token.to_uppercase(), "0".repeat(48), "é".repeat(24)] {
         let found = violations(replica.client.call(with(broken.clone())).await.unwrap_err());
         assert_eq!(found.len(), 1, "{broken}");
         assert_eq!(found[0].0, "page_token", "{broken}");
     }
     let elsewhere = GetHistoryWithPeriodRequest { from: day("2026.11.23"), to: day("2026.11.23"), ..with(token) };
-    assert_eq!(violations(replica.client.call(elsewhere).await.unwrap_err())[0].0, "page_token");
+    assert_eq!(violations(replica.client.call(elsewhere.clone()).await.unwrap_err())[0].0, "page_token");
+    let of_another = GetHistoryWithPeriodRequest { user: USER + 1, from: request.from, to: request.to, ..elsewhere };
+    assert_eq!(violations(replica.client.call(of_another).await.unwrap_err())[0].0, "page_token");
     replica.stop().await;
 }
