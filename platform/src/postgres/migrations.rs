@@ -1,6 +1,6 @@
 //! Applies migrations, and checks that a database has all of them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use sqlx::{
@@ -12,12 +12,26 @@ use sqlx::{
 use super::{CONNECT_TIMEOUT, errors, server::Server};
 use crate::config::service::PostgresConfig;
 
+const TURN_PAUSE: Duration = Duration::from_millis(100);
+
 /// Applies the missing migrations. Returns their versions.
 pub async fn migrate(service: &str, config: &PostgresConfig, migrations: &Migrator) -> anyhow::Result<BTreeSet<i64>> {
     let mut connection = connect(service, config, &[]).await?;
+    take_turn(&mut connection).await?;
     let before = applied(&mut connection).await?;
     migrations.run(&mut connection).await?;
     Ok(&applied(&mut connection).await? - &before)
+}
+
+/// Waits until nobody else migrates the database; ends with the session. It asks again and again: sqlx would wait for its
+/// own lock in a statement, for whose end an index that the other builds concurrently would wait.
+async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
+    // Locks of two numbers are none of those of one, which services take.
+    let turn = "/* take_turn */ SELECT pg_try_advisory_lock(0, 0)";
+    while !raw_sql(turn).fetch_one(&mut *connection).await?.try_get(0)? {
+        tokio::time::sleep(TURN_PAUSE).await;
+    }
+    Ok(())
 }
 
 /// A session of its own, in which a statement may take as long as it takes.
