@@ -29,7 +29,7 @@ pub struct Loms {
 impl Service for Loms {
     const NAME: &'static str = "loms";
     const RPC: &'static str = SERVICE_NAME;
-    const SHEDDABLE: &'static [&'static str] = &["Stocks", "ListOrder"];
+    const SHEDDABLE: &'static [&'static str] = &["Stocks", "ListOrder", "ListOrders"];
     const DESCRIPTORS: &'static [u8] = proto::DESCRIPTORS;
     const OPENAPI: &'static str = proto::openapi::LOMS;
     const TRANSACTIONS: &'static [&'static str] = &[
@@ -42,6 +42,7 @@ impl Service for Loms {
         "import_stock",
         "inspect_order",
         "inspect_outbox",
+        "list_orders",
         "next_deadline",
         "order_details",
         "outbox_backlog",

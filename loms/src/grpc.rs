@@ -2,7 +2,7 @@
 
 use proto::loms::{
     CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse,
-    OrderPayedRequest, StocksRequest, StocksResponse, loms_server::Loms,
+    ListOrdersRequest, ListOrdersResponse, OrderPayedRequest, StocksRequest, StocksResponse, loms_server::Loms,
 };
 use tonic::{Request, Response, Status};
 
@@ -29,6 +29,12 @@ impl Loms for Service {
     async fn list_order(&self, request: Request<ListOrderRequest>) -> Result<Response<ListOrderResponse>, Status> {
         let order = self.orders.show(wire::order(request.into_inner().order_id)?).await?;
         Ok(Response::new(wire::list_order_response(&order)))
+    }
+
+    async fn list_orders(&self, request: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
+        let command = wire::list_orders(request.into_inner())?;
+        let page = self.orders.list(&command).await?;
+        Ok(Response::new(wire::list_orders_response(command.user, page)))
     }
 
     async fn order_payed(&self, request: Request<OrderPayedRequest>) -> Result<Response<()>, Status> {

@@ -11,6 +11,7 @@ pub mod create;
 mod expire;
 pub mod import_stock;
 mod inspect;
+pub mod list;
 mod pay;
 mod show;
 

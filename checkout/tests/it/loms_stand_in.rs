@@ -16,7 +16,7 @@ use platform::{
 };
 use proto::loms::{
     CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse,
-    OrderPayedRequest, Stock, StocksRequest, StocksResponse,
+    ListOrdersRequest, ListOrdersResponse, OrderPayedRequest, Stock, StocksRequest, StocksResponse,
     loms_server::{self, LomsServer},
 };
 use proto::refusal::{Reason, Refusal};
@@ -250,6 +250,10 @@ impl loms_server::Loms for Desk {
     }
 
     async fn list_order(&self, _: Request<ListOrderRequest>) -> Result<Response<ListOrderResponse>, Status> {
+        Err(Status::unimplemented("checkout has no use for it"))
+    }
+
+    async fn list_orders(&self, _: Request<ListOrdersRequest>) -> Result<Response<ListOrdersResponse>, Status> {
         Err(Status::unimplemented("checkout has no use for it"))
     }
 

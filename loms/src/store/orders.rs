@@ -7,7 +7,10 @@ use platform::{
     failure::Failure,
     postgres::{Transaction, read},
 };
-use proto::ids::{IdempotencyKey, OrderId, UserId};
+use proto::{
+    ids::{IdempotencyKey, OrderId, UserId},
+    page::Position,
+};
 use sqlx::PgExecutor;
 
 use super::numbers;
@@ -177,6 +180,43 @@ pub async fn details(on: impl PgExecutor<'_>, orders: &[OrderId]) -> Result<Vec<
             Ok(OrderDetails { order, user, lines })
         })
         .collect()
+}
+
+/// A user's orders, newest first, those before a position if there is one; and whether there are more than `size`.
+pub async fn page(
+    on: impl PgExecutor<'_>,
+    user: UserId,
+    before: Option<Position>,
+    size: u32,
+) -> Result<(Vec<OrderDetails>, bool), Failure> {
+    // That users are above 0 is said because the index has it.
+    let rows = sqlx::query!(
+        r#"
+        /* list_orders */
+        SELECT id, status, created_at, pay_before, failed_sku, failed_requested, failed_available,
+               ARRAY(SELECT sku FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "skus!",
+               ARRAY(SELECT count FROM order_item WHERE order_id = orders.id ORDER BY sku) AS "counts!"
+        FROM orders
+        WHERE user_id = $1 AND user_id > 0
+            AND (created_at, id) < (coalesce($2, 'infinity'::timestamptz), coalesce($3, 9223372036854775807))
+        ORDER BY created_at DESC, id DESC
+        LIMIT $4::bigint + 1
+        "#,
+        user.get(),
+        before.map(|position| position.at),
+        before.map(|position| position.id),
+        i64::from(size),
+    )
+    .fetch_all(on)
+    .await?;
+    let size = usize::try_from(size).map_err(Failure::unforeseen)?;
+    let more = rows.len() > size;
+    let orders = rows.into_iter().take(size).map(|row| {
+        let failed = (row.failed_sku, row.failed_requested, row.failed_available);
+        let order = order(row.id, &row.status, (row.created_at, row.pay_before), failed)?;
+        Ok(OrderDetails { order, user, lines: lines(&row.skus, &row.counts)? })
+    });
+    Ok((orders.collect::<Result<_, Failure>>()?, more))
 }
 
 /// An order from columns: the moments of its creation and of its payment deadline; what was short, if it failed.

@@ -10,6 +10,7 @@ mod events;
 mod expiry;
 mod idempotency;
 mod limits;
+mod listing;
 mod operations;
 mod operators;
 mod past;

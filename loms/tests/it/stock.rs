@@ -250,7 +250,7 @@ async fn a_database_without_its_migrations_is_refused_until_they_are_applied() {
     let refused = run(&["stock", "list"], Some(&shop.config)).await;
     assert_eq!(refused.status.code(), Some(1));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("_order_trace; run `loms migrate`"), "{text}");
+    assert!(text.contains("_orders_of_user; run `loms migrate`"), "{text}");
     assert_eq!(run(&["serve"], Some(&shop.config)).await.status.code(), Some(1));
     assert!(run(&["migrate"], Some(&shop.config)).await.status.success());
     assert_eq!(shop.list().await, "warehouse_id,sku,on_hand,reserved,free\n");
@@ -279,6 +279,9 @@ async fn a_migration_is_taken_back_with_what_holds_rows_only_for_whoever_says_so
     ] {
         shop.world.execute(statement).await.unwrap();
     }
+
+    let (code, said) = revert(&[]).await;
+    assert_eq!((code, &*said), (Some(0), "loms: took back 20261130000001\n"), "an index holds no rows");
 
     let (code, said) = revert(&[]).await;
     assert_eq!(code, Some(0), "nothing has a value in the column: {said}");
