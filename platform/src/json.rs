@@ -4,8 +4,9 @@
 
 mod call;
 mod headers;
-mod messages;
+mod read;
 mod refusals;
+mod write;
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use axum::{
     body::Body,
     extract::Request,
     http::{
-        HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode, Uri,
+        HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode,
         header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
     },
     routing::{get, post},
@@ -31,7 +32,6 @@ use call::Operation;
 use crate::{
     config::service::{HttpConfig, Origin},
     grpc::Protocol,
-    service::Service,
 };
 
 /// The option of methods that names their paths.
@@ -51,15 +51,21 @@ const REQUEST_HEADERS: [&str; 8] = [
 const ANSWER_HEADERS: [&str; 5] =
     ["grpc-message", "grpc-metadata-x-trace-id", "grpc-status", "grpc-status-details-bin", "x-trace-id"];
 
-/// The router of the HTTP port. `calls` answers calls as gRPC.
-pub(crate) fn router<S: Service>(config: &HttpConfig, calls: Router) -> anyhow::Result<Router> {
+/// The router of the HTTP port of a service, `package.Service`. `openapi` is its document; `calls` answers calls as gRPC.
+pub fn router(
+    config: &HttpConfig,
+    service: &str,
+    descriptors: &[u8],
+    openapi: &'static str,
+    calls: Router,
+) -> anyhow::Result<Router> {
     let mut router = Router::new();
-    for (path, operation) in operations(S::DESCRIPTORS, S::RPC)? {
+    for (path, operation) in operations(descriptors, service)? {
         let calls = calls.clone();
         let answer = move |request| call::answer(operation, request, calls);
         router = router.route(&path, post(answer).fallback(|| wrong_method("POST")));
     }
-    let document = get(|| async { ([(CACHE_CONTROL, "no-cache"), (CONTENT_TYPE, "application/json")], S::OPENAPI) });
+    let document = get(async move || ([(CACHE_CONTROL, "no-cache"), (CONTENT_TYPE, "application/json")], openapi));
     let router = router
         .route("/openapi.json", document.fallback(|| wrong_method("GET,HEAD")))
         .fallback(move |request| grpc_web(request, calls));
@@ -68,9 +74,7 @@ pub(crate) fn router<S: Service>(config: &HttpConfig, calls: Router) -> anyhow::
 
 /// The calls of a service, `package.Service`, by the paths that lead to them.
 fn operations(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<(String, Arc<Operation>)>> {
-    let mut pool = DescriptorPool::decode(descriptors)?;
-    // The details of refusals are written as JSON, too.
-    pool.decode_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)?;
+    let pool = DescriptorPool::decode(descriptors)?;
     let (service, path) = (pool.get_service_by_name(service), pool.get_extension_by_name(PATH));
     let (Some(service), Some(path)) = (service, path) else { return Ok(Vec::new()) };
     let mut operations = Vec::new();
@@ -88,7 +92,7 @@ fn operations(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<(String, 
 async fn grpc_web(mut request: Request, calls: Router) -> Response<Body> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if !content_type.is_some_and(|value| value.starts_with("application/grpc-web")) {
-        return not_found(request.uri());
+        return refusals::answer(StatusCode::NOT_FOUND, &Status::not_found("Not Found"));
     }
     request.extensions_mut().insert(Protocol::GrpcWeb);
     match GrpcWebLayer::new().layer(calls).oneshot(request).await {
@@ -97,12 +101,8 @@ async fn grpc_web(mut request: Request, calls: Router) -> Response<Body> {
     }
 }
 
-fn not_found(uri: &Uri) -> Response<Body> {
-    refusals::answer(StatusCode::NOT_FOUND, &Status::not_found(format!("nothing is at {}", uri.path())))
-}
-
 async fn wrong_method(allowed: &'static str) -> Response<Body> {
-    let status = Status::unimplemented(format!("this path takes {allowed} only"));
+    let status = Status::unimplemented("Method Not Allowed");
     let mut answer = refusals::answer(StatusCode::METHOD_NOT_ALLOWED, &status);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     answer

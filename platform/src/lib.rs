@@ -7,7 +7,7 @@ pub mod config;
 pub mod deadline;
 pub mod failure;
 pub mod grpc;
-mod json;
+pub mod json;
 pub mod kafka;
 pub mod metrics;
 pub mod net;

@@ -84,7 +84,9 @@ impl<S: Service> App<S> {
         // Callers hear at once that the service is not there yet, instead of waiting for it until their deadline.
         let answers = Answers::while_starting(process.health(), process.stop());
         let http = match (http, &common.http) {
-            (Some(port), Some(config)) => Some((port, json::router::<S>(config, answers.router())?)),
+            (Some(port), Some(config)) => {
+                Some((port, json::router(config, S::RPC, S::DESCRIPTORS, S::OPENAPI, answers.router())?))
+            }
             (Some(_), None) | (None, _) => None,
         };
         Ok(Self { service, config: common, port, http, answers, process })

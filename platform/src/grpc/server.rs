@@ -312,6 +312,10 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
         Err(status) => return status.into_http(),
     };
     let late = || Status::deadline_exceeded("the call's deadline passed before it was answered").into_http();
+    // Who gave it no time at all is not answered by chance.
+    if Instant::now() >= deadline {
+        return late();
+    }
     let answer = timeout_at(deadline, answer(&state, request, next, deadline)).await.unwrap_or_else(|_| late());
     // What the call waited for may be the first to see that so short a deadline passes.
     let is_unavailable = answer.extensions().get::<Status>().is_some_and(|status| status.code() == Code::Unavailable);

@@ -3,22 +3,22 @@
 
 use std::sync::Arc;
 
+use anyhow::ensure;
 use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{HeaderValue, Method as HttpMethod, Response, StatusCode, Uri, header::CONTENT_TYPE},
 };
 use bytes::{BufMut as _, BytesMut};
 use http_body_util::BodyExt as _;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, MethodDescriptor, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
-use super::{headers, messages, refusals};
+use super::{headers, read, refusals, write::Json};
 use crate::{
-    deadline,
     failure::Failure,
     grpc::{
         Protocol,
@@ -28,8 +28,6 @@ use crate::{
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-/// The trace as clients of a gRPC gateway find what gRPC says in headers.
-const GATEWAY_TRACE_ID_HEADER: HeaderName = HeaderName::from_static("grpc-metadata-x-trace-id");
 const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_FIELD: &str = "idempotency_key";
 
@@ -38,8 +36,8 @@ const IDEMPOTENCY_KEY_FIELD: &str = "idempotency_key";
 pub(super) struct Operation {
     /// The path of gRPC.
     path: Uri,
-    request: messages::Type,
-    answer: messages::Type,
+    request: MessageDescriptor,
+    answer: MessageDescriptor,
     /// The field of the request that a header can fill as well.
     idempotency_key: Option<FieldDescriptor>,
 }
@@ -48,35 +46,47 @@ impl Operation {
     pub fn new(method: &MethodDescriptor) -> anyhow::Result<Self> {
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name()).parse()?;
         let idempotency_key = method.input().get_field_by_name(IDEMPOTENCY_KEY_FIELD);
-        let (request, answer) = (messages::Type::new(method.input()), messages::Type::new(method.output()));
+        let (request, answer) = (method.input(), method.output());
         Ok(Self { path, request, answer, idempotency_key })
+    }
+
+    /// Writes the answer of gRPC as JSON.
+    fn write(&self, mut framed: Bytes) -> anyhow::Result<Vec<u8>> {
+        ensure!(framed.first() == Some(&0), "the answer is empty or compressed");
+        let message = DynamicMessage::decode(self.answer.clone(), framed.split_off(MESSAGE_PREFIX_BYTES))?;
+        Ok(serde_json::to_vec(&Json(&message))?)
     }
 }
 
 /// Answers a call with JSON.
 pub(super) async fn answer(operation: Arc<Operation>, request: Request, calls: Router) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let call_headers = headers::of_call(&parts.headers);
-    let own = std::mem::replace(&mut parts.headers, call_headers);
+    let (headers, headers_read) = headers::of_call(&parts.headers);
+    let idempotency_key = parts.headers.remove(IDEMPOTENCY_KEY_HEADER);
+    parts.headers = headers;
     parts.headers.insert(CONTENT_TYPE, GRPC);
     (parts.method, parts.uri) = (HttpMethod::POST, operation.path.clone());
     parts.extensions.insert(Protocol::Json);
-    parts.extensions.insert(Call { operation, headers: Arc::new(own) });
+    parts.extensions.insert(Call { operation, headers_read, idempotency_key });
     let mut answer = match calls.oneshot(Request::from_parts(parts, body)).await {
         Ok(answer) => answer,
         Err(never) => match never {},
     };
     let trace_id = answer.headers().get(TRACE_ID_HEADER).cloned();
+    let mut headers = headers::of_answer(answer.headers());
     if let Some(status) = answer.extensions().get::<Status>() {
         // What is too large says so with a code of HTTP, apart from too much load.
         let is_too_large = status.code() == Code::ResourceExhausted && is_fault_of_the_caller(status);
         let code = if is_too_large { StatusCode::PAYLOAD_TOO_LARGE } else { refusals::http_code(status.code()) };
         answer = refusals::answer(code, status);
+    } else {
+        answer.headers_mut().clear();
+        answer.headers_mut().insert(CONTENT_TYPE, JSON);
     }
     if let Some(trace_id) = trace_id {
-        answer.headers_mut().insert(TRACE_ID_HEADER, trace_id.clone());
-        answer.headers_mut().insert(GATEWAY_TRACE_ID_HEADER, trace_id);
+        headers.insert(TRACE_ID_HEADER, trace_id);
     }
+    answer.headers_mut().extend(headers);
     answer
 }
 
@@ -84,21 +94,19 @@ pub(super) async fn answer(operation: Arc<Operation>, request: Request, calls: R
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     operation: Arc<Operation>,
-    /// As the caller sent them.
-    headers: Arc<HeaderMap>,
+    /// What is wrong with the headers.
+    headers_read: Result<(), String>,
+    idempotency_key: Option<HeaderValue>,
 }
 
 impl Call {
     /// Turns the JSON of the request, all of which must be there, into the message of gRPC.
     pub async fn read(&self, request: Request) -> Result<Request, Status> {
         let refused = |error: String| callers_fault(Code::InvalidArgument, error);
-        if self.headers.contains_key(deadline::GRPC_TIMEOUT) && deadline::timeout_from_headers(&self.headers).is_none()
-        {
-            return Err(refused("grpc-timeout: must be at most eight digits and one of H, M, S, m, u, n".into()));
-        }
+        self.headers_read.clone().map_err(refused)?;
         let (parts, body) = request.into_parts();
         let json = body.collect().await.map_err(Failure::unforeseen)?.to_bytes();
-        let mut message = self.operation.request.read(&json).map_err(refused)?;
+        let mut message = read::read(&self.operation.request, &json).map_err(refused)?;
         if let Some(field) = &self.operation.idempotency_key {
             self.add_idempotency_key(&mut message, field).map_err(refused)?;
         }
@@ -111,7 +119,7 @@ impl Call {
     }
 
     fn add_idempotency_key(&self, message: &mut DynamicMessage, field: &FieldDescriptor) -> Result<(), String> {
-        let Some(key) = self.headers.get(IDEMPOTENCY_KEY_HEADER) else { return Ok(()) };
+        let Some(key) = &self.idempotency_key else { return Ok(()) };
         let key = key.to_str().map_err(|_| "Idempotency-Key: must be printable ASCII".to_owned())?;
         let in_body = message.get_field(field);
         match in_body.as_str() {
@@ -132,14 +140,14 @@ impl Call {
         }
         let (parts, body) = answer.into_parts();
         let json = match body.collect().await {
-            Ok(body) => self.operation.answer.write(body.to_bytes()),
+            Ok(body) => self.operation.write(body.to_bytes()),
             Err(error) => Err(error.into()),
         };
         match json {
             Ok(json) => {
                 let mut answer = Response::new(Body::from(Bytes::from(json)));
                 *answer.extensions_mut() = parts.extensions;
-                answer.headers_mut().insert(CONTENT_TYPE, JSON);
+                *answer.headers_mut() = parts.headers;
                 answer
             }
             Err(error) => Status::from(Failure::unforeseen(error)).into_http(),

@@ -4,40 +4,63 @@ use std::sync::LazyLock;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, Response, StatusCode,
+        header::{CONTENT_TYPE, WWW_AUTHENTICATE},
+    },
 };
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tracing::debug;
 
-static DETAILS: LazyLock<Option<DescriptorPool>> =
-    LazyLock::new(|| DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).ok());
+use super::write::Json;
 
-/// Callers read these from the header of gRPC when their call is over gRPC-Web.
+/// Knows the types of details.
+static POOL: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).unwrap_or_default());
+
 pub(super) fn answer(code: StatusCode, status: &Status) -> Response<Body> {
     let body = json!({ "code": status.code() as i32, "message": status.message(), "details": details(status) });
     let mut answer = Response::new(Body::from(body.to_string()));
     *answer.status_mut() = code;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if code == StatusCode::UNAUTHORIZED
+        && let Ok(challenge) = HeaderValue::from_bytes(status.message().replace(['\r', '\n'], " ").as_bytes())
+    {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
     answer
 }
 
-/// Each with its `@type`. What cannot be written is left out.
+/// Each with its `@type`. One whose type nobody knows is left out.
 fn details(status: &Status) -> Vec<Value> {
-    let written = || {
-        let descriptor = DETAILS.as_ref()?.get_message_by_name("google.rpc.Status")?;
-        let status = DynamicMessage::decode(descriptor, status.details()).ok()?;
-        let options = SerializeOptions::new().skip_default_fields(false).use_proto_field_name(true);
-        let json = status.serialize_with_options(serde_json::value::Serializer, &options);
-        let mut json =
-            json.inspect_err(|error| debug!(%error, "details of a status that no JSON is known for")).ok()?;
-        match json.get_mut("details")?.take() {
-            Value::Array(details) => Some(details),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => None,
-        }
-    };
-    if status.details().is_empty() { Vec::new() } else { written().unwrap_or_default() }
+    let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
+    let written = details.iter().filter_map(|any| {
+        detail(any).inspect_err(|error| debug!(detail = any.type_url, %error, "cannot be written as JSON")).ok()
+    });
+    written.collect()
+}
+
+fn detail(any: &prost_types::Any) -> anyhow::Result<Value> {
+    let name = any.type_url.rsplit('/').next().unwrap_or_default();
+    let descriptor = POOL.get_message_by_name(name).ok_or_else(|| anyhow::anyhow!("the type is not known"))?;
+    let message = DynamicMessage::decode(descriptor, any.value.as_slice())?;
+    let mut json = json!({ "@type": any.type_url });
+    if let (Value::Object(json), Value::Object(fields)) = (&mut json, serde_json::to_value(Json(&message))?) {
+        json.extend(fields);
+    }
+    leave_out_new_fields(&mut json);
+    Ok(json)
+}
+
+/// Violations have fields now that the gateway did not know, and that nobody fills.
+fn leave_out_new_fields(detail: &mut Value) {
+    let Some(Value::Array(violations)) = detail.get_mut("field_violations") else { return };
+    for violation in violations.iter_mut().filter_map(Value::as_object_mut) {
+        violation.retain(|name, _| ["field", "description"].contains(&name.as_str()));
+    }
 }
 
 /// As the gRPC gateway has it.

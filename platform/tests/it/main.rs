@@ -6,6 +6,7 @@ mod background;
 mod connections;
 mod database;
 mod failover;
+mod gateway;
 mod logging;
 mod pooler;
 mod rooms;
