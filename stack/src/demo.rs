@@ -48,7 +48,7 @@ pub async fn tell(fleet: &Addresses, afterwards: Afterwards) -> anyhow::Result<(
     story.pay(order).await?;
     story.cancel_by_hand().await?;
     story.leave_unpaid().await?;
-    story.run_out_of_stock().await?;
+    story.run_out_of_stock(order).await?;
     terminal::print(format_args!("\n{GOOD}That is all: everything happened as it should.{GOOD:#}"));
     terminal::print(format_args!("\n{}", lookup::instructions(&story.purchase_trace, fleet)));
     Ok(())
@@ -203,7 +203,8 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    async fn run_out_of_stock(&mut self) -> anyhow::Result<()> {
+    /// Anna's order so far is `first`.
+    async fn run_out_of_stock(&mut self, first: i64) -> anyhow::Result<()> {
         chapter("7. Two shoppers, one last unit");
         let sku = PAN.0;
         let left = free(&self.calls.stocks(sku).await?);
@@ -219,7 +220,13 @@ impl<'a> Story<'a> {
         say("Boris cancels, and she gets her pan after all.");
         self.calls.cancel(order).await?;
         let order = self.calls.purchase(self.anna, "").await?.answered()?.order_id;
-        self.calls.pay(order).await?.answered()
+        self.calls.pay(order).await?.answered()?;
+        say("All her orders, the newest first. The one that failed is there too.");
+        let orders = self.calls.list_orders(self.anna).await?.orders;
+        let listed: Vec<_> = orders.iter().map(|order| order.status.as_str()).collect();
+        ensure!(listed == ["paid", "failed", "paid"], "her orders are {listed:?}");
+        ensure!(orders[0].order_id == order && orders[2].order_id == first, "her orders are not in their order");
+        Ok(())
     }
 }
 

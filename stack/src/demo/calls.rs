@@ -9,8 +9,9 @@ use proto::{
         cart_client::CartClient, cart_server::SERVICE_NAME as CART,
     },
     loms::{
-        CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse, OrderItem,
-        OrderPayedRequest, StocksRequest, StocksResponse, loms_client::LomsClient, loms_server::SERVICE_NAME as LOMS,
+        CancelOrderRequest, CreateOrderRequest, CreateOrderResponse, ListOrderRequest, ListOrderResponse,
+        ListOrdersRequest, ListOrdersResponse, OrderItem, OrderPayedRequest, StocksRequest, StocksResponse,
+        loms_client::LomsClient, loms_server::SERVICE_NAME as LOMS,
     },
     notifications::{
         GetHistoryWithPeriodRequest, GetHistoryWithPeriodResponse, notifications_client::NotificationsClient,
@@ -62,6 +63,7 @@ grpcurl_requests! {
         "items": request.items.iter().map(|item| json!({"sku": item.sku, "count": item.count})).collect::<Vec<_>>(),
     });
     ListOrderRequest: |request| json!({"orderID": request.order_id});
+    ListOrdersRequest: |request| json!({"user": request.user});
     OrderPayedRequest: |request| json!({"orderID": request.order_id});
     CancelOrderRequest: |request| json!({"orderID": request.order_id});
     GetHistoryWithPeriodRequest: |request| {
@@ -225,6 +227,14 @@ impl Calls {
     pub async fn list_order(&mut self, order_id: i64) -> anyhow::Result<ListOrderResponse> {
         call!(self.loms.list_order(ListOrderRequest { order_id }), LOMS, "ListOrder", |answer| answer.status.clone())?
             .answered()
+    }
+
+    pub async fn list_orders(&mut self, user: i64) -> anyhow::Result<ListOrdersResponse> {
+        let request = ListOrdersRequest { user, ..Default::default() };
+        call!(self.loms.list_orders(request), LOMS, "ListOrders", |answer| {
+            list(answer.orders.iter().map(|order| format!("order {} {}", order.order_id, order.status)))
+        })?
+        .answered()
     }
 
     pub async fn pay(&mut self, order_id: i64) -> anyhow::Result<Reply<()>> {

@@ -12,7 +12,7 @@ use std::{
 use clap::ValueEnum;
 use proto::{
     cart::{AddToCartRequest, DeleteFromCartRequest, ListCartRequest, PurchaseRequest},
-    loms::{CancelOrderRequest, CreateOrderRequest, OrderItem, OrderPayedRequest, StocksRequest},
+    loms::{CancelOrderRequest, CreateOrderRequest, ListOrdersRequest, OrderItem, OrderPayedRequest, StocksRequest},
 };
 use rand::{Rng as _, rngs::StdRng};
 use tonic::{Code, Request, Response, Status};
@@ -44,11 +44,11 @@ pub enum Scenario {
     Abandon,
     /// Buy, and cancel.
     Cancel,
-    /// All of it: of 20 journeys, 8 ask for stock, 7 buy, 2 cancel, 1 each browses, abandons and reads the messages.
+    /// All of it: of 20 journeys, 8 ask for stock, 7 buy, 2 cancel, 1 each browses, abandons and looks back.
     Mixed,
     /// Everybody buys one unit of the same SKU and pays.
     Flash,
-    /// Read a shopper's messages.
+    /// Look back: list a shopper's orders, and read the messages about them.
     History,
     /// Have LOMS create an order of two SKUs, without a cart, and never pay.
     Order,
@@ -114,7 +114,9 @@ impl Shopper {
 
     async fn history(&self, user: i64) -> Result<(), Status> {
         let user = self.books.a_user().unwrap_or(user);
-        let mut notifications = self.clients.notifications(user);
+        let (mut loms, mut notifications) = (self.clients.loms(user), self.clients.notifications(user));
+        let list = ListOrdersRequest { user, ..Default::default() };
+        self.timed(Timed::ListOrders, async |deadline| loms.list_orders(deadline.of(list)).await).await?;
         self.timed(Timed::History, async |deadline| {
             notifications.get_history_with_period(deadline.of(history_of(user))).await
         })
