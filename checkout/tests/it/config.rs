@@ -20,7 +20,8 @@ fn the_example_is_complete_and_shows_the_defaults() {
 
     // What a file leaves out is as the example has it.
     let least = "grpc: {listen: '127.0.0.1:50051', tls: {certificate: certs/checkout.pem, key: certs/checkout.key}}\n\
-                 admin: {listen: '127.0.0.1:8190'}\npostgres: {connection_string: '${CH_POSTGRES_URL}'}\n\
+                 http: {listen: '127.0.0.1:8090'}\nadmin: {listen: '127.0.0.1:8190'}\n\
+                 postgres: {connection_string: '${CH_POSTGRES_URL}'}\n\
                  token: testtoken\nservices: {loms: 'localhost:50052', products: 'localhost:50054'}\n\
                  client_tls: {ca: certs/ca.pem, certificate: certs/checkout.pem, key: certs/checkout.key}\n";
     let least: Config = parse("least.yaml", least, &variables).unwrap();

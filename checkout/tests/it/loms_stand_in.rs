@@ -84,10 +84,10 @@ impl Loms {
         // What was there before may still be closing the port.
         let open = || {
             let config = config.clone();
-            let opening = runtime.spawn(async move { Port::open_public(&config).await });
+            let opening = runtime.spawn(async move { Port::open_public(&config, None).await });
             async { opening.await.unwrap().ok() }
         };
-        let port = eventually("the port of LOMS is free", open).await;
+        let (port, _) = eventually("the port of LOMS is free", open).await;
         self.address = port.address();
         let router = Routes::new(LomsServer::from_arc(Arc::clone(&self.desk))).into_axum_router();
         runtime.spawn(port.serve(router, CancellationToken::new()));

@@ -31,6 +31,7 @@ struct Service {
     database: String,
     /// Its ports, and the port of its input in Graylog.
     grpc: String,
+    http: String,
     admin: String,
     gelf: String,
 }
@@ -39,12 +40,12 @@ impl Service {
     fn new(name: &str) -> Self {
         let (name, upper) = (name.to_owned(), name.to_uppercase());
         let Some(known) = fleet::Service::ALL.into_iter().find(|service| service.name() == name) else {
-            let [grpc, admin, gelf] = ["gRPC", "admin", "GELF"].map(|port| format!("<{port} port>"));
-            return Self { database: format!("{upper}_POSTGRES_URL"), name, upper, grpc, admin, gelf };
+            let [grpc, http, admin, gelf] = ["gRPC", "HTTP", "admin", "GELF"].map(|port| format!("<{port} port>"));
+            return Self { database: format!("{upper}_POSTGRES_URL"), name, upper, grpc, http, admin, gelf };
         };
-        let Facts { ports: ServicePorts { grpc, admin }, graylog_port, database_variable, .. } = known.facts();
-        let [grpc, admin, gelf] = [grpc, admin, graylog_port].map(|port| port.to_string());
-        Self { name, upper, database: database_variable.to_owned(), grpc, admin, gelf }
+        let Facts { ports: ServicePorts { grpc, http, admin }, graylog_port, database_variable, .. } = known.facts();
+        let [grpc, http, admin, gelf] = [grpc, http, admin, graylog_port].map(|port| port.to_string());
+        Self { name, upper, database: database_variable.to_owned(), grpc, http, admin, gelf }
     }
 
     /// Files and folders that every service has.
@@ -62,7 +63,7 @@ impl Service {
 
     /// Files that list services, each with a line that must be there; `…` is any text.
     fn lines(&self) -> Vec<(&'static str, String)> {
-        let Self { name, upper, database, grpc, admin, gelf } = self;
+        let Self { name, upper, database, grpc, http, admin, gelf } = self;
         let prefix = database.trim_end_matches("POSTGRES_URL");
         vec![
             (".dockerignore", format!("!{name}")),
@@ -72,7 +73,7 @@ impl Service {
             ("Makefile", format!("@case \"$(service)\" in …{name}…) ;;")),
             ("README.md", format!("- **{name}**")),
             ("README.md", format!("{name} --- pg")),
-            ("README.md", format!("| {name} | {grpc} | {admin} |")),
+            ("README.md", format!("| {name} | {grpc} | {http} | {admin} |")),
             ("README.md", format!("…{name}'")),
             ("README.md", format!("| …{name}…| gRPC on …{grpc}…{admin}")),
             ("README.md", format!("| its GELF inputs | …{gelf} {name}")),
@@ -88,12 +89,16 @@ impl Service {
             ("deployments/config/prometheus/rules/services.yml", format!("…absent(up{{job=\"{name}\"}})")),
             ("deployments/containers", format!("services build …{name}")),
             ("deployments/containers", format!("healthy …{name}")),
-            ("deployments/containers", format!("{name} …localhost:{grpc} …localhost:{admin}/metrics")),
+            (
+                "deployments/containers",
+                format!("{name} …localhost:{grpc} …localhost:{http}/docs …localhost:{admin}/metrics"),
+            ),
             ("deployments/containers", format!("docker image rm …route256/{name}:local")),
             ("deployments/docker-compose.logs.yaml", format!("# The inputs: …{name}")),
             ("deployments/example.env", format!("{upper}_POSTGRES_PASSWORD=")),
             ("deployments/example.env", format!("{upper}_CONFIG_FILE=./config/{name}/config.yaml")),
             ("docs/architecture.md", format!("| …`{name}/`…| the services |")),
+            ("docs/api.md", format!("| {name} | {grpc} | {http} |")),
             ("docs/logging.md", format!("grep -h …{name}")),
             ("docs/logging.md", format!("| `service` | text | …`{name}`")),
             ("docs/metrics.md", format!("## {name}")),

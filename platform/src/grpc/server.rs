@@ -301,13 +301,6 @@ async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Ne
         Err(callers_fault(Code::DeadlineExceeded, text))
     });
     let request = match request {
-        Ok(request) => match request.extensions().get::<json::Call>().cloned() {
-            Some(call) => call.read(request).await,
-            None => Ok(request),
-        },
-        Err(status) => Err(status),
-    };
-    let request = match request {
         Ok(request) => request,
         Err(status) => return status.into_http(),
     };
@@ -346,10 +339,12 @@ async fn answer(state: &ServerState, request: Request, next: Next, deadline: Ins
     until_taken(answer, deadline, share.as_ref(), running).await
 }
 
-/// Waits for the whole request.
+/// Waits for the whole request, and has it as gRPC.
 async fn read(request: Request) -> Result<Request, Status> {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, MAX_REQUEST_BYTES + MESSAGE_PREFIX_BYTES).collect().await.map_err(|error| {
+    let json = parts.extensions.get::<json::Call>();
+    let prefix = if json.is_some() { 0 } else { MESSAGE_PREFIX_BYTES };
+    let body = Limited::new(body, MAX_REQUEST_BYTES + prefix).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let text = format!("the request is larger than {MAX_REQUEST_BYTES} bytes");
             return callers_fault(Code::ResourceExhausted, text);
@@ -358,5 +353,9 @@ async fn read(request: Request) -> Result<Request, Status> {
         status.set_source(Arc::from(error));
         status
     })?;
-    Ok(Request::from_parts(parts, Body::from(body.to_bytes())))
+    let message = match json {
+        Some(call) => call.read(&body.to_bytes())?,
+        None => body.to_bytes(),
+    };
+    Ok(Request::from_parts(parts, Body::from(message)))
 }

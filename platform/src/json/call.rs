@@ -100,22 +100,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Turns the JSON of the request, all of which must be there, into the message of gRPC.
-    pub async fn read(&self, request: Request) -> Result<Request, Status> {
+    /// Turns the JSON of a request into the message of gRPC.
+    pub fn read(&self, json: &[u8]) -> Result<Bytes, Status> {
         let refused = |error: String| callers_fault(Code::InvalidArgument, error);
         self.headers_read.clone().map_err(refused)?;
-        let (parts, body) = request.into_parts();
-        let json = body.collect().await.map_err(Failure::unforeseen)?.to_bytes();
-        let mut message = read::read(&self.operation.request, &json).map_err(refused)?;
+        let mut message = read::read(&self.operation.request, json).map_err(refused)?;
         if let Some(field) = &self.operation.idempotency_key {
             self.add_idempotency_key(&mut message, field).map_err(refused)?;
         }
-        let mut framed = BytesMut::with_capacity(MESSAGE_PREFIX_BYTES + json.len());
+        let mut framed = BytesMut::with_capacity(MESSAGE_PREFIX_BYTES + message.encoded_len());
         // Not compressed.
         framed.put_u8(0);
         framed.put_u32(u32::try_from(message.encoded_len()).map_err(Failure::unforeseen)?);
         message.encode(&mut framed).map_err(Failure::unforeseen)?;
-        Ok(Request::from_parts(parts, Body::from(framed.freeze())))
+        Ok(framed.freeze())
     }
 
     fn add_idempotency_key(&self, message: &mut DynamicMessage, field: &FieldDescriptor) -> Result<(), String> {

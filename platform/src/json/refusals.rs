@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use anyhow::anyhow;
 use axum::{
     body::Body,
     http::{
@@ -38,14 +39,14 @@ pub(super) fn answer(code: StatusCode, status: &Status) -> Response<Body> {
 fn details(status: &Status) -> Vec<Value> {
     let details = tonic_types::pb::Status::decode(status.details()).unwrap_or_default().details;
     let written = details.iter().filter_map(|any| {
-        detail(any).inspect_err(|error| debug!(detail = any.type_url, %error, "cannot be written as JSON")).ok()
+        detail(any).inspect_err(|error| debug!(%error, "a detail of a refusal cannot be written as JSON")).ok()
     });
     written.collect()
 }
 
 fn detail(any: &prost_types::Any) -> anyhow::Result<Value> {
     let name = any.type_url.rsplit('/').next().unwrap_or_default();
-    let descriptor = POOL.get_message_by_name(name).ok_or_else(|| anyhow::anyhow!("the type is not known"))?;
+    let descriptor = POOL.get_message_by_name(name).ok_or_else(|| anyhow!("nobody knows {name}"))?;
     let message = DynamicMessage::decode(descriptor, any.value.as_slice())?;
     let mut json = json!({ "@type": any.type_url });
     if let (Value::Object(json), Value::Object(fields)) = (&mut json, serde_json::to_value(Json(&message))?) {

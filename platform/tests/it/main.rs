@@ -5,6 +5,7 @@ mod around;
 mod background;
 mod connections;
 mod database;
+mod door;
 mod failover;
 mod gateway;
 mod logging;

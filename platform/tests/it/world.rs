@@ -12,14 +12,14 @@ use std::{
 use platform::{
     config::{
         FromText as _, ServiceUrl,
-        service::{ClientTlsConfig, GrpcConfig, ServerTlsConfig},
+        service::{ClientTlsConfig, CorsConfig, GrpcConfig, HttpConfig, ServerTlsConfig},
     },
     deadline,
     grpc::{
         client::{Channel, Resilience},
         server::router,
     },
-    metrics,
+    json, metrics,
     net::Port,
     telemetry::trace,
     tls::{ClientTls, install_crypto_provider},
@@ -117,8 +117,11 @@ pub struct World {
     pub certs: TempDir,
     pub authority: Authority,
     pub port: u16,
+    /// HTTP/JSON.
+    pub http_port: u16,
     pub drain: CancellationToken,
     pub served: JoinHandle<()>,
+    pub http_served: JoinHandle<()>,
 }
 
 impl World {
@@ -139,15 +142,20 @@ impl World {
         let mut config = GrpcConfig::new(([127, 0, 0, 1], 0).into(), Some(tls));
         change(&mut config);
         let script = Arc::new(Script::default());
-        let port = Port::open_public(&config, None).await.unwrap().0;
+        let http = HttpConfig { listen: ([127, 0, 0, 1], 0).into(), cors: CorsConfig::default() };
+        let (port, door) = Port::open_public(&config, Some(&http)).await.unwrap();
+        let door = door.unwrap();
         let address = port.address();
         let routes = platform::routes!(CartServer, Scripted(Arc::clone(&script)));
         let (_, health) = tonic_health::server::health_reporter();
         let drain = CancellationToken::new();
         let router =
             router(&config, "cart.Cart", &["AddToCart"], proto::DESCRIPTORS, routes, health, drain.clone()).unwrap();
+        let http_port = door.address().port();
+        let calls = json::router(&http, "cart.Cart", proto::DESCRIPTORS, "{}", router.clone()).unwrap();
         let served = tokio::spawn(port.serve(router, drain.clone()));
-        Self { script, certs, authority, port: address.port(), drain, served }
+        let http_served = tokio::spawn(door.serve(calls, drain.clone()));
+        Self { script, certs, authority, port: address.port(), http_port, drain, served, http_served }
     }
 
     /// A client that trusts the development CA and has no certificate.
