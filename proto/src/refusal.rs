@@ -40,14 +40,16 @@ impl RefusalCode {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $text:literal, $code:ident;)*) => {
-        /// Why a service of the fleet refuses a call.
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $code:ident, $keys:tt;)*) => {
+        /// Why a service of the fleet refuses a call: what `api.proto` lists.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum Reason {
             $($(#[$doc])* $name,)*
         }
 
         impl Reason {
+            const ALL: &[Self] = &[$(Self::$name),*];
+
             /// As it is on the wire.
             pub const fn text(self) -> &'static str {
                 match self {
@@ -60,33 +62,18 @@ macro_rules! reasons {
                     $(Self::$name => RefusalCode::$code,)*
                 }
             }
+
+            /// The keys that its metadata may have.
+            const fn keys(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$name => &$keys,)*
+                }
+            }
         }
     };
 }
 
-reasons! {
-    /// {limit}
-    CartLimit = "CART_LIMIT", FailedPrecondition;
-    /// {sku}
-    CartLineNotFound = "CART_LINE_NOT_FOUND", NotFound;
-    CartEmpty = "CART_EMPTY", FailedPrecondition;
-    /// {sku}
-    ProductNotFound = "PRODUCT_NOT_FOUND", NotFound;
-    /// {sku, requested, available}, and {order_id} where an order was made and failed
-    InsufficientStock = "INSUFFICIENT_STOCK", FailedPrecondition;
-    /// {order_id}
-    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", InvalidArgument;
-    /// {order_id}
-    OrderNotFound = "ORDER_NOT_FOUND", NotFound;
-    /// {order_id}
-    OrderInconsistent = "ORDER_INCONSISTENT", FailedPrecondition;
-    /// {order_id, status, pay_before}
-    OrderExpired = "ORDER_EXPIRED", FailedPrecondition;
-    /// {order_id, status}
-    OrderNotPayable = "ORDER_NOT_PAYABLE", FailedPrecondition;
-    /// {order_id, status}
-    OrderNotCancellable = "ORDER_NOT_CANCELLABLE", FailedPrecondition;
-}
+include!(concat!(env!("OUT_DIR"), "/reasons.rs"));
 
 /// A rule of the business that a call ran into.
 ///
@@ -105,8 +92,12 @@ impl Refusal {
     }
 
     /// Adds an entry of metadata.
+    ///
+    /// A key that `api.proto` does not list for the reason is a panic in builds for development.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Display) -> Self {
+        let reason = Reason::ALL.iter().find(|reason| reason.text() == self.reason);
+        debug_assert!(reason.is_none_or(|reason| reason.keys().contains(&key)), "{} has no {key}", self.reason);
         self.metadata.insert(key.into(), value.to_string());
         self
     }
