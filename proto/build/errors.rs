@@ -29,6 +29,9 @@ pub struct Errors {
     metadata: BTreeMap<String, FieldDescriptor>,
 }
 
+/// A code that a call may be answered with, and the reasons that come with it, each with the keys that the call adds.
+type Answered<'a> = (&'a Code, Vec<(&'a Reason, &'a [String])>);
+
 impl Errors {
     pub fn of(pool: &DescriptorPool) -> Result<Self> {
         let reasons = facts::reasons(pool)?.into_iter().map(|reason| (reason.name.clone(), reason)).collect();
@@ -73,7 +76,7 @@ impl Errors {
     }
 
     /// An answer that is this call's own: for its reasons, or for the fields that can be wrong.
-    fn own(&self, method: &MethodDescriptor, codes: &[(&Code, Vec<(&Reason, &[String])>)]) -> Result<Value> {
+    fn own(&self, method: &MethodDescriptor, codes: &[Answered]) -> Result<Value> {
         let mut paragraphs = Vec::new();
         let mut details = Vec::new();
         let mut examples = Map::new();
@@ -159,7 +162,7 @@ impl Errors {
     pub fn schemas(&self, service: &ServiceDescriptor) -> Result<Map<String, Value>> {
         let mut schemas = Map::new();
         let details = json!({
-            "description": "What programs can act on. Those of a type that a program does not know are to be passed over.",
+            "description": "What programs can act on. A program passes over those of a type that it does not know.",
             "type": "array", "items": reference("schemas", "Detail"),
         });
         let codes: Vec<_> = self.codes.iter().map(|code| code.number).filter(|number| *number != 0).collect();
@@ -193,17 +196,21 @@ impl Errors {
                 "required": ["@type", "field_violations"],
                 "properties": {
                     "@type": { "const": VIOLATIONS },
-                    "field_violations": { "type": "array", "items": {
-                        "type": "object",
-                        "required": ["field", "description"],
-                        "properties": {
-                            "field": {
-                                "description": "The field's name, with the way to it.",
-                                "type": "string", "examples": ["items[0].count"],
+                    "field_violations": {
+                        "description": "The fields; of very many, as many as fit.",
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["field", "description"],
+                            "properties": {
+                                "field": {
+                                    "description": "The field's name, with the way to it.",
+                                    "type": "string", "examples": ["items[0].count"],
+                                },
+                                "description": { "description": "What is wrong, for people.", "type": "string" },
                             },
-                            "description": { "description": "What is wrong with it, for people.", "type": "string" },
                         },
-                    } },
+                    },
                 },
             }),
         );

@@ -1,6 +1,8 @@
 //! Compiles the `.proto` files in pure Rust, so that no `protoc` is needed, and makes of them what nobody should have
 //! to write a second time: the table of reasons and the OpenAPI documents.
 
+#![allow(clippy::print_stdout, reason = "Cargo reads it")]
+
 mod errors;
 mod facts;
 mod openapi;

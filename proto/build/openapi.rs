@@ -55,6 +55,7 @@ pub fn document(service: &ServiceDescriptor, version: &str) -> Result<Value> {
             "license": { "name": "MIT", "identifier": "MIT" },
         },
         "servers": [{ "url": "/", "description": "The server of this document." }],
+        "security": [{}, { CERTIFICATE: [] }],
         "tags": [
             { "name": service.name(), "description": first_sentence(&about) },
             { "name": DOCUMENT, "description": "What describes the calls." },
@@ -65,6 +66,11 @@ pub fn document(service: &ServiceDescriptor, version: &str) -> Result<Value> {
             "responses": errors.shared_responses()?,
             "parameters": parameters(service)?,
             "headers": header_components(),
+            "securitySchemes": { CERTIFICATE: {
+                "type": "mutualTLS",
+                "description": "A service whose configuration names a CA for its callers (`client_ca`) talks to nobody \
+                    without a certificate of it, as over gRPC.",
+            } },
         },
     }))
 }
@@ -122,6 +128,7 @@ fn operation(
 }
 
 const DOCUMENT: &str = "Document";
+const CERTIFICATE: &str = "ClientCertificate";
 
 /// What a service answers beside its calls.
 fn own_paths() -> Map<String, Value> {
@@ -151,8 +158,8 @@ fn parameters(service: &ServiceDescriptor) -> Result<Value> {
         "GrpcTimeout": {
             "name": "Grpc-Timeout",
             "in": "header",
-            "description": "How long the caller waits: at most eight digits and a unit, `H`, `M`, `S`, `m` (milliseconds), `u` \
-                or `n`. The call is given up then. Anything else is 400.",
+            "description": "How long the caller waits, after which the call is given up: at most eight digits and a \
+                unit, which is `H`, `M`, `S`, `m` (milliseconds), `u` or `n`. Anything else is 400.",
             "schema": { "type": "string", "pattern": "^[0-9]{1,8}[HMSmun]$" },
             "example": "2S",
         },

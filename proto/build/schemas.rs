@@ -96,10 +96,11 @@ impl Schemas {
     fn field(&self, field: &FieldDescriptor, side: Side) -> Result<Value> {
         let facts = facts::field(field)?;
         ensure!(!field.is_map(), "{}: maps have no schema yet", field.full_name());
-        let mut schema = match field.kind() {
-            Kind::Message(message) if is_timestamp(&message) => json!({ "type": "string", "format": "date-time" }),
-            Kind::Message(message) => self.reference(&message, side),
-            kind => scalar(&kind, &facts.rule, side, facts.as_number),
+        let kind = field.kind();
+        let mut schema = match kind.as_message() {
+            Some(message) if is_timestamp(message) => json!({ "type": "string", "format": "date-time" }),
+            Some(message) => self.reference(message, side),
+            None => scalar(&kind, &facts.rule, side, facts.as_number),
         };
         let has_example = facts.rule.example.is_some() && schema.get("$ref").is_none();
         if has_example {
