@@ -74,11 +74,16 @@ test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs
 	@exec stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test secured -- --include-ignored'
 
 .PHONY: check
-check: build ## Check formatting, lints, docs and queries
+check: build ## Check formatting, lints, the protocol, docs and queries
 	@cargo fmt --all --check
+	@cargo test --package proto --test protocol --locked --quiet $(CARGO_FLAGS)
 	@cargo clippy --workspace --all-targets --locked -- --deny warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --locked --quiet
 	@exec $(BIN)/stack with -- migrations/queries --check
+
+.PHONY: image
+image: tools ## Write down what the protos have anew (proto/image.txt)
+	@WRITE_IMAGE=yes cargo test --package proto --test protocol --locked --quiet image
 
 .PHONY: queries
 queries: build ## Write what the compiler knows of the queries (.sqlx) anew
