@@ -88,6 +88,8 @@ impl Errors {
                     code.name.clone(),
                     json!({ "summary": "A field is wrong", "value": violation(code, method)? }),
                 );
+                let unreadable = error(code, "the body: EOF while parsing an object at line 1 column 1", &[]);
+                examples.insert("UNREADABLE".into(), json!({ "summary": "The body is no JSON", "value": unreadable }));
             }
             for (reason, also) in reasons {
                 let keys: Vec<_> = reason.metadata.iter().chain(*also).map(|key| format!("`{key}`")).collect();
@@ -147,7 +149,7 @@ impl Errors {
         let text = "`UNIMPLEMENTED` (12): the path is answered for another method, which `Allow` names.".to_owned();
         let allow =
             json!({ "description": "The method of the path.", "schema": { "type": "string" }, "example": "POST" });
-        let example = error(code, "this path takes POST, not GET", &[]);
+        let example = error(code, "Method Not Allowed", &[]);
         responses.insert(name(OTHER_METHOD), response(text, Some(example), Some(("Allow", allow))));
         let code = self.code("RESOURCE_EXHAUSTED")?;
         let text = "`RESOURCE_EXHAUSTED` (8): the body is above 64 KiB. A smaller one may be sent at once.".to_owned();

@@ -73,8 +73,14 @@ pub struct Refusal {
 pub struct Field {
     #[serde(rename = "[route256.api.rule]", default)]
     pub rule: Rule,
-    #[serde(rename = "[route256.api.as_number]", default)]
-    pub as_number: bool,
+    jstype: Option<String>,
+}
+
+impl Field {
+    /// Whether JSON has an integer of 64 bits as a number.
+    pub fn is_number(&self) -> bool {
+        self.jstype.as_deref() == Some("JS_NUMBER")
+    }
 }
 
 /// What a field may hold, as JSON Schema says it.

@@ -100,7 +100,7 @@ impl Schemas {
         let mut schema = match kind.as_message() {
             Some(message) if is_timestamp(message) => json!({ "type": "string", "format": "date-time" }),
             Some(message) => self.reference(message, side),
-            None => scalar(&kind, &facts.rule, side, facts.as_number),
+            None => scalar(&kind, &facts.rule, side, facts.is_number()),
         };
         let has_example = facts.rule.example.is_some() && schema.get("$ref").is_none();
         if has_example {
@@ -141,7 +141,7 @@ fn element(field: &FieldDescriptor, side: Side) -> Result<Value> {
         Kind::String | Kind::Bytes => json!(text.unwrap_or_default()),
         Kind::Enum(all) => json!(text.unwrap_or(all.default_value().name())),
         Kind::Bool => json!(text == Some("true")),
-        kind if is_wide(&kind) && side == Side::Answer && !facts.as_number => json!(number("0")?.to_string()),
+        kind if is_wide(&kind) && side == Side::Answer && !facts.is_number() => json!(number("0")?.to_string()),
         Kind::Double | Kind::Float | Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Uint32 | Kind::Fixed32 => {
             number("0")?.into()
         }
@@ -164,7 +164,7 @@ pub fn text(rule: &Rule) -> Value {
     schema
 }
 
-fn scalar(kind: &Kind, rule: &Rule, side: Side, as_number: bool) -> Value {
+fn scalar(kind: &Kind, rule: &Rule, side: Side, is_number: bool) -> Value {
     match kind {
         Kind::Double | Kind::Float => json!({ "type": "number" }),
         Kind::Bool => json!({ "type": "boolean" }),
@@ -177,8 +177,8 @@ fn scalar(kind: &Kind, rule: &Rule, side: Side, as_number: bool) -> Value {
             integer("int32", rule, side, (Some(i32::MIN.into()), Some(i32::MAX.into())), true)
         }
         Kind::Uint32 | Kind::Fixed32 => integer("uint32", rule, side, (Some(0), Some(u32::MAX.into())), true),
-        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer("int64", rule, side, (None, None), as_number),
-        Kind::Uint64 | Kind::Fixed64 => integer("uint64", rule, side, (Some(0), None), as_number),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => integer("int64", rule, side, (None, None), is_number),
+        Kind::Uint64 | Kind::Fixed64 => integer("uint64", rule, side, (Some(0), None), is_number),
         Kind::Message(_) => Value::Null,
     }
 }

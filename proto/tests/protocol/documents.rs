@@ -217,7 +217,7 @@ fn every_call_has_its_paths_its_errors_by_status_and_its_headers() {
     let of = |status: &str| purchase["responses"][status].clone();
     let examples = of("400")["content"]["application/json"]["examples"].clone();
     let reasons: Vec<_> = examples.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(reasons, ["INVALID_ARGUMENT", "CART_EMPTY", "INSUFFICIENT_STOCK"]);
+    assert_eq!(reasons, ["INVALID_ARGUMENT", "UNREADABLE", "CART_EMPTY", "INSUFFICIENT_STOCK"]);
     let short = &examples["INSUFFICIENT_STOCK"]["value"];
     assert_eq!(short["code"], 9);
     let metadata = short["details"][0]["metadata"].as_object().unwrap();

@@ -59,7 +59,7 @@ fn a_change_of_anything_in_the_protos_changes_a_fact() {
           }
         }
         message BuyRequest { int64 user = 1; repeated uint32 sku = 2; oneof how { string card = 3; string cash = 4; } }
-        message BuyResponse { uint64 sum = 1 [(route256.api.as_number) = true]; Kind kind = 2; optional int32 tip = 3; }
+        message BuyResponse { uint64 sum = 1 [jstype = JS_NUMBER]; Kind kind = 2; optional int32 tip = 3; }
         enum Kind { KIND_UNSPECIFIED = 0; KIND_GIFT = 1; }
     "#;
     let before = facts(original);
@@ -71,7 +71,7 @@ fn a_change_of_anything_in_the_protos_changes_a_fact() {
         ("repeated uint32", "uint32"),
         ("oneof how { string card = 3; string cash = 4; }", "string card = 3; string cash = 4;"),
         ("optional int32 tip", "int32 tip"),
-        (" [(route256.api.as_number) = true]", ""),
+        (" [jstype = JS_NUMBER]", ""),
         ("KIND_GIFT = 1", "KIND_GIFT = 2"),
         ("KIND_GIFT", "KIND_PRESENT"),
         ("rpc Buy", "rpc Purchase"),
@@ -131,7 +131,7 @@ fn of_message(message: &MessageDescriptor, facts: &mut BTreeSet<String>) {
         let kind = format!("{:?}", field.kind());
         let oneof = field.containing_oneof().filter(|_| !field.field_descriptor_proto().proto3_optional());
         let oneof = oneof.map(|oneof| format!(", one of {}", oneof.name())).unwrap_or_default();
-        let number = if facts::field(&field).unwrap().as_number { ", a number in JSON" } else { "" };
+        let number = if facts::field(&field).unwrap().is_number() { ", a number in JSON" } else { "" };
         facts.insert(format!("field {name} {} is {label}{kind} {}{oneof}{number}", field.number(), field.name()));
     }
     message.child_messages().for_each(|inner| of_message(&inner, facts));
