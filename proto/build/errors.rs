@@ -155,8 +155,9 @@ impl Errors {
         let text = "`RESOURCE_EXHAUSTED` (8): the body is above 64 KiB. A smaller one may be sent at once.".to_owned();
         let example = error(code, "the request is larger than 65536 bytes", &[]);
         responses.insert(name(TOO_LARGE), response(text, Some(example), None));
-        let text = "Any other failure. Its code says what it means, as the table above has it.".to_owned();
-        responses.insert("Error".into(), response(text, None, None));
+        let text = "Any other failure. The table of codes says what its code means.".to_owned();
+        let example = error(self.code("UNKNOWN")?, "unknown error", &[]);
+        responses.insert("Error".into(), response(text, Some(example), None));
         Ok(responses)
     }
 

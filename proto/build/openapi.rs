@@ -49,7 +49,6 @@ pub fn document(service: &ServiceDescriptor, version: &str) -> Result<Value> {
         "openapi": "3.1.0",
         "info": {
             "title": service.full_name(),
-            "summary": first_sentence(&about),
             "description": format!("{about}\n\n{}\n\n# Codes\n\n{}", api.comment(), errors.table()),
             "version": version,
             "license": { "name": "MIT", "identifier": "MIT" },
