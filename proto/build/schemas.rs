@@ -17,11 +17,15 @@ pub enum Side {
 }
 
 /// The schemas of all messages of a service.
-pub struct Schemas(BTreeSet<(String, Side)>, Vec<MessageDescriptor>);
+pub struct Schemas {
+    messages: Vec<MessageDescriptor>,
+    /// On which sides each of them occurs, by its full name.
+    sides: BTreeSet<(String, Side)>,
+}
 
 impl Schemas {
     pub fn of(service: &ServiceDescriptor) -> Self {
-        let mut schemas = Self(BTreeSet::new(), Vec::new());
+        let mut schemas = Self { messages: Vec::new(), sides: BTreeSet::new() };
         for method in service.methods() {
             schemas.add(method.input(), Side::Request);
             schemas.add(method.output(), Side::Answer);
@@ -30,7 +34,7 @@ impl Schemas {
     }
 
     fn add(&mut self, message: MessageDescriptor, side: Side) {
-        if is_timestamp(&message) || !self.0.insert((message.full_name().to_owned(), side)) {
+        if is_timestamp(&message) || !self.sides.insert((message.full_name().to_owned(), side)) {
             return;
         }
         for field in message.fields() {
@@ -38,8 +42,8 @@ impl Schemas {
                 self.add(inner, side);
             }
         }
-        if !self.1.contains(&message) {
-            self.1.push(message);
+        if !self.messages.contains(&message) {
+            self.messages.push(message);
         }
     }
 
@@ -54,16 +58,16 @@ impl Schemas {
             Side::Request => ("Input", Side::Answer),
             Side::Answer => ("Output", Side::Request),
         };
-        let is_shared = self.0.contains(&(message.full_name().to_owned(), other));
+        let is_shared = self.sides.contains(&(message.full_name().to_owned(), other));
         if is_shared { format!("{}-{own}", message.name()) } else { message.name().to_owned() }
     }
 
     /// All schemas by their names.
     pub fn components(&self) -> Result<Map<String, Value>> {
         let mut components = Map::new();
-        for message in &self.1 {
+        for message in &self.messages {
             for side in [Side::Request, Side::Answer] {
-                if self.0.contains(&(message.full_name().to_owned(), side)) {
+                if self.sides.contains(&(message.full_name().to_owned(), side)) {
                     let replaced = components.insert(self.name(message, side), self.message(message, side)?);
                     ensure!(replaced.is_none(), "two messages are called {}", message.name());
                 }
@@ -230,7 +234,7 @@ fn is_empty(message: &MessageDescriptor) -> bool {
 
 /// Refuses well-known types whose JSON is not that of a message.
 pub fn check(schemas: &Schemas) -> Result<()> {
-    for message in &schemas.1 {
+    for message in &schemas.messages {
         let is_plain = !message.full_name().starts_with("google.protobuf.") || is_empty(message);
         ensure!(is_plain, "{} has no schema yet", message.full_name());
     }
