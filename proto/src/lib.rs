@@ -1,10 +1,11 @@
 //! What the services agree on: the messages, clients and servers that are generated from the `.proto` files, one module
-//! a package, and beside them identifiers, order events with their topics, the reasons of refusals, and the OpenAPI
-//! documents.
+//! a package, and beside them identifiers, order events with their topics, the pages of what is listed, the reasons of
+//! refusals, and the OpenAPI documents.
 
 pub mod event;
 pub mod ids;
 pub mod openapi;
+pub mod page;
 pub mod refusal;
 
 use chrono::{DateTime, Utc};
