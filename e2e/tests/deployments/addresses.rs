@@ -146,11 +146,13 @@ fn services_listen_and_are_published_where_the_fleet_is_known() {
         let (name, ports) = (service.name(), Ports::DEFAULT.service(service));
         let config = config(name);
         assert_eq!(port_of(&config["grpc"]["listen"]), ports.grpc, "{name}: grpc.listen");
+        assert_eq!(port_of(&config["http"]["listen"]), ports.http, "{name}: http.listen");
         assert_eq!(port_of(&config["admin"]["listen"]), ports.admin, "{name}: admin.listen");
-        assert_eq!(stages[name].ports, [ports.grpc, ports.admin], "{name}: EXPOSE");
+        let ports = [ports.grpc, ports.http, ports.admin];
+        assert_eq!(stages[name].ports, ports, "{name}: EXPOSE");
         let published: Vec<_> =
             compose.services[name].ports().into_iter().map(|(_, out, inside)| (out, inside)).collect();
-        assert_eq!(published, [(ports.grpc, ports.grpc), (ports.admin, ports.admin)], "{name}: ports");
+        assert_eq!(published, ports.map(|port| (port, port)), "{name}: ports");
     }
     assert_eq!(stages["stack"].ports, [Ports::DEFAULT.product_service, Ports::DEFAULT.telegram]);
     let publishes =
