@@ -30,6 +30,7 @@ impl Service {
         let (port, admin) = (ports::free().unwrap(), ports::free().unwrap());
         let config = configure(world, service, name, |config| {
             config["grpc"]["listen"] = ports::loopback(port).to_string().into();
+            config["http"]["listen"] = ports::loopback(ports::free().unwrap()).to_string().into();
             config["admin"]["listen"] = ports::loopback(admin).to_string().into();
             change(config);
         });

@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use chrono::Utc;
 use kafka_protocol::{
     messages::{
         CreateTopicsRequest, DeleteTopicsRequest, GroupId, ListOffsetsRequest, OffsetCommitRequest, OffsetFetchRequest,
@@ -161,6 +162,11 @@ pub fn produce(batch: Bytes, acks: i16) -> ProduceRequest {
     let data = PartitionProduceData::default().with_records(Some(batch));
     let data = TopicProduceData::default().with_name(topic(TOPIC)).with_partition_data(vec![data]);
     ProduceRequest::default().with_acks(acks).with_timeout_ms(1000).with_topic_data(vec![data])
+}
+
+/// A record of this moment: one that is old may be forgotten at any time.
+pub fn fresh() -> Bytes {
+    batch(&[Utc::now().timestamp_millis()])
 }
 
 /// A batch of records that were made at these times.

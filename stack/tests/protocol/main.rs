@@ -18,7 +18,7 @@ use stack::{
     testing::eventually,
 };
 
-use client::{Client, TOPIC, batch, commit, group, produce, spawn, start, start_after};
+use client::{Client, TOPIC, batch, commit, fresh, group, produce, spawn, start, start_after};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Ask for the beginning of a log, and its latest record, instead of a time.
@@ -59,13 +59,13 @@ async fn what_came_in_whole_is_done_though_its_client_is_gone() {
     let mut watching = Client::connect(port).await;
     watching.create(TOPIC, 1, &[]).await;
     for number in 0..50 {
-        Client::connect(port).await.send(&produce(batch(&[1]), number % 2), 3).await;
+        Client::connect(port).await.send(&produce(fresh(), number % 2), 3).await;
     }
     ends_at(&mut watching, 50).await;
     // Behind a request for which it would have waited, too.
     let mut hasty = Client::connect(port).await;
     hasty.send(&fetch_of_nothing(), 4).await;
-    hasty.send(&produce(batch(&[1]), 0), 3).await;
+    hasty.send(&produce(fresh(), 0), 3).await;
     drop(hasty);
     ends_at(&mut watching, 51).await;
 }
@@ -129,18 +129,18 @@ async fn a_disk_that_was_full_for_a_moment_costs_nothing_but_what_was_refused() 
     let (mut broker, port) = start_after("trap '' XFSZ", directory.path()).await;
     let mut client = Client::connect(port).await;
     client.create(TOPIC, 1, &[]).await;
-    assert_eq!((client.produce(batch(&[1])).await, client.commit(1).await), ((0, 0), 0));
+    assert_eq!((client.produce(fresh()).await, client.commit(1).await), ((0, 0), 0));
     let (journal, log) = (directory.path().join("data/offsets"), directory.path().join("data/topics/greetings/0.log"));
     // Both are cut in the middle of what is written.
     limit(&broker, Some(length(&journal) + 20));
     assert_eq!(client.commit(2).await, KafkaStorageError.code());
     limit(&broker, Some(length(&log) + 80));
-    assert_eq!(client.produce(batch(&[1])).await.0, KafkaStorageError.code());
+    assert_eq!(client.produce(fresh()).await.0, KafkaStorageError.code());
     limit(&broker, Some(0));
     assert_eq!(client.create("more", 1, &[]).await, KafkaStorageError.code());
     limit(&broker, None);
     assert_eq!(client.create("more", 1, &[]).await, 0);
-    assert_eq!((client.produce(batch(&[1])).await, client.commit(3).await), ((0, 1), 0));
+    assert_eq!((client.produce(fresh()).await, client.commit(3).await), ((0, 1), 0));
     assert_eq!(client.commit(4).await, 0);
 
     broker.kill();
@@ -157,7 +157,7 @@ async fn the_cause_of_what_cannot_be_stored_is_told() {
     client.create(TOPIC, 1, &[]).await;
     let topics = directory.path().join("data/topics");
     fs::rename(topics.join(TOPIC), topics.join("away")).unwrap();
-    assert_eq!(client.produce(batch(&[1])).await.0, KafkaStorageError.code());
+    assert_eq!(client.produce(fresh()).await.0, KafkaStorageError.code());
     let told = fs::read_to_string(directory.path().join("log")).unwrap();
     assert!(told.contains("topics/greetings/0.log") && told.contains("No such file"), "{told}");
 }
@@ -185,7 +185,7 @@ async fn partitions_take_no_files_that_connections_need() {
     for _ in 0..100 {
         clients.push(Client::connect(port).await);
     }
-    assert_eq!(client.produce(batch(&[1])).await, (0, 0));
+    assert_eq!(client.produce(fresh()).await, (0, 0));
     assert_eq!(client.create("more", 1, &[]).await, 0);
     broker.stop(Signal::TERM, SOON).await;
 
@@ -233,7 +233,7 @@ async fn a_partition_does_not_grow_for_ever_and_keeps_what_is_not_read() {
     let small = [("segment.bytes", "1"), ("retention.bytes", "1"), ("retention.ms", "-1")];
     assert_eq!(client.create(TOPIC, 1, &small).await, 0);
     for _ in 0..5 {
-        client.produce(batch(&[1])).await;
+        client.produce(fresh()).await;
     }
     client.commit(3).await;
     // What is too much is looked for at the start, and then now and then.
@@ -241,6 +241,6 @@ async fn a_partition_does_not_grow_for_ever_and_keeps_what_is_not_read() {
     let (_broker, port) = start(directory.path()).await;
     let mut client = Client::connect(port).await;
     eventually("what was read is forgotten", async || (client.offset(EARLIEST).await.0 == 3).then_some(())).await;
-    assert_eq!((client.end_offset().await, client.produce(batch(&[1])).await), (5, (0, 5)));
+    assert_eq!((client.end_offset().await, client.produce(fresh()).await), (5, (0, 5)));
     assert_eq!(client.call(&commit(9), 2).await.topics.len(), 1);
 }
