@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{config::service::ConnectionsConfig, metrics::net::Reason, tls::ServerTls};
 
-/// For the TLS handshake, and for the headers of an HTTP/1.1 request.
+/// For the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find callers that are gone.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -84,7 +84,8 @@ impl Connection {
 
     async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HANDSHAKE_TIMEOUT);
+        // Headers that do not come end a connection as silence does. This bound would hold between two requests, too.
+        builder.http1().header_read_timeout(None);
         builder
             .http2()
             .timer(TokioTimer::new())

@@ -6,6 +6,10 @@ use platform::grpc::status::INTERNAL_TEXT;
 use reqwest::{Certificate, Client, Identity, Response};
 use serde_json::{Value, json};
 use stack::testing::eventually;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::world::{ANSWERED, LARGE, PANICS, WAITS, World, metrics_show, purchase};
 
@@ -208,4 +212,22 @@ async fn a_door_that_drains_answers_the_calls_that_run() {
     let (answer, ()) = tokio::join!(other.purchase(WAITS), draining);
     assert_eq!(answer, (200, json!({ "orderID": "2" })));
     tokio::time::timeout(Duration::from_secs(30), world.http_served).await.expect("the port ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_over_which_nothing_comes_for_a_while_answers_the_next_call() {
+    let world = World::start_with(|config| config.tls = None).await;
+    let body = json!({ "user": ANSWERED }).to_string();
+    let request = format!("POST /purchase HTTP/1.1\r\nHost: shop\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let mut stream = TcpStream::connect(("127.0.0.1", world.http_port)).await.unwrap();
+    for is_last in [false, true] {
+        let mut answer = Vec::new();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "the connection is closed");
+        }
+        // Clients keep connections for longer than this.
+        let closed = tokio::time::timeout(Duration::from_secs(6), stream.read_u8());
+        assert!(is_last || closed.await.is_err(), "the connection is closed");
+    }
 }
