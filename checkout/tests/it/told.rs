@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use reqwest::{Certificate, Client};
+use serde_json::{Value, json};
 use stack::testing::eventually;
 use tonic::Code;
 
-use crate::world::{Client, World, assert_refused};
+use crate::world::{self, World, assert_refused};
 
 const SKU: u32 = 1001;
 
 /// What a caller does who got no answer: the same again. Answers the order.
-async fn repeat(client: &Client, user: i64) -> i64 {
+async fn repeat(client: &world::Client, user: i64) -> i64 {
     client.purchase(user, "").await.expect("the caller gets the order")
 }
 
@@ -54,5 +56,22 @@ async fn a_caller_who_was_told_finds_an_empty_cart_at_once() {
         client.purchase(user, "").await.unwrap();
         let status = client.purchase(user, "").await.unwrap_err();
         assert_refused(&status, Code::FailedPrecondition, "CART_EMPTY", &[]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_over_http_who_was_told_finds_an_empty_cart_at_once() {
+    let world = World::new().await;
+    let checkout = world.checkout().await;
+    let authority = Certificate::from_pem(checkout.ca.as_bytes()).unwrap();
+    let http = Client::builder().no_proxy().tls_certs_only([authority]).http1_only().build().unwrap();
+    let purchase = async |user: i64| -> Value {
+        let url = format!("https://localhost:{}/purchase", checkout.http.port());
+        http.post(url).body(json!({ "user": user }).to_string()).send().await.unwrap().json().await.unwrap()
+    };
+    for user in 1..=20 {
+        checkout.client().add(user, SKU, 1).await.unwrap();
+        assert!(purchase(user).await["orderID"].is_string());
+        assert_eq!(purchase(user).await["details"][0]["reason"], "CART_EMPTY");
     }
 }

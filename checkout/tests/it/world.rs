@@ -80,7 +80,7 @@ impl World {
         let certs = self.certs.path().display();
         format!(
             "grpc: {{listen: '127.0.0.1:0', tls: {{certificate: {certs}/checkout.pem, key: {certs}/checkout.key}}}}\n\
-             admin: {{listen: '127.0.0.1:0'}}\n\
+             http: {{listen: '127.0.0.1:0'}}\nadmin: {{listen: '127.0.0.1:0'}}\n\
              postgres: {{connection_string: '{}'}}\n\
              token: {TOKEN}\n\
              services: {{loms: '{}', products: '{}'}}\n\
@@ -206,6 +206,8 @@ pub fn resume_soon(config: &mut Config) {
 pub struct Checkout {
     runtime: Option<Runtime>,
     pub address: SocketAddr,
+    /// HTTP/JSON.
+    pub http: SocketAddr,
     pub ca: String,
 }
 
@@ -213,10 +215,10 @@ impl Checkout {
     async fn start(config: Config, ca: String) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = runtime.spawn(App::<checkout::app::Checkout>::open(config)).await.unwrap().unwrap();
-        let (address, admin) = (app.address(), app.admin_address());
+        let (address, http, admin) = (app.address(), app.http_address().unwrap(), app.admin_address());
         runtime.spawn(app.serve());
         stack::testing::until_ready(admin).await;
-        Self { runtime: Some(runtime), address, ca }
+        Self { runtime: Some(runtime), address, http, ca }
     }
 
     /// A caller that trusts the fleet's CA, shows no certificate of its own, and gives up after ten seconds.
