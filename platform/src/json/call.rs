@@ -8,7 +8,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderValue, Method as HttpMethod, Response, StatusCode, Uri, header::CONTENT_TYPE},
+    http::{HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode, Uri, header::CONTENT_TYPE},
 };
 use bytes::{BufMut as _, BytesMut};
 use http_body_util::BodyExt as _;
@@ -28,6 +28,8 @@ use crate::{
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+/// A gateway says with every answer that is no refusal what it had from the service.
+const GATEWAY_CONTENT_TYPE: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
 const IDEMPOTENCY_KEY_HEADER: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_FIELD: &str = "idempotency_key";
 
@@ -82,6 +84,7 @@ pub(super) async fn answer(operation: Arc<Operation>, request: Request, calls: R
     } else {
         answer.headers_mut().clear();
         answer.headers_mut().insert(CONTENT_TYPE, JSON);
+        answer.headers_mut().insert(GATEWAY_CONTENT_TYPE, GRPC);
     }
     if let Some(trace_id) = trace_id {
         headers.insert(TRACE_ID_HEADER, trace_id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::{
     Engine as _,
     alphabet::STANDARD,
@@ -18,7 +18,7 @@ const METADATA_PREFIX: &str = "grpc-metadata-";
 /// Metadata that is bytes ends with this, and is in base64.
 const BINARY_SUFFIX: &str = "-bin";
 /// Metadata that belongs to the protocol, or to a gateway.
-const RESERVED: [&str; 4] = ["connection", "content-type", "host", "te"];
+const RESERVED: [&str; 6] = ["connection", "content-length", "content-type", "date", "host", "te"];
 const RESERVED_PREFIXES: [&str; 2] = ["grpc-", "grpcgateway-"];
 
 /// With or without padding.
@@ -87,7 +87,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<HeaderValue>, String> {
 /// What the answer of gRPC has in its headers, as metadata.
 pub(super) fn of_answer(headers: &HeaderMap) -> HeaderMap {
     let mut shown = HeaderMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| is_metadata(name.as_str()) || *name == CONTENT_TYPE) {
+    for (name, value) in headers.iter().filter(|(name, _)| is_metadata(name.as_str())) {
         let bytes = name.as_str().ends_with(BINARY_SUFFIX).then(|| BASE64.decode(value.as_bytes()).ok()).flatten();
         let value = bytes.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()).unwrap_or_else(|| value.clone());
         if let Ok(name) = HeaderName::try_from(format!("{METADATA_PREFIX}{name}")) {

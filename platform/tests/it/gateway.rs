@@ -264,6 +264,10 @@ impl Doors {
                 differs.push(format!("{name}: {own:?} instead of {values:?}"));
             }
         }
+        let metadata = answer.headers.keys().filter(|name| name.starts_with("grpc-metadata-"));
+        for name in metadata.filter(|name| !case.answer_headers.contains_key(*name)) {
+            differs.push(format!("{name} is there"));
+        }
         if received != case.received {
             differs.push(format!("received {received:?} instead of {:?}", case.received));
         }
