@@ -65,11 +65,25 @@ pub fn generate(dir: &Path) -> anyhow::Result<Authority> {
 
 /// TLS for a client that shows the certificate `client.pem` and trusts this set's authority.
 pub fn client_tls(dir: &Path) -> anyhow::Result<ClientTlsConfig> {
-    let read =
-        |file: &str| fs::read(dir.join(file)).with_context(|| format!("cannot read {file} in {}", dir.display()));
     Ok(ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read(CA_FILE)?))
-        .identity(Identity::from_pem(read("client.pem")?, read("client.key")?)))
+        .ca_certificate(Certificate::from_pem(read(dir, CA_FILE)?))
+        .identity(Identity::from_pem(read(dir, "client.pem")?, read(dir, "client.key")?)))
+}
+
+/// A client of HTTP that trusts this set's authority alone.
+pub fn http_client(dir: &Path) -> anyhow::Result<reqwest::ClientBuilder> {
+    let authority = reqwest::Certificate::from_pem(&read(dir, CA_FILE)?)?;
+    Ok(reqwest::Client::builder().tls_certs_only([authority]))
+}
+
+/// What such a client shows where callers are asked for a certificate: `client.pem`.
+pub fn http_identity(dir: &Path) -> anyhow::Result<reqwest::Identity> {
+    let (certificate, key) = (read(dir, "client.pem")?, read(dir, "client.key")?);
+    Ok(reqwest::Identity::from_pem(&[certificate, key].concat())?)
+}
+
+fn read(dir: &Path, file: &str) -> anyhow::Result<Vec<u8>> {
+    fs::read(dir.join(file)).with_context(|| format!("cannot read {file} in {}", dir.display()))
 }
 
 impl Issued {

@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod certs;
 pub mod collector;
 pub mod demo;
+pub mod doors;
 mod files;
 pub mod fleet;
 pub mod graylog;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{Installed, Observer, Part, Service, Settings, StandIn, state::State};
-use crate::ports::loopback;
+use crate::{doors::Door, ports::loopback};
 
 /// An observer that does not run has no address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,6 +58,13 @@ impl ServiceAddresses {
     /// The same of HTTP/JSON.
     pub fn http_url(&self) -> String {
         format!("https://localhost:{}", self.http.port())
+    }
+
+    pub fn url_at(&self, door: Door) -> String {
+        match door {
+            Door::Grpc => self.url(),
+            Door::Json => self.http_url(),
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Replica {
     config: PathBuf,
     /// The gRPC port.
     pub port: u16,
+    /// HTTP/JSON.
+    pub http: SocketAddr,
     pub admin: SocketAddr,
     pub log: PathBuf,
 }
@@ -50,7 +52,7 @@ impl Replica {
         replace_secret(&file, &serde_yaml::to_string(&config)?)?;
         let log = original.log.with_file_name(format!("{name}.log"));
         let process = Process::spawn(&name, service_command(service, &file)?, &log)?;
-        Ok(Self { process, config: file, port, admin, log })
+        Ok(Self { process, config: file, port, http, admin, log })
     }
 
     pub async fn is_ready(&self) -> bool {
