@@ -20,8 +20,9 @@ use stack::{
 use crate::{
     drive::{self, Drive},
     measure::{self, Measure},
-    serve, tell,
-    up::{self, Place, Up},
+    serve,
+    tell::{self, Tell},
+    up::{self, Up},
 };
 
 /// The local fleet: everything that the services need around them, on this machine alone.
@@ -36,7 +37,7 @@ enum Command {
     /// Run the whole fleet until Ctrl-C.
     Up(Up),
     /// Tell a shopper's journey against the running fleet, step by step; without one, start it for the story.
-    Demo(Place),
+    Demo(Tell),
     /// Show what runs of the local fleet, what waits where, and which limits were met.
     Status {
         /// The directory of the local fleet.
@@ -129,7 +130,7 @@ enum Health {
 pub async fn run(cli: Cli) -> anyhow::Result<u8> {
     match cli.command {
         Command::Up(up) => return up::run(up).await,
-        Command::Demo(place) => return tell::run(place).await,
+        Command::Demo(tell) => return tell::run(tell).await,
         Command::Status { state_dir, json } => return status(&state_dir, json).await,
         Command::Load(drive) => return drive::run(drive).await,
         Command::Bench(measure) => measure::run(measure).await?,

@@ -7,19 +7,18 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::{Datelike as _, Utc};
-use proto::{
-    loms::ListOrderRequest,
-    notifications::{Date, GetHistoryWithPeriodRequest},
-};
+use proto::notifications::{Date, GetHistoryWithPeriodRequest};
 
 mod calls;
 mod lookup;
 mod narrator;
+mod words;
 
 use calls::{Calls, free};
 use narrator::{chapter, say};
 
 use crate::{
+    doors::Door,
     fleet::{Addresses, Replica, Service},
     telegram::Message,
     terminal::{self, GOOD},
@@ -40,8 +39,9 @@ pub enum Afterwards {
     Ends,
 }
 
-pub async fn tell(fleet: &Addresses, afterwards: Afterwards) -> anyhow::Result<()> {
-    let mut story = Story::begin(fleet, afterwards)?;
+/// All calls of services go by one door.
+pub async fn tell(fleet: &Addresses, door: Door, afterwards: Afterwards) -> anyhow::Result<()> {
+    let mut story = Story::begin(fleet, door, afterwards)?;
     story.browse().await?;
     story.fill_the_cart().await?;
     let order = story.purchase().await?;
@@ -56,6 +56,7 @@ pub async fn tell(fleet: &Addresses, afterwards: Afterwards) -> anyhow::Result<(
 
 struct Story<'a> {
     fleet: &'a Addresses,
+    door: Door,
     calls: Calls,
     /// User ids made from the clock, so that each run has new users.
     anna: i64,
@@ -65,18 +66,25 @@ struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
-    fn begin(fleet: &'a Addresses, afterwards: Afterwards) -> anyhow::Result<Self> {
-        let calls = Calls::new(fleet)?;
+    fn begin(fleet: &'a Addresses, door: Door, afterwards: Afterwards) -> anyhow::Result<Self> {
+        let calls = Calls::new(fleet, door)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
         let anna = i64::try_from(now.as_millis())?;
         terminal::print(format_args!("Anna is user {anna}, Boris is user {}.", anna + 1));
-        terminal::print(match afterwards {
-            Afterwards::Stays => "Every call below can be repeated with grpcurl.",
-            Afterwards::Ends => {
-                "This fleet ends with the story. To repeat a call below with grpcurl, tell the story beside `make run`."
-            }
-        });
-        Ok(Self { fleet, calls, anna, boris: anna + 1, purchase_trace: String::new() })
+        let tool = match door {
+            Door::Grpc => "grpcurl",
+            Door::Json => "curl",
+        };
+        match afterwards {
+            Afterwards::Stays => terminal::print(format_args!("Every call below can be repeated with {tool}.")),
+            Afterwards::Ends => terminal::print(format_args!(
+                "This fleet ends with the story. To repeat a call below with {tool}, tell the story beside `make run`."
+            )),
+        }
+        if door == Door::Json {
+            terminal::print("ProductService speaks gRPC alone.");
+        }
+        Ok(Self { fleet, door, calls, anna, boris: anna + 1, purchase_trace: String::new() })
     }
 
     async fn browse(&mut self) -> anyhow::Result<()> {
@@ -185,16 +193,15 @@ impl<'a> Story<'a> {
         let replica = Replica::start(Service::Loms, self.fleet, &[("orders", "payment_timeout", &timeout)])?;
         eventually("the second LOMS is ready", || async { Ok(replica.is_ready().await.then_some(())) }).await?;
         let before = self.calls.stocks(BOARDS.0).await?;
-        let mut at_replica = Calls { loms: calls::loms(&self.fleet.certs, replica.port)?, ..self.calls.clone() };
+        let mut at_replica = self.calls.with(&replica, self.fleet, self.door)?;
         let order = at_replica.create_order(self.boris, BOARDS.0, 3).await?.answered()?.order_id;
         let reserved = self.calls.stocks(BOARDS.0).await?;
         ensure!(free(&before) - free(&reserved) == 3, "the stock does not show the reservation");
         say("The second LOMS leaves again, with the order unpaid. The one that stays keeps the deadline.");
         replica.stop().await;
-        let loms = &self.calls.loms;
+        let calls = &self.calls;
         eventually("the unpaid order is cancelled", || async {
-            let answer = loms.clone().list_order(ListOrderRequest { order_id: order }).await?;
-            Ok((answer.into_inner().status == "cancelled").then_some(()))
+            Ok((calls.status_of(order).await? == "cancelled").then_some(()))
         })
         .await?;
         self.calls.list_order(order).await?;

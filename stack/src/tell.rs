@@ -1,8 +1,10 @@
 //! `stack demo`: tells the story against the running fleet, or starts a fleet for it.
 
 use anyhow::bail;
+use clap::Args;
 use stack::{
     demo::{self, Afterwards},
+    doors::Door,
     fleet::{self, Fleet},
     signals::StopSignals,
     terminal,
@@ -10,13 +12,24 @@ use stack::{
 
 use crate::up::Place;
 
+/// The options of `stack demo`.
+#[derive(Debug, Args)]
+pub struct Tell {
+    /// Call the services over HTTP/JSON, and show each call as a curl command.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Returns the exit code.
-pub async fn run(place: Place) -> anyhow::Result<u8> {
+pub async fn run(Tell { json, place }: Tell) -> anyhow::Result<u8> {
+    let door = if json { Door::Json } else { Door::Grpc };
     let mut signals = StopSignals::new()?;
     if let Some(addresses) = fleet::running(&place.state_dir) {
         // After a signal, the future of the story is dropped, and with it all that the story has started.
         return tokio::select! {
-            told = demo::tell(&addresses, Afterwards::Stays) => told.map(|()| 0),
+            told = demo::tell(&addresses, door, Afterwards::Stays) => told.map(|()| 0),
             _ = signals.next() => Ok(1),
         };
     }
@@ -29,7 +42,7 @@ pub async fn run(place: Place) -> anyhow::Result<u8> {
     };
     let addresses = fleet.addresses().clone();
     let told = tokio::select! {
-        told = demo::tell(&addresses, Afterwards::Ends) => told.map(|()| 0),
+        told = demo::tell(&addresses, door, Afterwards::Ends) => told.map(|()| 0),
         death = fleet.died() => bail!("{death}"),
         _ = signals.next() => Ok(1),
     };

@@ -8,6 +8,7 @@ use proto::{
     cart::{AddToCartRequest, ListCartRequest, PurchaseRequest},
     loms::{OrderPayedRequest, StocksRequest},
 };
+use serde_json::Value;
 use stack::fleet::Service;
 use stack::testing::eventually;
 use tonic_types::StatusExt as _;
@@ -17,22 +18,40 @@ const PLENTY: u32 = 1212;
 /// A SKU with ten units.
 const TEN_LEFT: u32 = 1412;
 
-pub async fn the_story_of_the_demo_holds(world: &World) {
-    let stack = stack::binaries::find("stack").unwrap();
-    let state = world.state();
-    let output =
-        tokio::task::spawn_blocking(move || Command::new(stack).arg("demo").arg("--state-dir").arg(state).output());
-    let output = output.await.unwrap().unwrap();
-    let story = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(story.contains("everything happened as it should"), "{story}");
-
-    let lookup = story.lines().map(str::trim).find(|line| line.starts_with("grep -h ")).unwrap();
+pub async fn the_story_of_the_demo_holds_at_both_doors(world: &World) {
+    let told = tell(world, &[]).await;
+    let lookup = told.lines().map(str::trim).find(|line| line.starts_with("grep -h ")).unwrap();
     let lines = Command::new("sh").args(["-c", lookup]).output().unwrap();
     let lines = String::from_utf8_lossy(&lines.stdout);
     for service in Service::ALL.map(Service::name) {
         assert!(lines.contains(&format!("\"service\":\"{service}\"")), "{lookup}\n{lines}");
     }
+
+    let over_http = tell(world, &["--json"]).await;
+    assert!(over_http.contains(r#"◂ 400 {"code":9,"message":"#), "a refusal as that door tells it: {over_http}");
+    let chapters = |story: &str| story.matches("──\n").count();
+    assert_eq!(chapters(&over_http), chapters(&told), "the same story: {over_http}");
+    let calls = over_http.lines().filter_map(|line| line.trim().strip_prefix("▸ curl"));
+    let can_be_repeated = |call: &&str| ["/listCart", "/stocks", "/history"].iter().any(|path| call.contains(path));
+    let calls: Vec<_> = calls.filter(can_be_repeated).collect();
+    assert!(calls.len() > 5, "{over_http}");
+    for call in calls {
+        let output = Command::new("sh").arg("-c").arg(format!("curl --silent --show-error{call}")).output().unwrap();
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{call}: {output:?}"));
+        assert_eq!(answer.get("code"), None, "{call}: {answer}");
+    }
+}
+
+/// The story with these options, which comes to its good end.
+async fn tell(world: &World, options: &'static [&str]) -> String {
+    let stack = stack::binaries::find("stack").unwrap();
+    let mut demo = Command::new(stack);
+    demo.arg("demo").arg("--state-dir").arg(world.state()).args(options);
+    let output = tokio::task::spawn_blocking(move || demo.output()).await.unwrap().unwrap();
+    let story = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{story}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(story.contains("everything happened as it should"), "{story}");
+    story
 }
 
 pub async fn a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses(world: &World) {

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         runtime,
         world,
         [
-            buying::the_story_of_the_demo_holds,
+            buying::the_story_of_the_demo_holds_at_both_doors,
             buying::a_purchase_is_told_in_the_history_and_by_telegram_in_the_order_of_its_statuses,
             buying::sixty_four_shoppers_for_the_last_ten_units_make_exactly_ten_orders,
             bounds::services_live_at_both_ends_of_what_their_configuration_takes,

@@ -1,6 +1,7 @@
-//! The calls of the story. Each goes through the public API, over TLS, and prints its request and its answer.
+//! The calls of the story. Each goes through the public API, over TLS, by the door that the story is told by, and prints its
+//! request and its answer.
 
-use std::{fmt::Display, path::Path};
+use std::{error::Error as _, fmt::Display};
 
 use anyhow::{Context as _, bail};
 use proto::{
@@ -22,57 +23,15 @@ use proto::{
         product_service_client::ProductServiceClient, product_service_server::SERVICE_NAME as PRODUCTS,
     },
 };
-use serde_json::{Value, json};
-use tonic::{
-    Response, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::narrator;
-use crate::{certs, fleet::Addresses, product_service::TOKEN};
-
-/// A request in the JSON that a person would give to grpcurl.
-trait GrpcurlRequest {
-    fn json(&self) -> Value;
-}
-
-macro_rules! grpcurl_requests {
-    ($($type:ty: |$request:ident| $json:expr;)*) => {
-        $(impl GrpcurlRequest for $type {
-            fn json(&self) -> Value {
-                let $request = self;
-                $json
-            }
-        })*
-    };
-}
-
-grpcurl_requests! {
-    ListSkusRequest: |request| {
-        json!({"token": request.token, "count": request.count, "start_after_sku": request.start_after_sku})
-    };
-    GetProductRequest: |request| json!({"token": request.token, "sku": request.sku});
-    StocksRequest: |request| json!({"sku": request.sku});
-    AddToCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});
-    DeleteFromCartRequest: |request| json!({"user": request.user, "sku": request.sku, "count": request.count});
-    ListCartRequest: |request| json!({"user": request.user});
-    PurchaseRequest: |request| json!({"user": request.user, "idempotency_key": request.idempotency_key});
-    CreateOrderRequest: |request| json!({
-        "user": request.user,
-        "items": request.items.iter().map(|item| json!({"sku": item.sku, "count": item.count})).collect::<Vec<_>>(),
-    });
-    ListOrderRequest: |request| json!({"orderID": request.order_id});
-    ListOrdersRequest: |request| json!({"user": request.user});
-    OrderPayedRequest: |request| json!({"orderID": request.order_id});
-    CancelOrderRequest: |request| json!({"orderID": request.order_id});
-    GetHistoryWithPeriodRequest: |request| {
-        let day = |date: &Option<proto::notifications::Date>| {
-            date.map(|date| json!({"year": date.year, "month": date.month, "day": date.day}))
-        };
-        json!({"user": request.user, "from": day(&request.from), "to": day(&request.to)})
-    };
-}
+use super::{narrator, words::Words};
+use crate::{
+    doors::{Connection, Door, Told},
+    fleet::{Addresses, Replica, ServiceAddresses},
+    product_service::TOKEN,
+};
 
 pub enum Reply<T> {
     Answered(T),
@@ -111,7 +70,9 @@ fn reply<T>(answer: Result<Response<T>, Status>, show: impl FnOnce(&T) -> String
             let Some(info) = status.get_details_error_info() else {
                 return Err(status).context("the call failed");
             };
-            let refusal = format!("{:?} {}: {}", status.code(), info.reason, status.message());
+            let over_http = status.source().and_then(|source| source.downcast_ref::<Told>()).map(Told::to_string);
+            let by_grpc = || format!("{:?} {}: {}", status.code(), info.reason, status.message());
+            let refusal = over_http.unwrap_or_else(by_grpc);
             narrator::refusal(&refusal);
             Ok(Reply::Refused(refusal))
         }
@@ -130,10 +91,11 @@ fn ok<T>(_: &T) -> String {
 /// Clients of everything that the story talks to.
 #[derive(Clone)]
 pub struct Calls {
-    pub cart: CartClient<Channel>,
-    pub loms: LomsClient<Channel>,
-    pub notifications: NotificationsClient<Channel>,
-    pub products: ProductServiceClient<Channel>,
+    cart: CartClient<Connection>,
+    loms: LomsClient<Connection>,
+    notifications: NotificationsClient<Connection>,
+    products: ProductServiceClient<Connection>,
+    words: Words,
     /// The trace id in the answer to the last call.
     pub trace_id: String,
 }
@@ -141,7 +103,7 @@ pub struct Calls {
 macro_rules! call {
     ($self:ident.$client:ident.$method:ident($request:expr), $service:ident, $name:literal, $show:expr) => {{
         let request = $request;
-        narrator::call($service, $name, request.json());
+        $self.words.tell($service, $name, &request)?;
         let answer = $self.$client.$method(request).await;
         $self.trace_id = trace_id(&answer);
         reply(answer, $show)
@@ -150,15 +112,32 @@ macro_rules! call {
 
 impl Calls {
     /// The clients connect at their first call.
-    pub fn new(fleet: &Addresses) -> anyhow::Result<Self> {
-        let channel = |port| channel(&fleet.certs, port);
+    pub fn new(fleet: &Addresses, door: Door) -> anyhow::Result<Self> {
+        let connect = |service: &ServiceAddresses| Connection::new(door, &service.url_at(door), &fleet.certs);
+        let products = format!("https://localhost:{}", fleet.product_service.port());
         Ok(Self {
-            cart: CartClient::new(channel(fleet.checkout.grpc.port())?),
-            loms: loms(&fleet.certs, fleet.loms.grpc.port())?,
-            notifications: NotificationsClient::new(channel(fleet.notifications.grpc.port())?),
-            products: ProductServiceClient::new(channel(fleet.product_service.port())?),
+            cart: CartClient::new(connect(&fleet.checkout)?),
+            loms: LomsClient::new(connect(&fleet.loms)?),
+            notifications: NotificationsClient::new(connect(&fleet.notifications)?),
+            products: ProductServiceClient::new(Connection::new(Door::Grpc, &products, &fleet.certs)?),
+            words: Words::new(fleet, door)?,
             trace_id: String::new(),
         })
+    }
+
+    /// The same with another LOMS. What is shown is what the reader can repeat: a call to that of the fleet.
+    pub fn with(&self, loms: &Replica, fleet: &Addresses, door: Door) -> anyhow::Result<Self> {
+        let port = match door {
+            Door::Grpc => loms.port,
+            Door::Json => loms.http.port(),
+        };
+        let connection = Connection::new(door, &format!("https://localhost:{port}"), &fleet.certs)?;
+        Ok(Self { loms: LomsClient::new(connection), ..self.clone() })
+    }
+
+    /// The status of an order, of which nothing is told.
+    pub async fn status_of(&self, order_id: i64) -> anyhow::Result<String> {
+        Ok(self.loms.clone().list_order(ListOrderRequest { order_id }).await?.into_inner().status)
     }
 
     pub async fn list_skus(&mut self, count: u32) -> anyhow::Result<ListSkusResponse> {
@@ -254,15 +233,6 @@ impl Calls {
         })?
         .answered()
     }
-}
-
-pub fn loms(certs: &Path, port: u16) -> anyhow::Result<LomsClient<Channel>> {
-    Ok(LomsClient::new(channel(certs, port)?))
-}
-
-fn channel(certs: &Path, port: u16) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("https://localhost:{port}"))?;
-    Ok(endpoint.tls_config(certs::client_tls(certs)?)?.connect_lazy())
 }
 
 /// The free units in all warehouses together.

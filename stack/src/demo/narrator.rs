@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::terminal::{self, CALL, GOOD, REFUSED, TITLE};
+use crate::terminal::{self, CALL, FAINT, GOOD, REFUSED, TITLE};
 
 pub fn chapter(title: &str) {
     terminal::print(format_args!("\n{TITLE}{title}\n{}{TITLE:#}", "─".repeat(title.chars().count())));
@@ -12,8 +12,9 @@ pub fn say(text: impl Display) {
     terminal::print(format_args!("  {text}"));
 }
 
-pub fn call(service: &str, method: &str, request: impl Display) {
-    terminal::print(format_args!("    {CALL}▸ {service}/{method}{CALL:#} {request}"));
+/// `before` is what is alike in many calls.
+pub fn call(before: impl Display, what: impl Display, request: impl Display) {
+    terminal::print(format_args!("    {CALL}▸{CALL:#} {FAINT}{before}{FAINT:#}{CALL}{what}{CALL:#} {request}"));
 }
 
 pub fn answer(text: impl Display) {

@@ -71,15 +71,18 @@ fn a_terminal_shows_colours_unless_they_are_not_wanted() {
 
 #[test]
 fn a_story_with_a_fleet_of_its_own_tells_nobody_to_repeat_its_calls_there() {
-    let world = World::new();
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_stack"));
-    demo.args(["demo", "--ports", "free", "--state-dir"]).arg(world.state());
-    demo.arg("--certs").arg(world.directory.path().join("certs"));
-    let (code, story) = InTerminal::start(demo, None).end();
-    assert_eq!(code, Some(0), "{story}");
-    assert!(story.contains("This fleet ends with the story.") && !story.contains("Every call below"), "{story}");
-    assert!(story.contains("\u{1b}[1m1. Anna browses"), "{story:?}");
-    assert!(!fs::exists(world.state().join("launcher.lock")).unwrap(), "the fleet has ended");
+    for (options, tool) in [(&[][..], "grpcurl"), (&["--json"], "curl")] {
+        let world = World::new();
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_stack"));
+        demo.args(["demo", "--ports", "free", "--state-dir"]).arg(world.state()).args(options);
+        demo.arg("--certs").arg(world.directory.path().join("certs"));
+        let (code, story) = InTerminal::start(demo, None).end();
+        assert_eq!(code, Some(0), "{story}");
+        let end = format!("This fleet ends with the story. To repeat a call below with {tool}, ");
+        assert!(story.contains(&end) && !story.contains("Every call below"), "{story}");
+        assert!(story.contains("\u{1b}[1m1. Anna browses"), "{story:?}");
+        assert!(!fs::exists(world.state().join("launcher.lock")).unwrap(), "the fleet has ended");
+    }
 }
 
 #[test]
