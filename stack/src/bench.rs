@@ -246,7 +246,7 @@ impl Bench {
             Pace::Rate(_) => MANY_CONNECTIONS,
         };
         let plan = Plan {
-            target: Target::local(self.fleet.addresses(), connections),
+            target: Target::local(self.fleet.addresses(), load.door, connections),
             scenario: load.scenario,
             pace: load.pace,
             duration,

@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
-use clap::{Args, builder::RangedI64ValueParser, value_parser};
+use clap::{Args, builder::RangedI64ValueParser, error::ErrorKind, value_parser};
 use futures::FutureExt as _;
 use stack::{
+    doors::Door,
     fleet,
     load::{self, Choice, Pace, Plan, Scenario, Target},
     product_service::TOKEN,
@@ -21,6 +22,9 @@ pub struct Drive {
     /// What the shoppers do.
     #[arg(long, value_enum, default_value = "purchase")]
     scenario: Scenario,
+    /// Call the services by gRPC or over HTTP/JSON.
+    #[arg(long, value_enum, default_value = "grpc")]
+    door: Door,
     /// So many users, each with one journey after the other.
     #[arg(long, default_value_t = 16, conflicts_with = "rate", value_parser = at_least_one())]
     users: u32,
@@ -42,7 +46,7 @@ pub struct Drive {
     /// Connections to each service.
     #[arg(long, default_value_t = 4, value_parser = at_least_one())]
     connections: u32,
-    /// Where checkout is, such as https://localhost:8080; with http:// it is spoken to in plaintext.
+    /// Where checkout is, at that door, such as https://localhost:50051; with http:// it is spoken to in plaintext.
     #[arg(long, requires_all = ["loms", "notifications", "product_service"])]
     checkout: Option<String>,
     /// Where loms is.
@@ -86,6 +90,10 @@ fn at_least_one() -> RangedI64ValueParser<u32> {
 
 /// Returns the exit code: 1 if the books are wrong.
 pub async fn run(drive: Drive) -> anyhow::Result<u8> {
+    if drive.scenario == Scenario::Health && drive.door == Door::Json {
+        let fault = "--door json has no health checks, which are calls of gRPC\n";
+        clap::Error::raw(ErrorKind::ArgumentConflict, fault).exit();
+    }
     let mut signals = StopSignals::new()?;
     let target = target(&drive)?;
     let plan = Plan {
@@ -121,6 +129,7 @@ fn target(drive: &Drive) -> anyhow::Result<Target> {
     let given = (&drive.checkout, &drive.loms, &drive.notifications, &drive.product_service);
     if let (Some(checkout), Some(loms), Some(notifications), Some(product_service)) = given {
         return Ok(Target {
+            door: drive.door,
             checkout: checkout.clone(),
             loms: loms.clone(),
             notifications: notifications.clone(),
@@ -134,5 +143,5 @@ fn target(drive: &Drive) -> anyhow::Result<Target> {
     let fleet = running.with_context(|| {
         format!("no fleet is ready on {}: start one with make run, or name its addresses", drive.state_dir.display())
     })?;
-    Ok(Target::local(&fleet, drive.connections))
+    Ok(Target::local(&fleet, drive.door, drive.connections))
 }

@@ -1,27 +1,31 @@
 //! What is asked of the fleet.
 
-use crate::load::{Pace, Scenario};
+use crate::{
+    doors::Door,
+    load::{Pace, Scenario},
+};
 
 /// How many SKUs are bought.
-pub(super) const SKUS: u32 = 100;
+const SKUS: u32 = 100;
 
 /// Something that is asked of the fleet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub name: &'static str,
     pub scenario: Scenario,
+    pub door: Door,
     pub pace: Pace,
     pub skus: u32,
 }
 
 impl Load {
     pub const fn users(name: &'static str, scenario: Scenario, users: u32) -> Self {
-        Self { name, scenario, pace: Pace::Users(users), skus: SKUS }
+        Self { name, scenario, door: Door::Grpc, pace: Pace::Users(users), skus: SKUS }
     }
 
     /// Journeys at a rate.
     pub const fn journeys(name: &'static str, per_second: f64) -> Self {
-        Self { name, scenario: Scenario::Purchase, pace: Pace::Rate(per_second), skus: SKUS }
+        Self { name, scenario: Scenario::Purchase, door: Door::Grpc, pace: Pace::Rate(per_second), skus: SKUS }
     }
 
     /// The journeys of the most users, by which the rates of others go.
@@ -56,5 +60,5 @@ pub(super) const LOADS: &[Load] = &[
     Load::users(ORDER, Scenario::Order, 1),
     Load::users(ORDER, Scenario::Order, 16),
     Load::users(ORDER, Scenario::Order, CROWD),
-    Load { name: HOT, scenario: Scenario::Order, pace: Pace::Users(CROWD), skus: 1 },
+    Load { skus: 1, ..Load::users(HOT, Scenario::Order, CROWD) },
 ];

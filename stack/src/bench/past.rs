@@ -7,19 +7,15 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
 };
 
-use super::{
-    Bench, Course,
-    loads::{Load, SKUS},
-    usage::millis,
-};
+use super::{Bench, Course, loads::Load, usage::millis};
 use crate::{
     Say,
-    load::{Line, Pace, Report, Scenario},
+    load::{Line, Report, Scenario},
 };
 
 /// What can be served in any case, so that nothing waits for itself.
 const PER_SECOND: f64 = 100.0;
-const LOAD: Load = Load { name: "mixed", scenario: Scenario::Mixed, pace: Pace::Rate(PER_SECOND), skus: SKUS };
+const LOAD: Load = Load { scenario: Scenario::Mixed, ..Load::journeys("mixed", PER_SECOND) };
 
 /// Users of the past, whom nobody meets: those of a load are numbered by the clock.
 const FIRST_USER: u64 = 9_000_000_000_000_000_000;

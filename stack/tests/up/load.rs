@@ -43,6 +43,52 @@ fn a_load_tells_how_the_fleet_answers_and_that_its_books_are_in_order() {
 }
 
 #[test]
+fn a_load_over_http_is_the_same_load_with_the_same_books() {
+    let world = World::new();
+    let _up = world.up();
+    let fleet = running(&world.state()).unwrap();
+    let json = world.directory.path().join("load.json");
+    let options = ["--door", "json", "--scenario", "mixed", "--users", "8", "--duration", "4s", "--json"];
+    let output = load(&world, &[&options[..], &[json.to_str().unwrap()]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("the books are in order: "), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    for call in ["journey", "AddToCart", "Purchase", "OrderPayed", "Stocks"] {
+        assert!(report["calls"][call]["count"].as_u64().unwrap() > 0, "{call} in {report:#}");
+        assert_eq!(report["calls"][call]["codes"], serde_json::json!({}), "{call} in {report:#}");
+    }
+    assert!(report["books"]["orders"].as_u64().unwrap() > 0 && report["books"]["messages"].as_u64().unwrap() > 0);
+
+    // A refusal has the code of gRPC; and the addresses may be given, of that door.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let refuse = "ALTER TABLE stock ADD CONSTRAINT refuse CHECK (reserved = 0) NOT VALID";
+        PgConnection::connect(&fleet.loms.database).await.unwrap().execute(refuse).await.unwrap();
+    });
+    let [checkout, loms, notifications] =
+        [&fleet.checkout, &fleet.loms, &fleet.notifications].map(|service| service.http_url());
+    let product_service = format!("https://localhost:{}", fleet.product_service.port());
+    let certs = fleet.certs.to_str().unwrap();
+    let addresses = [
+        "--checkout",
+        &checkout,
+        "--loms",
+        &loms,
+        "--notifications",
+        &notifications,
+        "--product-service",
+        &product_service,
+        "--certs",
+        certs,
+    ];
+    let options = ["--door", "json", "--scenario", "order", "--users", "2", "--duration", "1s", "--no-books"];
+    let output = load(&world, &[&options[..], &addresses].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let orders = text.lines().find(|line| line.starts_with("CreateOrder ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(orders.ends_with(" INTERNAL"), "{text}");
+}
+
+#[test]
 fn an_interrupted_load_reports_what_it_did_so_far() {
     let world = World::new();
     let _up = world.up();
@@ -99,6 +145,10 @@ fn options_that_make_no_sense_are_refused_by_name() {
         assert_eq!(output.status.code(), Some(2), "{options:?}: {text}");
         assert!(text.contains(options[0]), "{options:?}: {text}");
     }
+    let output = load(&world, &["--door", "json", "--scenario", "health"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("--door json has no health checks"), "{text}");
 }
 
 #[test]
