@@ -4,6 +4,7 @@
 mod backlog;
 mod ceiling;
 mod compare;
+mod doors;
 mod gauges;
 mod loads;
 mod page;
@@ -24,6 +25,8 @@ use crate::{
 use backlog::Backlog;
 use ceiling::{Ceiling, Ceilings};
 pub use compare::compare;
+use doors::AtBothDoors;
+pub use doors::doors;
 use gauges::Ages;
 use loads::{FIVEFOLD, HALF, JOURNEY, LOADS, Load};
 pub use past::past;
@@ -124,6 +127,7 @@ pub struct Findings {
     loads: Vec<Measured>,
     /// Orders a second, with one order a transaction and with many.
     ceilings: Vec<(Ceiling, f64)>,
+    doors: Vec<AtBothDoors>,
     backlog: Option<Backlog>,
     footprints: Vec<Footprint>,
     /// A table of what statements cost.
@@ -203,11 +207,23 @@ impl Bench {
         let footprints = std::iter::zip(Service::ALL, std::iter::zip(idle, ready))
             .map(|(service, (idle, ready))| Footprint { service, idle, loaded: self.memory(service), ready })
             .collect();
+        let doors = self.at_both_doors(say).await?;
         let ceilings = self.ceilings(say).await?;
         let postgres = self.postgres().await?;
         let backlog = Some(self.backlog(self.course.backlog, say).await?);
         let (build, machine, statements) = (usage::build(), usage::machine(), String::new());
-        Ok(Findings { build, machine, postgres, loads, ceilings, backlog, footprints, statements, idle_round_trips })
+        Ok(Findings {
+            build,
+            machine,
+            postgres,
+            loads,
+            ceilings,
+            doors,
+            backlog,
+            footprints,
+            statements,
+            idle_round_trips,
+        })
     }
 
     async fn measure(&mut self, load: Load, say: Say<'_>) -> anyhow::Result<Measured> {

@@ -24,6 +24,9 @@ pub struct Measure {
     /// Measure a fleet before and after it has so many orders behind it instead.
     #[arg(long, value_name = "ORDERS", conflicts_with = "compare", value_parser = value_parser!(u64).range(1000..))]
     past: Option<u64>,
+    /// Measure only what a call costs by gRPC and over HTTP/JSON.
+    #[arg(long, conflicts_with_all = ["compare", "past"])]
+    doors: bool,
     /// How often each of the two is measured.
     #[arg(long, default_value_t = 3, value_parser = value_parser!(u32).range(1..), requires = "compare")]
     rounds: u32,
@@ -49,6 +52,10 @@ impl Measure {
         }
         if let Some(orders) = self.past {
             terminal::print(format_args!("\n{}", bench::past(orders, course, &mut say).await?));
+            return Ok(());
+        }
+        if self.doors {
+            terminal::print(bench::doors(course, &mut say).await?);
             return Ok(());
         }
         let findings = bench::run(course, &mut say).await?;

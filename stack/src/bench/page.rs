@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use super::{
     Findings, Measured,
     backlog::Backlog,
+    doors,
     loads::{CROWD, EMPTY, FIVEFOLD, HALF, HOT, JOURNEY, ORDER},
     usage::{CLIENT, millis},
 };
@@ -36,6 +37,9 @@ impl Findings {
         self.ceilings(&mut page)?;
         self.events(&mut page)?;
         self.costs(&mut page)?;
+        if !self.doors.is_empty() {
+            page.push_str(&doors::table(&self.doors)?);
+        }
         page.push_str(&self.statements);
         self.footprints(&mut page)?;
         Ok(page)
@@ -197,6 +201,7 @@ mod tests {
             postgres: String::new(),
             loads: Vec::new(),
             ceilings: Vec::new(),
+            doors: Vec::new(),
             backlog: None,
             statements: String::new(),
             footprints: Vec::new(),
