@@ -134,10 +134,6 @@ impl Fleet {
         &self.addresses
     }
 
-    pub fn log(&self, part: Part) -> PathBuf {
-        self.state.log(part)
-    }
-
     /// The process id; none for an external broker, and for a part that does not run.
     pub fn id(&mut self, part: Part) -> Option<u32> {
         self.process(part).map(|process| process.id())

@@ -136,23 +136,26 @@ fn otlp(text: &str) -> Result<String, String> {
 
 /// A table of the processes, and below it the sentences of `missing`.
 fn table(fleet: &mut Fleet, missing: &[String]) -> String {
-    let mut rows = vec![["process", "pid", "address", "admin", "log"].map(str::to_owned)];
+    let mut rows = vec![["process", "pid", "address", "HTTP/JSON", "admin"].map(str::to_owned)];
     for part in Part::all() {
         let id = fleet.id(part);
         if id.is_none() && matches!(part, Part::Observer(_)) {
             continue;
         }
-        let (addresses, log) = (fleet.addresses(), fleet.log(part));
-        let admin = match part {
-            Part::Service(service) => format!("http://{}", addresses.service(service).admin),
-            Part::Postgres | Part::Broker | Part::StandIn(_) | Part::Observer(_) => String::new(),
+        let addresses = fleet.addresses();
+        let (http, admin) = match part {
+            Part::Service(service) => {
+                let own = addresses.service(service);
+                (own.http_url(), format!("http://{}", own.admin))
+            }
+            Part::Postgres | Part::Broker | Part::StandIn(_) | Part::Observer(_) => Default::default(),
         };
         rows.push([
             part.name().to_owned(),
             id.map_or_else(|| "-".to_owned(), |id| id.to_string()),
             addresses.address_of(part),
+            http,
             admin,
-            id.map_or_else(String::new, |_| shown(&log).display().to_string()),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
@@ -170,19 +173,22 @@ fn table(fleet: &mut Fleet, missing: &[String]) -> String {
 fn hints(addresses: &Addresses) -> String {
     let certs = shown(&addresses.certs).display();
     let (checkout, loms) = (addresses.checkout.grpc.port(), addresses.loms.grpc.port());
+    let checkout_http = addresses.checkout.http_url();
     let telegram = addresses.telegram;
     let dashboard = overview(addresses).map_or_else(String::new, |url| format!("Dashboards: {url}\n"));
     format!(
         "{TITLE}Try, in another terminal:{TITLE:#}
   make demo
   grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1, \"sku\": 1001, \"count\": 2}}' localhost:{checkout} {CART}/AddToCart
-  grpcurl -cacert {certs}/ca.pem -d '{{\"user\": 1}}' localhost:{checkout} {CART}/ListCart
+  curl --cacert {certs}/ca.pem -d '{{\"user\": 1}}' {checkout_http}/listCart
   grpcurl -cacert {certs}/ca.pem -cert {certs}/client.pem -key {certs}/client.key -d '{{\"sku\": 1001}}' localhost:{loms} {LOMS}/Stocks
   curl http://{telegram}/messages
   tail -f {}
 
-{dashboard}Unpaid orders are cancelled after {}. Ctrl-C stops everything; the data stays.",
+{dashboard}Each process has its log in {}. Unpaid orders are cancelled after {}.
+Ctrl-C stops everything; the data stays.",
         shown(&addresses.loms.log).display(),
+        shown(addresses.loms.log.parent().unwrap_or(&addresses.loms.log)).display(),
         humantime::format_duration(addresses.payment_timeout),
     )
 }
