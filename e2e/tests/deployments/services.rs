@@ -75,7 +75,7 @@ impl Service {
             ("README.md", format!("{name} --- pg")),
             ("README.md", format!("| {name} | {grpc} | {http} | {admin} |")),
             ("README.md", format!("…{name}'")),
-            ("README.md", format!("| …{name}…| gRPC on …{grpc}…{admin}")),
+            ("README.md", format!("| …{name}…| gRPC on …{grpc}…HTTP/JSON on …{http}…{admin}")),
             ("README.md", format!("| its GELF inputs | …{gelf} {name}")),
             ("README.md", format!("…`{name}`…`{gelf}`")),
             ("README.md", format!("…`{upper}_CONFIG`")),

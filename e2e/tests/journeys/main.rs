@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             doors::every_service_has_health_reflection_metrics_and_a_trace_id,
             outages::a_checkout_killed_during_purchases_loses_none_and_doubles_none,
             outages::messages_that_telegram_refuses_for_a_while_arrive_later_and_in_order,
-            readme::the_walk_of_the_readme_shows_all_three_messages_when_it_is_pasted_at_once,
+            readme::the_walks_of_the_readme_show_all_three_messages_when_they_are_pasted_at_once,
         ]
     );
     let conclusion = libtest_mimic::run(&arguments, trials);
