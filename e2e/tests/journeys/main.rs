@@ -5,6 +5,7 @@ mod bounds;
 mod buying;
 mod doors;
 mod grpcurl;
+mod json_door;
 mod outages;
 mod readme;
 
@@ -47,6 +48,11 @@ fn main() -> ExitCode {
             bounds::services_live_at_both_ends_of_what_their_configuration_takes,
             doors::strangers_are_refused_where_a_certificate_is_demanded_and_served_where_it_is_not,
             doors::every_service_has_health_reflection_metrics_and_a_trace_id,
+            json_door::a_purchase_over_http_alone_ends_with_three_messages,
+            json_door::a_key_in_the_header_makes_a_repetition_answer_the_same_order,
+            json_door::a_refusal_is_the_same_at_both_doors,
+            json_door::a_call_over_http_is_counted_and_logged_once,
+            json_door::strangers_are_refused_over_http_where_a_certificate_is_demanded,
             outages::a_checkout_killed_during_purchases_loses_none_and_doubles_none,
             outages::messages_that_telegram_refuses_for_a_while_arrive_later_and_in_order,
             readme::the_walks_of_the_readme_show_all_three_messages_when_they_are_pasted_at_once,
