@@ -80,7 +80,7 @@ impl World {
         let certs = self.certs.path().display();
         format!(
             "grpc: {{listen: '127.0.0.1:0', tls: {{certificate: {certs}/checkout.pem, key: {certs}/checkout.key}}}}\n\
-             http: {{listen: '127.0.0.1:0'}}\nadmin: {{listen: '127.0.0.1:0'}}\n\
+             admin: {{listen: '127.0.0.1:0'}}\nhttp: {{listen: '127.0.0.1:0'}}\n\
              postgres: {{connection_string: '{}'}}\n\
              token: {TOKEN}\n\
              services: {{loms: '{}', products: '{}'}}\n\
