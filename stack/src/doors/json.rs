@@ -97,12 +97,13 @@ impl JsonDoor {
         let refusal =
             read(self.refusal.clone(), body).and_then(|bytes| Ok((pb::Status::decode(bytes.as_slice())?, bytes)));
         let mut status = match refusal {
-            Ok((refusal, bytes)) => {
+            // Something between here and the service may answer JSON of its own.
+            Ok((refusal, bytes)) if refusal.code != 0 => {
                 let metadata = MetadataMap::from_headers(headers);
                 let code = Code::from_i32(refusal.code);
                 Status::with_details_and_metadata(code, refusal.message, bytes.into(), metadata)
             }
-            Err(_) => Status::unknown(format!("neither an answer nor a refusal: {told}")),
+            Ok(_) | Err(_) => Status::unknown(format!("neither an answer nor a refusal: {told}")),
         };
         status.set_source(Arc::new(told));
         status
@@ -126,4 +127,30 @@ fn framed_body(message: &[u8]) -> Result<Body, Status> {
     framed.put_slice(message);
     let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
     Ok(Body::new(Full::new(Bytes::from(framed)).with_trailers(std::future::ready(Some(Ok(trailers))))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_its_code_and_details_and_what_is_none_is_unknown() {
+        let door = JsonDoor::new("http://localhost:1", Path::new("")).unwrap();
+        let refused = |body: &str| door.refused(StatusCode::BAD_REQUEST, HeaderMap::new(), body.as_bytes());
+        let status = refused(
+            r#"{"code": 9, "message": "no", "new": 1, "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "CART_EMPTY", "domain": "route256", "metadata": {}}]}"#,
+        );
+        assert_eq!((status.code(), status.message()), (Code::FailedPrecondition, "no"));
+        assert_eq!(status.get_details_error_info().unwrap().reason, "CART_EMPTY");
+        for body in ["<h1>Bad Gateway</h1>", "", "{}", r#"{"error": "away"}"#] {
+            let status = refused(body);
+            assert_eq!(status.code(), Code::Unknown, "{body}");
+            assert!(status.message().ends_with(&format!("400 {body}")), "{status}");
+        }
+    }
 }

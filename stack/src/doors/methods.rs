@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions, prost::Message as _,
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions,
+    prost::Message as _,
 };
 
 /// The option of methods that names their paths over HTTP.
@@ -55,10 +56,11 @@ impl Method {
     }
 }
 
-/// Returns the bytes of a message that is given in JSON.
+/// Returns the bytes of a message that is given in JSON. Fields that nobody knows here are those of a later version.
 pub(super) fn read(descriptor: MessageDescriptor, json: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut json = serde_json::Deserializer::from_slice(json);
-    let message = DynamicMessage::deserialize(descriptor, &mut json)?;
+    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let message = DynamicMessage::deserialize_with_options(descriptor, &mut json, &options)?;
     json.end()?;
     Ok(message.encode_to_vec())
 }
