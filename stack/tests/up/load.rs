@@ -55,7 +55,9 @@ fn a_load_over_http_is_the_same_load_with_the_same_books() {
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     for call in ["journey", "AddToCart", "Purchase", "OrderPayed", "Stocks"] {
         assert!(report["calls"][call]["count"].as_u64().unwrap() > 0, "{call} in {report:#}");
-        assert_eq!(report["calls"][call]["codes"], serde_json::json!({}), "{call} in {report:#}");
+        // Of some SKUs there are few.
+        let mut codes = report["calls"][call]["codes"].as_object().unwrap().keys();
+        assert!(codes.all(|code| code == "FAILED_PRECONDITION"), "{call} in {report:#}");
     }
     assert!(report["books"]["orders"].as_u64().unwrap() > 0 && report["books"]["messages"].as_u64().unwrap() > 0);
 
