@@ -3,6 +3,7 @@
 //! with gRPC-Web, too.
 
 mod call;
+mod docs;
 mod headers;
 mod read;
 mod refusals;
@@ -68,6 +69,7 @@ pub fn router(
     let document = get(async move || ([(CACHE_CONTROL, "no-cache"), (CONTENT_TYPE, "application/json")], openapi));
     let router = router
         .route("/openapi.json", document.fallback(|| wrong_method("GET,HEAD")))
+        .merge(docs::routes())
         .fallback(move |request| grpc_web(request, calls));
     Ok(if config.cors.allowed_origins.is_empty() { router } else { router.layer(cors(&config.cors.allowed_origins)) })
 }
