@@ -163,3 +163,28 @@ fn values_that_only_a_later_step_would_stumble_over_are_refused_at_once() {
         assert!(HostPort::from_text(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn allowed_origins_are_origins_as_browsers_send_them_and_nothing_else() {
+    let read = |origins: &str| {
+        let text = format!(
+            "grpc: {{listen: '127.0.0.1:1'}}\nadmin: {{listen: '127.0.0.1:2'}}\n\
+             http: {{listen: '127.0.0.1:3', cors: {{allowed_origins: {origins}}}}}\n\
+             postgres: {{connection_string: 'postgres://x'}}\n"
+        );
+        let config = parse::<service::ServiceConfig>("shop.yaml", &text, &|_| None);
+        config.map(|config| config.http.unwrap().cors.allowed_origins).map_err(|faults| faults.to_string())
+    };
+    let shops = read("['https://shop.example', 'http://localhost:3000']").unwrap();
+    assert_eq!(shops.iter().map(|shop| &shop.0).collect::<Vec<_>>(), ["https://shop.example", "http://localhost:3000"]);
+    for wrong in
+        ["*", "shop.example", "https://shop.example/", "https://shop.example:443", "https://Shop.example", "null"]
+    {
+        let fault = "shop.yaml:\n  http.cors.allowed_origins[0]: must be an origin, such as https://shop.example";
+        assert_eq!(read(&format!("['{wrong}']")), Err(fault.into()), "{wrong}");
+    }
+    for wrong in ["[]", "https://shop.example"] {
+        let fault = "shop.yaml:\n  http.cors.allowed_origins: must be a list with at least one value";
+        assert_eq!(read(wrong), Err(fault.into()), "{wrong}");
+    }
+}

@@ -1,5 +1,5 @@
-//! The page that shows the service's OpenAPI document and tries its calls: Swagger UI, which a library carries, set up by
-//! `docs/page.*`. All that a browser loads for it comes from here.
+//! The page that shows the service's OpenAPI document and tries its calls: Swagger UI, which a library carries, set up
+//! by `docs/page.*`. All that a browser loads for it comes from here.
 
 use std::io::Write as _;
 

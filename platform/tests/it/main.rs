@@ -8,6 +8,7 @@ mod database;
 mod door;
 mod failover;
 mod gateway;
+mod json;
 mod logging;
 mod pooler;
 mod rooms;
