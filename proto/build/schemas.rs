@@ -83,10 +83,13 @@ impl Schemas {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for field in message.fields() {
+            let mut schema = self.field(&field, side)?;
             if is_required(&field, side)? {
                 required.push(field.name().to_owned());
+            } else {
+                schema = or_null(schema);
             }
-            properties.insert(field.name().to_owned(), self.field(&field, side)?);
+            properties.insert(field.name().to_owned(), schema);
         }
         if !required.is_empty() {
             schema["required"] = json!(required);
@@ -151,6 +154,19 @@ fn element(field: &FieldDescriptor, side: Side) -> Result<Value> {
         }
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64 => number("0")?.into(),
     })
+}
+
+/// In JSON, null is a field that is absent.
+fn or_null(mut schema: Value) -> Value {
+    match schema.get("type").cloned() {
+        Some(Value::String(kind)) if schema.get("enum").is_none() => schema["type"] = json!([kind, "null"]),
+        Some(Value::Array(mut kinds)) => {
+            kinds.push("null".into());
+            schema["type"] = kinds.into();
+        }
+        Some(_) | None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+    schema
 }
 
 fn is_required(field: &FieldDescriptor, side: Side) -> Result<bool> {
