@@ -73,6 +73,31 @@ test-kafka: build ## Run the event tests and the journeys on Apache Kafka (needs
 	@exec stack/apache-kafka/with sh -c 'E2E_KAFKA_BROKERS="$$KAFKA" exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test journeys'
 	@exec stack/apache-kafka/with sh -c 'exec $(BIN)/stack with --kafka "$$KAFKA" -- cargo test --workspace --locked $(CARGO_FLAGS) --test secured -- --include-ignored'
 
+# What these tests need is fetched once, into the folder of the build.
+TOOLS := $(or $(CARGO_TARGET_DIR),target)/tools
+GRPC_WEB := $(TOOLS)/grpc-web-2.1.1
+SCHEMATHESIS := $(TOOLS)/schemathesis
+
+$(GRPC_WEB):
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js (Debian, Ubuntu: sudo apt-get install npm)" >&2; exit 1; }
+	@rm -rf $@.part
+	@npm install --prefix $@.part --silent --ignore-scripts --no-audit --no-fund $(subst grpc-web-,grpc-web@,$(@F))
+	@mv $@.part $@
+
+$(SCHEMATHESIS)/installed: e2e/tests/api/requirements.txt
+	@rm -rf $(@D)
+	@python3 -m venv $(@D) || { echo "install Python 3.10 or later with venv (Debian, Ubuntu: sudo apt-get install python3-venv)" >&2; exit 1; }
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.PHONY: test-browser
+test-browser: build $(GRPC_WEB) ## Use the pages of the HTTP doors, and gRPC-Web, in a headless Chromium (needs npm)
+	@GRPC_WEB=$(abspath $(GRPC_WEB))/node_modules/grpc-web exec cargo test --workspace --locked $(CARGO_FLAGS) --test browser -- --include-ignored
+
+.PHONY: test-api
+test-api: build $(SCHEMATHESIS)/installed ## Hold the HTTP doors against their OpenAPI documents (needs Python 3.10)
+	@SCHEMATHESIS=$(abspath $(SCHEMATHESIS))/bin/schemathesis exec cargo test --workspace --locked $(CARGO_FLAGS) --test api -- --include-ignored --nocapture
+
 .PHONY: check
 check: build ## Check formatting, lints, the protocol, docs and queries
 	@cargo fmt --all --check
