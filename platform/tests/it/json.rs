@@ -2,12 +2,7 @@
 
 use std::io::Read as _;
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::{HeaderMap, Method, Response, header::CONTENT_TYPE},
-};
+use axum::http::{HeaderMap, Method, header::CONTENT_TYPE};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use flate2::read::GzDecoder;
@@ -22,24 +17,45 @@ use platform::{
     tls::install_crypto_provider,
 };
 use prost::Message as _;
-use proto::cart::{AddToCartRequest, CartGoodInfo, ListCartRequest, ListCartResponse};
+use proto::cart::{
+    AddToCartRequest, CartGoodInfo, DeleteFromCartRequest, ListCartRequest, ListCartResponse, PurchaseRequest,
+    PurchaseResponse,
+    cart_server::{Cart, CartServer},
+};
 use reqwest::Client;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, service::Routes};
+use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 const SHOP: &str = "https://shop.example";
 const DOCUMENT: &str = r#"{"openapi": "3.1.0"}"#;
 
 /// ListCart has one item; every other call is refused.
-async fn answer(request: Request) -> Response<Body> {
-    if request.uri().path() != "/cart.Cart/ListCart" {
-        let details = ErrorDetails::with_error_info("SOME_REASON", "route256", [("sku".to_owned(), "1".to_owned())]);
-        return Status::with_error_details(Code::FailedPrecondition, "no: 1 % ö", details).into_http();
+struct Scripted;
+
+#[tonic::async_trait]
+impl Cart for Scripted {
+    async fn add_to_cart(&self, _: Request<AddToCartRequest>) -> Result<Response<()>, Status> {
+        Err(refusal())
     }
-    let answer = Response::builder().header(CONTENT_TYPE, "application/grpc").header("grpc-status", "0");
-    answer.body(Body::from(framed(&cart()))).unwrap()
+
+    async fn delete_from_cart(&self, _: Request<DeleteFromCartRequest>) -> Result<Response<()>, Status> {
+        Err(refusal())
+    }
+
+    async fn list_cart(&self, _: Request<ListCartRequest>) -> Result<Response<ListCartResponse>, Status> {
+        Ok(Response::new(cart()))
+    }
+
+    async fn purchase(&self, _: Request<PurchaseRequest>) -> Result<Response<PurchaseResponse>, Status> {
+        Err(refusal())
+    }
+}
+
+fn refusal() -> Status {
+    let details = ErrorDetails::with_error_info("SOME_REASON", "route256", [("sku".to_owned(), "1".to_owned())]);
+    Status::with_error_details(Code::FailedPrecondition, "no: 1 % ö", details)
 }
 
 fn cart() -> ListCartResponse {
@@ -72,7 +88,7 @@ impl Door {
         let (_, door) = Port::open_public(&config, Some(&http)).await.unwrap();
         let door = door.unwrap();
         let (_, health) = tonic_health::server::health_reporter();
-        let (drain, routes) = (CancellationToken::new(), Routes::from(Router::new().fallback(answer)));
+        let (drain, routes) = (CancellationToken::new(), platform::routes!(CartServer, Scripted));
         let calls = router(&config, "cart.Cart", &[], proto::DESCRIPTORS, routes, health, drain.clone()).unwrap();
         let router = json::router(&http, "cart.Cart", proto::DESCRIPTORS, DOCUMENT, calls).unwrap();
         let url = format!("http://{}", door.address());
