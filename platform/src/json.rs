@@ -4,12 +4,13 @@
 
 mod call;
 mod docs;
+mod front;
 mod headers;
 mod read;
 mod refusals;
 mod write;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Router,
@@ -17,8 +18,9 @@ use axum::{
     extract::Request,
     http::{
         HeaderName, HeaderValue, Method as HttpMethod, Response, StatusCode,
-        header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE},
+        header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
     },
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use prost_reflect::{DescriptorPool, Value};
@@ -37,6 +39,14 @@ use crate::{
 
 /// The option of methods that names their paths.
 const PATH: &str = "route256.api.path";
+
+/// The content types of gRPC-Web.
+const GRPC_WEB: [&str; 4] = [
+    "application/grpc-web",
+    "application/grpc-web+proto",
+    "application/grpc-web-text",
+    "application/grpc-web-text+proto",
+];
 
 /// What browsers of allowed origins may send beside what every page may, and read.
 const REQUEST_HEADERS: [&str; 8] = [
@@ -60,8 +70,11 @@ pub fn router(
     openapi: &'static str,
     calls: Router,
 ) -> anyhow::Result<Router> {
+    let operations = operations(descriptors, service)?;
+    let methods: Arc<HashSet<_>> =
+        Arc::new(operations.iter().map(|(_, operation)| operation.path().to_owned()).collect());
     let mut router = Router::new();
-    for (path, operation) in operations(descriptors, service)? {
+    for (path, operation) in operations {
         let calls = calls.clone();
         let answer = move |request| call::answer(operation, request, calls);
         router = router.route(&path, post(answer).fallback(|| wrong_method("POST")));
@@ -70,8 +83,11 @@ pub fn router(
     let router = router
         .route("/openapi.json", document.fallback(|| wrong_method("GET,HEAD")))
         .merge(docs::routes())
-        .fallback(move |request| grpc_web(request, calls));
-    Ok(if config.cors.allowed_origins.is_empty() { router } else { router.layer(cors(&config.cors.allowed_origins)) })
+        .fallback(move |request| grpc_web(request, methods, calls));
+    let origins = &config.cors.allowed_origins;
+    let allowed = Arc::new(origins.iter().map(|origin| origin.0.clone()).collect());
+    let router = router.layer(from_fn_with_state(allowed, front::door));
+    Ok(if origins.is_empty() { router } else { router.layer(cors(origins)) })
 }
 
 /// The calls of a service, `package.Service`, by the paths that lead to them.
@@ -91,14 +107,19 @@ fn operations(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<(String, 
 }
 
 /// Calls of gRPC-Web come with the paths of gRPC.
-async fn grpc_web(mut request: Request, calls: Router) -> Response<Body> {
+async fn grpc_web(mut request: Request, methods: Arc<HashSet<String>>, calls: Router) -> Response<Body> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(|value| value.starts_with("application/grpc-web")) {
+    let is_call = content_type.is_some_and(|value| GRPC_WEB.contains(&value)) && request.method() == HttpMethod::POST;
+    if !is_call || !methods.contains(request.uri().path()) {
         return refusals::answer(StatusCode::NOT_FOUND, &Status::not_found("Not Found"));
     }
     request.extensions_mut().insert(Protocol::GrpcWeb);
     match GrpcWebLayer::new().layer(calls).oneshot(request).await {
-        Ok(answer) => answer.map(Body::new),
+        Ok(mut answer) => {
+            // It was that of the answer of gRPC.
+            answer.headers_mut().remove(CONTENT_LENGTH);
+            answer.map(Body::new)
+        }
         Err(never) => match never {},
     }
 }

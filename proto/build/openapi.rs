@@ -157,9 +157,9 @@ fn parameters(service: &ServiceDescriptor) -> Result<Value> {
         "GrpcTimeout": {
             "name": "Grpc-Timeout",
             "in": "header",
-            "description": "How long the caller waits, after which the call is given up: at most eight digits and a \
-                unit, which is `H`, `M`, `S`, `m` (milliseconds), `u` or `n`. Empty is as if it were not there; more \
-                digits and a sign are understood. Anything else is 400.",
+            "description": "How long the caller waits, after which the call is given up: a number and \
+                a unit, which is `H`, `M`, `S`, `m` (milliseconds), `u` or `n`. Empty is as if it were not there; \
+                anything else is 400.",
             "schema": { "type": "string", "pattern": "^([+-]?[0-9]{1,18}[HMSmun])?$" },
             "example": "2S",
         },

@@ -143,8 +143,8 @@ async fn connections_that_say_nothing_leave_files_to_operators_and_places_to_cal
     let client = binary.client();
     client.add(7, 1001, 1).await.unwrap();
     assert_eq!(binary.readiness().await, 200);
-    // 256 files are 64 connections.
-    binary.until_shows("server_connections{port=\"grpc\"} 64").await;
+    // 256 files are 32 connections for each of two ports.
+    binary.until_shows("server_connections{port=\"grpc\"} 32").await;
     let told = binary.logged("connection refused");
     assert_eq!(told.iter().filter(|line| line["reason"] == "limit").count(), 1, "{told:?}");
     drop(silent);

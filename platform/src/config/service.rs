@@ -72,8 +72,8 @@ fn default_deadline_is_within_max(config: &GrpcConfig, section: &mut Section<'_>
 }
 
 section! {
-    /// `http`: the port that answers the same calls as HTTP/JSON and gRPC-Web. What `grpc` says of TLS, places, deadlines
-    /// and connections holds here, too.
+    /// `http`: the port that answers the same calls as HTTP/JSON and gRPC-Web. What `grpc` says of TLS, places and deadlines
+    /// holds here, too; connections are counted apart, within the same bounds.
     pub struct HttpConfig {
         pub listen: SocketAddr = required(),
         pub cors: CorsConfig = section_or_defaults(),

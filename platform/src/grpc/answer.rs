@@ -2,7 +2,7 @@
 //! stays here: in pieces, counted, and not longer than until the deadline of the call.
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -53,26 +53,30 @@ pub(super) async fn until_taken(
     };
     let trailers = collected.trailers().cloned();
     let data = collected.to_bytes();
+    let (has_trailers, length) = (trailers.is_some(), data.len());
     let Some(unread) = Unread::count(data.len(), share) else {
         let reason = "the answers to earlier calls wait to be read; read them first";
         return Status::resource_exhausted(reason).into_http();
     };
     let rest =
         Arc::new(Mutex::new(Some(Rest { data, trailers, on_taken, deadline, _unread: unread, _running: running })));
-    let give_up = tokio::spawn({
+    // Without trailers, nothing can say that the rest does not come but a broken connection. One piece is with HTTP at once.
+    let is_given_up = has_trailers || length > PIECE;
+    let give_up = is_given_up.then(|| {
         let rest = Arc::clone(&rest);
-        async move {
+        let give_up = async move {
             tokio::time::sleep_until(deadline).await;
             // What is left is freed here. HTTP/2 asks for it only when the caller takes it, which may be never.
             if rest.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
                 UNTAKEN.inc();
             }
-        }
+        };
+        tokio::spawn(give_up).abort_handle()
     });
-    Response::from_parts(parts, Body::new(Answer { rest, give_up: give_up.abort_handle(), has_ended: false }))
+    Response::from_parts(parts, Body::new(Answer { rest, give_up, has_trailers, has_ended: false }))
 }
 
-/// In the extensions of an answer: is called once, when the answer is handed over to HTTP/2 in time to reach its caller.
+/// In the extensions of an answer: is called once, when the last of the answer is handed over to HTTP in time to reach its caller.
 /// It is not called if the caller is gone, or has given up by then.
 #[derive(Clone)]
 pub struct OnTaken(Arc<Mutex<Option<Call>>>);
@@ -95,7 +99,8 @@ impl OnTaken {
 struct Answer {
     /// `None` after the deadline.
     rest: Arc<Mutex<Option<Rest>>>,
-    give_up: AbortHandle,
+    give_up: Option<AbortHandle>,
+    has_trailers: bool,
     has_ended: bool,
 }
 
@@ -138,9 +143,9 @@ impl Drop for Unread {
 
 impl HttpBody for Answer {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.has_ended {
             return Poll::Ready(None);
         }
@@ -148,6 +153,9 @@ impl HttpBody for Answer {
         let Some(left) = rest.as_mut() else {
             drop(rest);
             self.has_ended = true;
+            if !self.has_trailers {
+                return Poll::Ready(Some(Err(io::Error::other("the answer was not taken by the deadline"))));
+            }
             // Callers who still listen take a stream that is reset for a fault of the service.
             let mut trailers = HeaderMap::new();
             let status = Status::deadline_exceeded("the answer was not taken by the deadline");
@@ -183,6 +191,38 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.give_up.abort();
+        if let Some(give_up) = &self.give_up {
+            give_up.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The first piece, and what comes after the deadline.
+    async fn taken_late(bytes: usize) -> (usize, Option<Result<usize, axum::Error>>) {
+        let second = Duration::from_secs(1);
+        let answer = Response::new(Body::from(vec![0; bytes]));
+        let mut body = until_taken(answer, Instant::now() + second, None, None).await.into_body();
+        let first = if bytes > PIECE { body.frame().await.unwrap().unwrap().into_data().unwrap().len() } else { 0 };
+        tokio::time::sleep(2 * second).await;
+        let rest = body.frame().await.map(|frame| frame.map(|frame| frame.into_data().unwrap().len()));
+        (first, rest)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_trailers_is_broken_off_at_the_deadline_unless_it_is_one_piece() {
+        let (first, rest) = taken_late(2 * PIECE).await;
+        assert_eq!(
+            (first, rest.unwrap().unwrap_err().to_string().as_str()),
+            (PIECE, "the answer was not taken by the deadline")
+        );
+        assert_eq!(taken_late(27).await.1.unwrap().unwrap(), 27);
     }
 }

@@ -52,6 +52,10 @@ impl Operation {
         Ok(Self { path, request, answer, idempotency_key })
     }
 
+    pub fn path(&self) -> &str {
+        self.path.path()
+    }
+
     /// Writes the answer of gRPC as JSON.
     fn write(&self, mut framed: Bytes) -> anyhow::Result<Vec<u8>> {
         ensure!(framed.first() == Some(&0), "the answer is empty or compressed");
@@ -63,7 +67,10 @@ impl Operation {
 /// Answers a call with JSON.
 pub(super) async fn answer(operation: Arc<Operation>, request: Request, calls: Router) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let (headers, headers_read) = headers::of_call(&parts.headers);
+    let (headers, mut headers_read) = headers::of_call(&parts.headers);
+    if parts.headers.get_all(IDEMPOTENCY_KEY_HEADER).iter().count() > 1 {
+        headers_read = Err("Idempotency-Key: is given twice".into());
+    }
     let idempotency_key = parts.headers.remove(IDEMPOTENCY_KEY_HEADER);
     parts.headers = headers;
     parts.headers.insert(CONTENT_TYPE, GRPC);

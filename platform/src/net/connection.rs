@@ -41,6 +41,8 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// The bytes of large answers that a connection may leave untaken. The largest answers have 4 MiB.
 const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
+/// What HTTP/1.1 reads of a request before its headers are complete, and of a body at once.
+const MAX_HEADERS: usize = 64 * 1024;
 /// The time that a peer has to take the end of a connection after the last request.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -85,7 +87,7 @@ impl Connection {
     async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         // Headers that do not come end a connection as silence does. This bound would hold between two requests, too.
-        builder.http1().header_read_timeout(None);
+        builder.http1().header_read_timeout(None).max_buf_size(MAX_HEADERS);
         builder
             .http2()
             .timer(TokioTimer::new())

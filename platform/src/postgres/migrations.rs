@@ -8,6 +8,7 @@ use sqlx::{
     migrate::{Migration, Migrator},
     raw_sql,
 };
+use tracing::info;
 
 use super::{CONNECT_TIMEOUT, errors, server::Server};
 use crate::config::service::PostgresConfig;
@@ -28,7 +29,12 @@ pub async fn migrate(service: &str, config: &PostgresConfig, migrations: &Migrat
 async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
     // Locks of two numbers are none of those of one, which services take.
     let turn = "/* take_turn */ SELECT pg_try_advisory_lock(0, 0)";
+    let mut is_told = false;
     while !raw_sql(turn).fetch_one(&mut *connection).await?.try_get(0)? {
+        if !is_told {
+            info!("another one migrates this database; this one waits");
+            is_told = true;
+        }
         tokio::time::sleep(TURN_PAUSE).await;
     }
     Ok(())

@@ -33,6 +33,12 @@ impl Shopper {
         Ok(Self { client: builder.build()?, url: format!("https://localhost:{}", world.http_port) })
     }
 
+    fn over_http1(world: &World) -> Self {
+        let authority = Certificate::from_pem(world.authority.pem().as_bytes()).unwrap();
+        let client = Client::builder().no_proxy().tls_certs_only([authority]).http1_only().build().unwrap();
+        Self { client, ..Self::new(world) }
+    }
+
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
         self.try_post(path, headers, body).await.unwrap()
     }
@@ -230,4 +236,51 @@ async fn a_connection_over_which_nothing_comes_for_a_while_answers_the_next_call
         let closed = tokio::time::timeout(Duration::from_secs(6), stream.read_u8());
         assert!(is_last || closed.await.is_err(), "the connection is closed");
     }
+}
+
+#[tokio::test]
+async fn what_is_answered_before_its_body_has_come_reaches_its_caller() {
+    let world = World::start().await;
+    let body = vec![b' '; 1024 * 1024];
+    for shopper in [Shopper::new(&world), Shopper::over_http1(&world)] {
+        for _ in 0..10 {
+            for (path, status) in [("/purchase", 413), ("/nowhere", 404), ("/openapi.json", 405)] {
+                assert_eq!(shopper.post(path, &[], body.clone()).await.status(), status, "{path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_gets_no_call_through() {
+    let world = World::start().await;
+    let shopper = Shopper::new(&world);
+    let body = json!({ "user": WAITS }).to_string();
+    for origin in ["https://evil.example", "null", "https://localhost"] {
+        // Browsers do not ask before they send this.
+        let headers = [("Origin", origin), ("Content-Type", "text/plain")];
+        let (status, answer) = whole(shopper.post("/purchase", &headers, body.clone()).await).await;
+        assert_eq!((status, &answer["code"]), (403, &json!(7)), "{origin}");
+    }
+    assert_eq!(world.script.waiting.load(Ordering::SeqCst), 0);
+    let own = shopper.url.clone();
+    let body = json!({ "user": ANSWERED }).to_string();
+    assert_eq!(shopper.post("/purchase", &[("Origin", &own)], body).await.status(), 200);
+}
+
+#[tokio::test]
+async fn grpc_web_leads_to_the_calls_of_the_service_alone() {
+    let world = World::start().await;
+    let shopper = Shopper::new(&world);
+    for (path, content_type) in [
+        ("/cart.Cart/Purchase", "application/grpc-webfoo"),
+        ("/cart.Cart/Purchase", "application/grpc"),
+        ("/grpc.health.v1.Health/Check", "application/grpc-web"),
+        ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "application/grpc-web+proto"),
+    ] {
+        let answer = shopper.post(path, &[("Content-Type", content_type)], vec![0; 5]).await;
+        assert_eq!(answer.status(), 404, "{path} as {content_type}");
+    }
+    let answer = shopper.post("/cart.Cart/Purchase", &[("Content-Type", "application/grpc-web")], vec![0; 5]).await;
+    assert_eq!(answer.status(), 200);
 }
