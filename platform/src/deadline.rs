@@ -30,14 +30,18 @@ pub(crate) fn timeout_from_headers(headers: &HeaderMap) -> Option<Duration> {
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let amount: u64 = digits.parse().ok()?;
+    Some(unit_of_timeout(unit)? * digits.parse().ok()?)
+}
+
+/// What a unit of `grpc-timeout` stands for.
+pub(crate) fn unit_of_timeout(unit: &str) -> Option<Duration> {
     match unit {
-        "H" => Some(Duration::from_secs(amount * 3600)),
-        "M" => Some(Duration::from_secs(amount * 60)),
-        "S" => Some(Duration::from_secs(amount)),
-        "m" => Some(Duration::from_millis(amount)),
-        "u" => Some(Duration::from_micros(amount)),
-        "n" => Some(Duration::from_nanos(amount)),
+        "H" => Some(Duration::from_secs(3600)),
+        "M" => Some(Duration::from_secs(60)),
+        "S" => Some(Duration::from_secs(1)),
+        "m" => Some(Duration::from_millis(1)),
+        "u" => Some(Duration::from_micros(1)),
+        "n" => Some(Duration::from_nanos(1)),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 pub mod answer;
 mod call_guard;
 pub mod client;
+pub(crate) mod faults;
 mod places;
 pub mod server;
 pub mod status;

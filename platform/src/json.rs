@@ -10,7 +10,7 @@ mod read;
 mod refusals;
 mod write;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -137,5 +137,5 @@ fn cors(origins: &[Origin]) -> CorsLayer {
         .allow_methods([HttpMethod::GET, HttpMethod::POST])
         .allow_headers(REQUEST_HEADERS.map(HeaderName::from_static))
         .expose_headers(ANSWER_HEADERS.map(HeaderName::from_static))
-        .max_age(std::time::Duration::from_secs(600))
+        .max_age(Duration::from_secs(600))
 }

@@ -36,7 +36,7 @@ const CALL: &str = "
 struct Client<'browser> {
     driver: &'browser WebDriver,
     /// Defines `exports`.
-    library: String,
+    package: String,
     host: String,
 }
 
@@ -49,7 +49,7 @@ impl Client<'_> {
     ) -> Result<Answer, Status> {
         let path = format!("/cart.Cart/{method}");
         let arguments = vec![json!(self.host), json!(path), json!(format), json!(request.encode_to_vec())];
-        let script = format!("const exports = {{}};\n{}\n{CALL}", self.library);
+        let script = format!("const exports = {{}};\n{}\n{CALL}", self.package);
         let done = self.driver.execute_async(script, arguments).await.unwrap().json().clone();
         if let Some(answer) = done["answer"].as_array() {
             let bytes: Vec<u8> = answer.iter().map(|byte| u8::try_from(byte.as_u64().unwrap()).unwrap()).collect();
@@ -78,7 +78,7 @@ fn status(error: &Value) -> Status {
 #[ignore = "needs Chromium and the npm package grpc-web: make test-browser"]
 async fn a_client_of_grpc_web_fills_and_shows_a_cart_and_reads_why_it_is_refused() {
     let folder = env::var(CLIENT).expect("the folder of the client");
-    let library = fs::read_to_string(Path::new(&folder).join("index.js")).unwrap();
+    let package = fs::read_to_string(Path::new(&folder).join("index.js")).unwrap();
     let world = World::start().await.unwrap();
     let chromium = Chromium::start().await;
     let driver = &chromium.driver;
@@ -93,7 +93,7 @@ async fn a_client_of_grpc_web_fills_and_shows_a_cart_and_reads_why_it_is_refused
     // From the service's own port, and from there to another one, which allows it.
     driver.goto(format!("{own}/openapi.json")).await.unwrap();
     for (host, format) in [(&own, "text"), (&own, "binary"), (&other, "text"), (&other, "binary")] {
-        let client = Client { driver, library: library.clone(), host: host.clone() };
+        let client = Client { driver, package: package.clone(), host: host.clone() };
         let user = world.shopper();
         client.call::<()>("AddToCart", format, &AddToCartRequest { user, sku: PLENTY, count: 2 }).await.unwrap();
         let cart: ListCartResponse = client.call("ListCart", format, &ListCartRequest { user }).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_client_of_grpc_web_fills_and_shows_a_cart_and_reads_why_it_is_refused
 
     // Nobody allows pages of the replica.
     driver.goto(format!("{other}/openapi.json")).await.unwrap();
-    let client = Client { driver, library, host: own };
+    let client = Client { driver, package, host: own };
     let refused = client.call::<ListCartResponse>("ListCart", "text", &ListCartRequest { user: 1 }).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unknown, "{refused:?}");
     let complaints = chromium.complaints().await;

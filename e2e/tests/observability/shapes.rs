@@ -61,22 +61,11 @@ loms internal expiry
           notifications client POST /bot{api_key}/sendMessage
 ";
 
-/// The same when another replica held the order at that moment, and let it go.
-pub const AWAITED_EXPIRY: &str = "\
-loms internal expiry
-  loms client next_deadline
-  loms client transaction expire_orders
-    loms client wait_for_orders
-    loms client wait_for_stock
-    loms client lock_orders
-    loms client apply
-    loms client commit
-  loms internal expire order
-    loms producer send orders
-      notifications consumer process orders
-        notifications internal deliver message
-          notifications client POST /bot{api_key}/sendMessage
-";
+/// How the beginning of an expiry looks when another replica held the order at that moment, and how without that.
+pub const HELD_ORDER: [&str; 2] = [
+    "  loms client transaction expire_orders\n    loms client wait_for_orders\n    loms client wait_for_stock\n",
+    "  loms client due_orders\n  loms client transaction expire_orders\n",
+];
 
 /// The end of a purchase whose call failed before it had an outcome.
 pub const RESUMPTION: &str = "\

@@ -76,8 +76,8 @@ pub(super) async fn until_taken(
     Response::from_parts(parts, Body::new(Answer { rest, give_up, has_trailers, has_ended: false }))
 }
 
-/// In the extensions of an answer: is called once, when the last of the answer is handed over to HTTP in time to reach its caller.
-/// It is not called if the caller is gone, or has given up by then.
+/// In the extensions of an answer: is called once, when the last of the answer is handed over to HTTP in time to reach its
+/// caller. It is not called if the caller is gone, or has given up by then.
 #[derive(Clone)]
 pub struct OnTaken(Arc<Mutex<Option<Call>>>);
 

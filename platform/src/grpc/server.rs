@@ -24,7 +24,9 @@ use super::{
     Method, Protocol,
     answer::until_taken,
     call_guard::{CallGuard, DEADLINE_TOLERANCE},
-    code_name, methods,
+    code_name,
+    faults::{callers_fault, explain, is_fault, is_fault_of_the_caller, is_server_error},
+    methods,
     places::Places,
     stream_end::end_on_drain,
 };
@@ -61,7 +63,6 @@ pub(crate) const MESSAGE_PREFIX_BYTES: usize = 5;
 const SHORTEST_DEADLINE: Duration = Duration::from_millis(100);
 
 pub const TRACE_ID_HEADER: &str = "x-trace-id";
-const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
 
 /// The methods that every server has in addition to those of its service.
 const BUILT_IN_METHODS: [(&str, &str); 5] = [
@@ -243,53 +244,6 @@ fn log_call(
 /// Milliseconds, rounded to microseconds.
 fn rounded_ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// The codes that are errors of the server in OpenTelemetry's conventions for RPCs.
-fn is_server_error(code: Code) -> bool {
-    [Code::Unknown, Code::DeadlineExceeded, Code::Unimplemented, Code::Internal, Code::Unavailable, Code::DataLoss]
-        .contains(&code)
-}
-
-/// The codes that speak of the service, unless the caller brought them about.
-fn is_fault(code: Code) -> bool {
-    is_server_error(code) || code == Code::ResourceExhausted
-}
-
-/// The source of a status that the caller alone brought about: the request cannot be read, or did not come in time.
-#[derive(Debug, thiserror::Error)]
-#[error("the caller alone brought it about")]
-struct CallersFault;
-
-pub(crate) fn callers_fault(code: Code, text: impl Into<String>) -> Status {
-    let mut status = Status::new(code, text);
-    status.set_source(Arc::new(CallersFault));
-    status
-}
-
-pub(crate) fn is_fault_of_the_caller(status: &Status) -> bool {
-    std::error::Error::source(status).is_some_and(|source| source.is::<CallersFault>())
-}
-
-/// Says in our words what tonic says of a request that it cannot read: that is no fault of the service. Failures of the
-/// service have a source, and codes that it never uses are tonic's.
-fn explain(response: Response<Body>) -> Response<Body> {
-    let Some(status) = response.extensions().get::<Status>() else { return response };
-    let is_ours = std::error::Error::source(status).is_some();
-    let meanings = [
-        (Code::Internal, Code::InvalidArgument),
-        (Code::OutOfRange, Code::ResourceExhausted),
-        (Code::Unknown, Code::Cancelled),
-    ];
-    let meaning = meanings.into_iter().find(|(said, _)| *said == status.code() && !is_ours);
-    // Of a compression that it does not know, tonic says which ones it knows.
-    let is_compression = status.code() == Code::Unimplemented && status.metadata().contains_key(ACCEPT_ENCODING);
-    let Some(code) = meaning.map(|(_, code)| code).or(is_compression.then_some(status.code())) else {
-        return response;
-    };
-    let mut explained = callers_fault(code, format!("the request cannot be read: {}", status.message()));
-    *explained.metadata_mut() = status.metadata().clone();
-    explained.into_http()
 }
 
 async fn limit(State(state): State<Arc<ServerState>>, request: Request, next: Next) -> Response<Body> {

@@ -22,7 +22,8 @@ use crate::{
     failure::Failure,
     grpc::{
         Protocol,
-        server::{MESSAGE_PREFIX_BYTES, TRACE_ID_HEADER, callers_fault, is_fault_of_the_caller},
+        faults::{callers_fault, is_fault_of_the_caller},
+        server::{MESSAGE_PREFIX_BYTES, TRACE_ID_HEADER},
     },
 };
 

@@ -9,7 +9,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use crate::deadline::{GRPC_TIMEOUT, timeout_header};
+use crate::deadline::{GRPC_TIMEOUT, timeout_header, unit_of_timeout};
 
 /// These mean the same at both doors.
 const SHARED: [&str; 4] = ["authorization", "traceparent", "tracestate", "user-agent"];
@@ -65,17 +65,11 @@ fn is_metadata(name: &str) -> bool {
 fn timeout(headers: &HeaderMap) -> Result<Option<HeaderValue>, String> {
     let Some(value) = headers.get(GRPC_TIMEOUT).filter(|value| !value.is_empty()) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes());
-    let wrong = || format!("invalid grpc-timeout: {text}");
-    let amount = text.get(..text.len() - 1).and_then(|amount| amount.parse::<i64>().ok()).ok_or_else(wrong)?;
-    let unit = match text.as_bytes().last() {
-        Some(b'H') => Duration::from_secs(3600),
-        Some(b'M') => Duration::from_secs(60),
-        Some(b'S') => Duration::from_secs(1),
-        Some(b'm') => Duration::from_millis(1),
-        Some(b'u') => Duration::from_micros(1),
-        Some(b'n') => Duration::from_nanos(1),
-        Some(_) | None => return Err(wrong()),
+    let read = || {
+        let (amount, unit) = text.split_at_checked(text.len() - 1)?;
+        Some((amount.parse::<i64>().ok()?, unit_of_timeout(unit)?))
     };
+    let (amount, unit) = read().ok_or_else(|| format!("invalid grpc-timeout: {text}"))?;
     if amount == 0 {
         return Ok(None);
     }

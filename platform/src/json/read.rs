@@ -1,5 +1,6 @@
-//! Reads a message from proto3 JSON. Integers are read exactly or not at all, whatever way they are written, and a field that
-//! is given twice is refused: a library that rounds and takes the last one would order something else than was asked for.
+//! Reads a message from proto3 JSON. Integers are read exactly or not at all, whatever way they are written, and a field
+//! that is given twice is refused: a library that rounds and takes the last one would order something else than was asked
+//! for.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -42,12 +43,6 @@ impl Fault {
 }
 
 fn message(descriptor: &MessageDescriptor, raw: &RawValue) -> Result<DynamicMessage, Fault> {
-    // These have forms of their own.
-    if descriptor.package_name() == "google.protobuf" && descriptor.fields().len() > 0 {
-        let mut json = serde_json::Deserializer::from_str(raw.get());
-        let message = DynamicMessage::deserialize(descriptor.clone(), &mut json);
-        return message.map_err(|error| Fault::new(error.to_string()));
-    }
     let Members(members) = serde_json::from_str(raw.get()).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Fault::new("must be an object"),
         serde_json::error::Category::Io | serde_json::error::Category::Syntax | serde_json::error::Category::Eof => {
@@ -136,7 +131,7 @@ fn exact(number: &str) -> Option<i128> {
 }
 
 /// The members of an object, in their order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -151,8 +146,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::new();
-                while let Some((name, raw)) = map.next_entry::<String, &RawValue>()? {
-                    members.push((name.into(), raw));
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
                 Ok(Members(members))
             }
